@@ -1,1 +1,1 @@
-"""The HTTP server. It owns the database and is the source of truth. It never imports torch or the worker."""
+"""The HTTP server. It owns the database, which is the source of truth. It never imports torch or the worker."""

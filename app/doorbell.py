@@ -1,10 +1,10 @@
 """The doorbell: a Celery message that says "there is work on this queue". The only file that imports celery.
 
-A ring carries no job. A separate thread publishes the rings, so no request waits for the broker: if the broker is
+A ring does not carry a job. A separate thread publishes rings, so requests do not wait for the broker. If the broker is
 unreachable, the server logs a warning and the request succeeds. The sweep rings again for jobs whose ring was lost.
 
-Rings do not pile up during a long job: their number is limited, and the broker deletes a queue that has had no ring for
-a while. Messages have no expiry of their own, because a worker whose clock is ahead would drop every ring.
+Rings do not accumulate during a long job: their number is limited, and the broker deletes queues that have had no rings
+for a while. Messages have no expiry time, because a worker whose clock is ahead would drop every ring.
 """
 
 import functools
@@ -32,22 +32,22 @@ log = structlog.get_logger(__name__)
 SOCKET_SECONDS = 2
 """Timeout for a response from the broker."""
 MOST_RINGS = 100
-"""Maximum pending rings per queue; more would rarely wake additional workers."""
+"""Maximum pending rings per queue. More would rarely wake additional workers."""
 
 
 class Doorbell:
-    """Sends rings to workers. Each server process has one publisher thread."""
+    """Sends rings to workers from one publisher thread per server process."""
 
     def __init__(self, settings: Settings) -> None:
         self._is_silent = not settings.doorbell
         self._expires_seconds = settings.ring_seconds
         self._broker_url = settings.broker_url
         self._pending: Counter[str] = Counter()
-        """Number of rings to send, by queue."""
+        """Number of rings to send by queue."""
         self._changed = threading.Condition()
         self._stopping = False
         self.state = "disabled" if self._is_silent else "not rung yet"
-        """Result of the last ring, as readable text."""
+        """Result of the last ring, as text."""
         self._thread = threading.Thread(target=self._publish, name="doorbell", daemon=True)
 
     def start(self) -> None:
@@ -62,7 +62,7 @@ class Doorbell:
         self._thread.join(timeout=1)
 
     def ring(self, queue: str, times: int = 1) -> None:
-        """Schedule `times` rings of a queue; each wakes at most one worker. Call this after the commit."""
+        """Schedule `times` rings for a queue. Each wakes at most one worker. Call this after the commit."""
         if self._is_silent:
             return
         with self._changed:
@@ -79,13 +79,13 @@ class Doorbell:
             try:
                 self._send(queue, times)
                 self.state = "ok"
-            except Exception as error:  # noqa: BLE001  # the thread must survive, and each transport has its own errors
+            except Exception as error:  # noqa: BLE001  # the thread must survive; transports raise different errors
                 self.state = f"unreachable ({type(error).__name__})"
                 log.warning("doorbell", queue=queue, error=f"{type(error).__name__}: {error}")
 
     @functools.cached_property
     def _celery(self) -> "Celery":
-        """The publisher. It is created at the first ring, so that the server starts faster."""
+        """The publisher, created on the first ring to keep startup fast."""
         return _create_publisher(self._broker_url)
 
     def _send(self, queue: str, times: int) -> None:
@@ -106,7 +106,7 @@ class Doorbell:
 
 
 def is_ring_due(session: Session, queue: str, now: datetime, interval_seconds: float) -> bool:
-    """Claim the right to ring a queue. Return True for only one process per interval."""
+    """Return whether this process may ring a queue now. True for only one process per interval."""
     if insert_missing(session, Bell, [{"queue": queue, "rung_at": now}]):
         return True
     claimed = session.execute(
@@ -129,7 +129,7 @@ DoorbellDep = Annotated[Doorbell, Depends(get_doorbell)]
 
 
 def _create_publisher(broker_url: str) -> "Celery":
-    from celery import Celery  # noqa: PLC0415  # takes a tenth of the start-up time
+    from celery import Celery  # noqa: PLC0415  # slow to import: a tenth of the startup time
 
     app = Celery("stepline", broker=broker_url, set_as_current=False)
     app.conf.update(

@@ -6,10 +6,10 @@ import os
 from processes.privacy import keep_private
 
 if __name__ == "__main__":
-    keep_private(os.environ)  # first, because the imports below take a second
+    keep_private(os.environ)  # first, because the imports below are slow
 
-gc.disable()  # Imports create no garbage; collections would take a tenth of the start-up time.
-# Pydantic looks for plugins in the metadata of every installed package; the server has none.
+gc.disable()  # Imports create no garbage, and collections would take a tenth of the startup time.
+# Pydantic searches the metadata of every installed package for plugins; the server has none.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
 
 import asyncio
@@ -46,7 +46,7 @@ from app.history import routes as history
 from app.http import handlers
 from app.http.document import DocumentedApp
 from app.jobs import routes as jobs
-from app.jobs.waiting import Waits
+from app.jobs.requests.waiting import Waits
 from app.leases.gate import KnownTokens
 from app.migrate import missing_migrations
 from app.models import routes as models
@@ -62,24 +62,24 @@ from app.stream.streams import Streams
 from app.sweep.sweeper import Sweeper
 from app.workers import routes as workers
 
-gc.freeze()  # imported objects stay alive; later collections skip them
+gc.freeze()  # exclude imported objects from later collections
 gc.enable()
 
 log = structlog.get_logger(__name__)
 
 SHUTDOWN_SECONDS = 3
-"""Time for open requests to finish after the server receives a stop signal."""
+"""Time for open requests to finish after a stop signal."""
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Build the application and its parts. The database must already be migrated."""
+    """Build the application. The database must already be migrated."""
     app = DocumentedApp(
         title="Stepline",
         version="0.1.0",
         description="QLoRA training jobs over HTTP.",
         lifespan=_lifespan,
         redirect_slashes=False,
-        docs_url=None,  # FastAPI's page loads scripts from a CDN; the web page has its own docs
+        docs_url=None,  # FastAPI's page loads scripts from a CDN; the web page includes its own docs
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
@@ -149,7 +149,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that ends long polls and streams as soon as it receives a stop signal."""
+    """A uvicorn server that ends long polls and streams on a stop signal."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
@@ -163,7 +163,7 @@ class _Server(uvicorn.Server):
 
 
 def main() -> int:
-    """Serve until a stop signal arrives. Return the exit status: 2 if a setting or the database prevents the start."""
+    """Serve until a stop signal arrives. Return the exit status: 2 if a setting or the database prevents startup."""
     configure_logging()
     try:
         settings = Settings()
@@ -176,7 +176,7 @@ def main() -> int:
     except SQLAlchemyError as error:
         problem = f"the database is unreachable: {str(error).splitlines()[0]}"
     if problem is None and not app.state.database.lock_for_this_server():
-        problem = "another server already uses this SQLite database; use PostgreSQL to run several servers"
+        problem = "another server is already using this SQLite database; use PostgreSQL to run several servers"
     if problem is not None:
         return _fail(problem)
     if not settings.worker_token.get_secret_value():
@@ -200,7 +200,7 @@ def main() -> int:
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    # uvicorn raises the signal again when it has stopped.
+    # uvicorn raises the signal again after it has stopped.
     with contextlib.suppress(KeyboardInterrupt):
         _Server(config, app).run()
     return 0

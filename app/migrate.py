@@ -1,6 +1,6 @@
 """Upgrades the database to the newest schema. Run it with `python -m app.migrate`.
 
-Alembic is imported only for a migration. The server just compares revisions and starts faster without Alembic.
+Alembic is imported only for a migration. The server only compares revisions and starts faster without it.
 """
 
 import os
@@ -8,7 +8,7 @@ import os
 from processes.privacy import keep_private
 
 if __name__ == "__main__":
-    keep_private(os.environ)  # first, because the imports below take a second
+    keep_private(os.environ)  # first, because the imports below are slow
 
 import ast
 import functools
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _VERSION = table("alembic_version", column("version_num"))
 
 PATIENCE_SECONDS = 60.0
-"""Maximum wait for the database, which often starts at the same time."""
+"""Maximum time to wait for the database, which often starts at the same time."""
 _PAUSE_SECONDS = 0.5
 
 
@@ -43,7 +43,7 @@ def migrate(database: Database, revision: str = "head") -> None:
 
 
 def missing_migrations(database: Database) -> str | None:
-    """Return why this version cannot use the database, as one sentence, or None if it can."""
+    """Return a sentence on why this version cannot use the database, or None if it can."""
     with database.reader.connect() as connection:
         exists = inspect(connection).has_table(_VERSION.name)
         found = set(connection.scalars(select(_VERSION))) if exists else set()
@@ -59,7 +59,7 @@ def missing_migrations(database: Database) -> str | None:
 
 @functools.cache
 def _newest() -> set[str]:
-    """Return the revisions that no other revision follows."""
+    """Return the head revisions."""
     revisions: set[str] = set()
     followed: set[str | None] = set()
     for path in (_scripts() / "versions").glob("[0-9]*.py"):
@@ -70,7 +70,7 @@ def _newest() -> set[str]:
 
 
 def _constants(path: Path) -> dict[str, Any]:
-    """Return the annotated constants of a migration, without running it."""
+    """Return a migration's annotated constants without running it."""
     return {
         node.target.id: node.value.value
         for node in ast.parse(path.read_text(encoding="utf-8")).body
@@ -81,7 +81,7 @@ def _constants(path: Path) -> dict[str, Any]:
 
 
 def alembic_config(connection: Connection | None = None) -> "Config":
-    """Return a configuration for running Alembic commands over a connection."""
+    """Return the configuration for running Alembic commands over a connection."""
     from alembic.config import Config  # noqa: PLC0415  # see above
 
     config = Config()
@@ -98,7 +98,7 @@ def _scripts() -> Path:
 
 
 def wait_until_reachable(database: Database, patience_seconds: float) -> None:
-    """Return once the database accepts connections. Raises the last OperationalError after `patience_seconds`."""
+    """Wait until the database accepts connections. Raises the last OperationalError after `patience_seconds`."""
     give_up_at = time.monotonic() + patience_seconds
     is_reported = False
     while True:

@@ -1,4 +1,4 @@
-"""Print the OpenAPI document without a server or a database: `python -m app.openapi`. The page's types are generated from it."""
+"""Prints the OpenAPI document without a server or database: `python -m app.openapi`. The page's types come from it."""
 
 import json
 import sys

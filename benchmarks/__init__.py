@@ -1,4 +1,7 @@
-"""Benchmarks: each measures both sides of its comparison in one run; the last line of its output has the ratio. Figures are in docs/benchmarks.md."""
+"""Benchmarks. Each measures both sides of a comparison in one run, and prints the ratio on the last line.
+
+docs/benchmarks.md contains the results.
+"""
 
 from benchmarks.extra import require_dev_extra
 

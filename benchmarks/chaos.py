@@ -3,7 +3,7 @@
     python -m benchmarks.chaos --minutes 10 --seed 1 [--workers 3] [--database sqlite|postgresql] [--build NAME]
 
 Everything is real: the API, Valkey, the Celery workers and the 4-bit training of a tiny Qwen2. Timeouts and intervals are one-twentieth of their production values.
-`--build` runs a deliberately broken build instead (benchmarks/faults/broken.py), to test that the checker catches it.
+`--build` runs a deliberately broken build instead (benchmarks/faults/broken.py), to test that the checker detects it.
 The last line is JSON. The exit status is 1 if a promise was broken, or if a final adapter differs in any bit from that of a
 run without faults.
 """
@@ -29,12 +29,12 @@ from benchmarks.faults.checker import Verdict, check
 from benchmarks.faults.history import History
 from benchmarks.faults.nemesis import Nemesis
 from tests.e2e.conftest import place_model, spec_of_job, tiny_rows
-from tests.faults.cluster import Cluster
-from tests.postgres import running_postgres
+from tests.faults.harness.cluster import Cluster
+from tests.programs.postgres import running_postgres
 from tests.tiny_model import make_tiny_qwen2
 
 QUIET_SECONDS = 240
-"""Time after the last fault within which all jobs must have ended."""
+"""Time limit for all jobs to end after the last fault."""
 BUILDS_OF_THE_WORKER = {"no_spool"}
 SEEDS = (11, 12, 13)
 """Training seeds of the jobs. Each is also run once without faults, to get the expected adapter."""

@@ -6,8 +6,8 @@
 
 Each side runs in its own process. The sides alternate, and the benchmark reports medians. The last line is JSON. Loading and
 evaluation are excluded on both sides: tokens per second are real tokens (prompts included, padding excluded) of the
-measured updates ÷ the seconds from an update's first row to its end. Memory is the process's peak, or the device's on a GPU;
-with several ranks, that of rank 0.
+measured updates ÷ the seconds from an update's first row to its end. Memory is the peak of the process or, on a GPU, of
+the device; with several ranks, that of rank 0.
 """
 
 import argparse
@@ -27,11 +27,11 @@ from typing import Any
 
 import torch
 
+from benchmarks.peers.roofline import tokens_per_second_limit
 from benchmarks.peers.windows import Plan
-from benchmarks.roofline import tokens_per_second_limit
 from contracts.job import JobSpec
 from contracts.record import MetricRecord, decode_line
-from contracts.run_dir import Placed, RunDir, write_model
+from contracts.run.run_dir import Placed, RunDir, write_model
 from contracts.summary import Summary
 
 PEERS_ENVIRONMENT = Path.home() / ".cache" / "stepline" / "benchmark-peers"
@@ -248,7 +248,7 @@ def run_peer(peer: str, plan: Plan, plan_path: Path, folder: Path) -> Run:
 
 
 def run_process(command: list[str], output: Any) -> int:
-    """Run a process to its end; return its peak resident memory in bytes."""
+    """Run a process until it exits; return its peak resident memory in bytes."""
     environment = {"OMP_WAIT_POLICY": "passive"} | os.environ  # as in the training program
     environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
@@ -280,7 +280,7 @@ def peers_python() -> Path:
 
 
 def make_model(folder: Path, data: Path) -> Path:
-    """Make a Qwen2 with a small body and the full vocabulary (151,936), random weights, and a tokenizer trained on the data."""
+    """Create a small Qwen2 with random weights, the full vocabulary (151,936), and a tokenizer trained on the data."""
     from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: PLC0415
 
     from tests.tiny_model import make_tokenizer  # noqa: PLC0415

@@ -17,7 +17,7 @@ def require_dev_extra() -> None:
         verb = "is" if len(missing) == 1 else "are"
         sys.stderr.write(
             f"The benchmarks need the dev extra ({', '.join(missing)} {verb} missing): "
-            "run `./script/setup --dev` and start again with .venv/bin/python.\n"
+            "run `./script/setup --dev`, then run the benchmark with .venv/bin/python.\n"
         )
         raise SystemExit(2)
 

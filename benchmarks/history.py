@@ -37,13 +37,13 @@ from sqlalchemy import func, select
 from app.db.engine import Database
 from app.db.tables import Record
 from app.migrate import migrate
-from benchmarks.feed import feed, read_times
+from benchmarks.filling.feed import feed, read_times
+from benchmarks.filling.points import PLOT_POINTS, SERIES, timed, values_at, wait_for
 from benchmarks.peers.mlflow import measure_peer
-from benchmarks.points import PLOT_POINTS, SERIES, timed, values_at, wait_for
 from contracts.attempt import Claim
 from contracts.wire import CLAIM_PATH, SYNC_PATH
-from tests.ports import find_free_port
-from tests.postgres import Postgres, running_postgres
+from tests.programs.ports import find_free_port
+from tests.programs.postgres import Postgres, running_postgres
 
 TOKEN = "token-of-a-benchmark"
 SPIKE = 99.0
@@ -293,7 +293,7 @@ def measure_large(server: Server, steps: int) -> dict[str, Any]:
 async def measure_streams(
     server: Server, folder: Path, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Open many streams of a job that runs two steps per second; measure which steps each client receives, and how late.
+    """Open many streams of a job that runs two steps per second; measure which steps each client gets, and when.
 
     The clock starts when the training process records a step, and stops when a client has read it.
     """

@@ -29,7 +29,7 @@ import httpx2
 from benchmarks import table
 from contracts.wire import CLAIM_PATH
 from tests.e2e.service import WORKER_TOKEN, Service
-from tests.postgres import running_postgres
+from tests.programs.postgres import running_postgres
 
 CLIENTS = 4
 TARGETS = {"sqlite": 150.0, "postgresql": 200.0}
@@ -125,7 +125,7 @@ def measure(stack: ExitStack, kind: str, jobs: int) -> Figures:
     stack.callback(service.__exit__)
     service.migrate()
     service.start_api()
-    enqueue(service, 40)  # warm-up: the first requests meet cold caches
+    enqueue(service, 40)  # warm-up, because the first requests run with cold caches
     claim_all(service)
     began = time.perf_counter()
     stored = enqueue(service, jobs)

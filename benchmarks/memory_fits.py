@@ -1,10 +1,11 @@
-"""Prints what fits where: Qwen2's sizes on GPUs from 12 to 80 GB, computed by the memory plan, as a Markdown table.
+"""Prints a Markdown table of what the memory plan fits into GPUs of 12 to 80 GB, for each size of Qwen2.
 
     python -m benchmarks.memory_fits [--sizes 0.5B,7B] [--cards 12,24]      # needs g++, but no GPU, no weights and no network
 
 The job is the reference recipe: rank 64 on all linear layers, updates of 16 samples of at most 1,024 tokens, of which half are
-supervised, bfloat16, NF4. The longest sample is the largest micro-batch of one sample that fits, at most the 32,768 tokens of
-the models, rounded down to a multiple of 128; it needs no mask. The memory that the driver and CUDA's context take is not available to a job.
+supervised, bfloat16, NF4. The longest sample is the largest micro-batch of one sample that fits, rounded down to a
+multiple of 128, up to the models' limit of 32,768 tokens; it needs no mask. The memory of the driver and CUDA's context
+is not available to a job.
 """
 
 import argparse
@@ -13,13 +14,13 @@ from typing import Any
 
 from benchmarks import fake_cuda
 from benchmarks.fake_cuda.qwen2 import demand_of, prepare
-from benchmarks.qwen2_sizes import POSITIONS, SIZES, Size
+from benchmarks.fake_cuda.qwen2_sizes import POSITIONS, SIZES, Size
 
 GIB = 2**30
 CARDS = (12, 16, 24, 48, 80)
 """Nominal sizes in GB, which vendors count as GiB."""
 _DRIVER_SHARE, _CONTEXT = 0.03, GIB // 2
-"""What the driver keeps of a card, and what CUDA's context takes. An assumption: it differs between cards and drivers."""
+"""Assumed memory of the driver and CUDA's context. The actual values depend on the card and the driver."""
 _RANK, _SAMPLES, _LENGTH = 64, 16, 1024
 _MULTIPLE = 128
 _TRACED = (1024, 8192, POSITIONS)
@@ -27,7 +28,7 @@ _TRACED = (1024, 8192, POSITIONS)
 
 @dataclass(frozen=True)
 class Row:
-    """What a card can train of a model. Lengths and budgets in tokens; None: does not fit."""
+    """The limits for training a model on a card. Lengths and budgets are in tokens; None means that it does not fit."""
 
     size: str
     card: int
@@ -102,7 +103,7 @@ def longest_samples(size: Size, cards: list[int], *, recomputes: bool) -> dict[i
 
 
 def choices(size: Size, cards: list[int], *, masked: bool) -> dict[int, Any]:
-    """Return what the plan chooses for the reference recipe on each card; None if it rejects the job."""
+    """Return the plan's choice for the reference recipe on each card; None if the plan rejects the job."""
     from contracts.job import JobSpec  # noqa: PLC0415 - after the fake device
     from worker.training.errors import TrainingError  # noqa: PLC0415
     from worker.training.memory.demand import Shape  # noqa: PLC0415

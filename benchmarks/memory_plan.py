@@ -5,8 +5,8 @@
 
 Each setting is trained in one process, which loads the real model, and predicted in another one, which reads only config.json
 and the names and shapes of the weights. Settings are the numbers of tokens per micro-batch, and the largest number again with
-recomputed activations, for each compute type. Measured is the peak of the process's resident memory (VmHWM). The last line is
-JSON.
+recomputed activations, for each compute type. The measured value is the peak of the process's resident memory (VmHWM).
+The last line is JSON.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks import fake_cuda
 from benchmarks.fake_cuda.qwen2 import demand_of
 from benchmarks.fake_cuda.qwen2 import prepare as prepare_fake
-from benchmarks.qwen2_sizes import SIZES
+from benchmarks.fake_cuda.qwen2_sizes import SIZES
 
 GIB = 2**30
 _SIDES = ("predict", "measure")
@@ -78,7 +78,7 @@ def arguments() -> argparse.Namespace:
     what.add_argument("--fake-cuda", action="store_true", help="only predict, for GPUs")
     parser.add_argument("--tokens", default="256,512", help="per micro-batch")
     parser.add_argument("--dtypes", default="bfloat16,float32")
-    parser.add_argument("--updates", type=int, default=2, help="of each setting")
+    parser.add_argument("--updates", type=int, default=2, help="number of updates for each setting")
     parser.add_argument("--rank", type=int, default=64)
     parser.add_argument("--recompute", action="store_true", help="used by this program itself")
     parser.add_argument("--side", choices=_SIDES, help="used by this program itself")
@@ -103,7 +103,7 @@ def run_side(side: str, dtype: str, setting: Setting, options: argparse.Namespac
 
 
 def prepare(options: argparse.Namespace) -> tuple[Any, Any]:
-    """Return the spec and the device, with everything imported that the training program imports."""
+    """Import the training program's modules; return the spec and the device."""
     from worker.training.__main__ import prepare_environment  # noqa: PLC0415 - before torch
 
     prepare_environment()
@@ -126,7 +126,7 @@ def prepare(options: argparse.Namespace) -> tuple[Any, Any]:
 
 
 def predict(options: argparse.Namespace) -> None:
-    """Print what the plan predicts for a setting, in bytes, without reading a weight."""
+    """Print the plan's prediction for a setting in bytes, without reading any weights."""
     spec, device = prepare(options)
     from worker.training.memory.plan import predict_bytes  # noqa: PLC0415 - after the environment
 

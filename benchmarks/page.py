@@ -1,10 +1,10 @@
-"""The page: how soon it answers an interaction on a list of 10,000 jobs, on a job of 1,000,000 steps, and in a comparison of twelve.
+"""Measures how quickly the page responds: a list of 10,000 jobs, a job of 1,000,000 steps, a comparison of 12 jobs.
 
     python -m benchmarks.page [--jobs 10000] [--steps 1000000] [--rounds 10]
 
-One API process on SQLite and one Chromium. Each time runs from the event, a click in most cases, to the frame that shows the result,
-with the requests in between; "feedback" is a frame that shows that the page works on it. The benchmark only prints figures. The
-last line is JSON.
+One API process on SQLite and one Chromium. Each time is measured from the event, usually a click, to the frame that
+shows the result, including the requests in between; "feedback" is a frame that shows that the page is working. The
+benchmark only prints figures. The last line is JSON.
 """
 
 import argparse
@@ -21,16 +21,16 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from app.db.engine import Database
-from benchmarks import rows
+from benchmarks.filling import rows
 from benchmarks.history import steps_body
 from contracts.attempt import Claim
 from contracts.base import utc_now
 from contracts.record import EvalRecord, Record
 from contracts.wire import SYNC_PATH
 from tests.app.player import Player
-from tests.chromium import running_chromium
 from tests.e2e.service import Service
 from tests.factories import make_metric
+from tests.programs.chromium import running_chromium
 
 GOAL = 100.0
 """Milliseconds."""
@@ -41,7 +41,7 @@ window.frame = () => new Promise(requestAnimationFrame);
 window.since = async (began, isDone) => {
   do await frame(); while (!isDone() && performance.now() - began < 10_000);
   if (!isDone()) throw new Error(`not done: ${isDone}`);
-  // Callbacks of a frame run before it is drawn, and a message after it.
+  // Frame callbacks run before the frame is drawn, and messages are delivered after it.
   await new Promise(done => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = done;
@@ -80,16 +80,16 @@ FIRST_NAME = "(one('td.name a')?.textContent ?? '')"
 
 @dataclass
 class Figures:
-    """The milliseconds of each interaction, by name."""
+    """The duration of each interaction in milliseconds, by name."""
 
     found: dict[str, list[float]] = field(default_factory=dict)
 
     def time(self, page: Page, name: str, act: str, is_done: str) -> None:
-        """Carry out an action in the page, and note the time until the condition holds."""
+        """Run an action in the page, and record the time until the condition holds."""
         self.add(name, page.evaluate(f"() => time(() => {{ {act} }}, () => {is_done})"))
 
     def time_cursor(self, page: Page, name: str, shown: str) -> None:
-        """Move the mouse over the first chart, and note the time until the text `shown` changes."""
+        """Move the mouse over the first chart, and record the time until the text `shown` changes."""
         box = page.locator(".u-over").first.bounding_box()
         assert box is not None
         y = box["y"] + box["height"] / 2
@@ -100,7 +100,7 @@ class Figures:
             self.add(name, page.evaluate("moved"))
 
     def add(self, name: str, milliseconds: float) -> None:
-        """Note a time."""
+        """Record a time."""
         self.found.setdefault(name, []).append(milliseconds)
 
 
@@ -176,21 +176,21 @@ def add_jobs(service: Service, steps: int) -> tuple[str, list[str]]:
         claim = start(player, f"compared-{n}")
         records: list[Record] = []
         for step in range(1, COMPARED_STEPS + 1):
-            # Different steps in each job, so that no two curves share all positions.
+            # Use different steps in each job, so no two curves share all positions.
             records.append(make_metric(len(records) + 1, step * (n + 1), loss=2 + (step * n) % 7))
             if step % 50 == 0:
                 seq, at = len(records) + 1, utc_now()
                 records.append(EvalRecord(seq=seq, at=at, step=step * (n + 1), loss=2.5, tokens=10))
         for first in range(0, len(records), 1000):
             player.sync(claim, *records[first : first + 1000])
-        failure = {"reason": "loss_not_finite", "detail": "the benchmark ended it", "step": 1}
+        failure = {"reason": "loss_not_finite", "detail": "ended by the benchmark", "step": 1}
         player.finish(claim, "failed", last_seq=len(records), failure=failure)
         compared.append(claim.job_id)
     return large.job_id, compared
 
 
 def start(player: Player, name: str) -> Claim:
-    """Submit a job to a queue of its own, and claim it."""
+    """Submit a job to a separate queue, and claim it."""
     player.submit(name=name, queue=name, dataset={"train": {"hub": "team/rows"}})
     return player.claim(worker_id=name, queue=name)
 
@@ -201,7 +201,7 @@ def measure_list(page: Page, url: str, figures: Figures) -> None:
     page.locator(".workers .card").first.wait_for()
     rows_are_shown = "document.querySelectorAll('table.jobs tbody tr').length === 25"
     figures.time(page, "list: open", "button('Jobs').click()", rows_are_shown)
-    page.wait_for_timeout(300)  # the loss trends are read after the rows are shown
+    page.wait_for_timeout(300)  # the loss trends are loaded after the rows are shown
     figures.add("list: longest frame while scrolling", page.evaluate("longestFrame(40)"))
     act = f"window.before = {FIRST_NAME}; button('Job').click()"
     changed = f"{FIRST_NAME} !== window.before"
@@ -234,7 +234,7 @@ def measure_list(page: Page, url: str, figures: Figures) -> None:
 
 
 def measure_job(page: Page, url: str, job: str, figures: Figures) -> None:
-    """Measure the page of the job with very many steps."""
+    """Measure the page of the job with many steps."""
     page.goto(f"{url}/?search=endless")
     link = f"one('td.name a[href=\"/jobs/{job}\"]')"
     page.wait_for_function(f"() => {link}")

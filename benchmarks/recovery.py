@@ -4,9 +4,9 @@
 
 The API, Valkey, the Celery workers and the training of a tiny Qwen2 are real; production times are divided by --scale. The first
 figure is the time from the takeover of a killed worker's attempt to the start of the next attempt on another worker. The second
-is the time from the return of a broker that lost everything to the start of each job that was submitted while the broker was
-down; there are as many of these jobs as idle workers. All times are taken from the server's clock. The benchmark only prints
-figures; the last line is JSON with the targets.
+is the time from the restart of a broker that lost its data to the start of each job that was submitted while the broker
+was down; there are as many of these jobs as idle workers. All times are taken from the server's clock. The benchmark
+only prints figures; the last line is JSON with the targets.
 """
 
 import argparse
@@ -21,16 +21,16 @@ from typing import Any
 
 from app.config.settings import Settings as ServerSettings
 from tests.e2e.conftest import place_model, spec_of_job, tiny_rows
-from tests.faults.cluster import TWENTIETH, Cluster
-from tests.postgres import running_postgres
-from tests.processes import children_of
+from tests.faults.harness.cluster import TWENTIETH, Cluster
+from tests.programs.postgres import running_postgres
+from tests.programs.processes import children_of
 from tests.tiny_model import make_tiny_qwen2
 from worker.settings import Settings as WorkerSettings
 
 RESTART_TARGET_SECONDS = 15.0
 START_TARGET_SECONDS = 45.0
 STEPS = 1_000_000
-"""More steps than any job reaches, so that each runs until it is cancelled."""
+"""More steps than any job reaches, so each job runs until it is cancelled."""
 
 
 def main() -> None:

@@ -5,9 +5,9 @@
 
 In each round, `--streams` clients open the stream of one job, and `--slow` clients send nothing, half a request's head, or half
 a body. At the same time, another client requests `/v1/jobs` ten times a second. Then the benchmark aborts the connections and,
-once the server has closed its side, measures the server's memory, open files, SQLite handles and threads. The caps are lifted,
-so that the server accepts the whole storm, unless `--capped` leaves them at their defaults. The last line is JSON; its ratios
-compare the last round with the second, because the first one fills caches and pools.
+once the server has closed its side, measures the server's memory, open files, SQLite handles and threads. The caps are
+lifted to make the server accept all connections, unless `--capped` leaves them at their defaults. The last line is
+JSON; its ratios compare the last round with the second, because the first one fills caches and pools.
 """
 
 import argparse
@@ -45,7 +45,7 @@ SLOW = (
     b"GET /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half: ",
     b"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
 )
-"""What the slow clients send; each client takes the next entry."""
+"""The bytes that the slow clients send; the entries are used in turn."""
 CAPS = ("connections_per_peer", "streams", "streams_per_peer")
 
 

@@ -1,7 +1,8 @@
 """Measures each kind of request with 1,000, 100,000 and 1,000,000 jobs. Run it as `python -m benchmarks.load --table`.
 
-Each size has its own server process, and all of them run at the same time. Each request is sent to the servers in turn, so that
-other load on the machine slows all sizes equally. The rows are written directly into the database; the requests go over HTTP.
+Each size has its own server process, and all of them run at the same time. Each request is sent to the servers in turn,
+so other load on the machine slows all sizes equally. The rows are written directly into the database; the requests go
+over HTTP.
 """
 
 import argparse
@@ -18,17 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from alembic import command
-from app.jobs.cursors import encode_place
-from app.jobs.walks import QUEUED_SECTION, Place
 
 from app.db.engine import Database, database_now
+from app.jobs.listing.cursors import encode_place
+from app.jobs.listing.walks import QUEUED_SECTION, Place
 from app.jobs.queue import order as queue
 from app.jobs.schemas import JobSort
 from app.migrate import alembic_config, migrate
-from benchmarks import rows
+from benchmarks.filling import rows
 from contracts.wire import CLAIM_PATH, HELLO_PATH
 from tests.e2e.service import WORKER_TOKEN, Service
-from tests.postgres import Postgres, running_postgres
+from tests.programs.postgres import Postgres, running_postgres
 
 WARM_UP = 6
 """Number of warm-up requests of each kind; after them, every statement is prepared and cached."""

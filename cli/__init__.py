@@ -1,1 +1,1 @@
-"""The `stepline` command: starts each part in its own process. Imports neither the server nor the worker."""
+"""The `stepline` command. It starts each part in a separate process and imports neither the server nor the worker."""

@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from cli.models_dir import ModelsDir
-from contracts.text import escape_lines
+from contracts.values.text import escape_lines
 
 SHOWN_MODELS = 5
 REPORT_SECONDS = 3.0
-"""How long to wait for the worker's report of the models, which follows its hello."""
+"""How long to wait for the worker's list of models, which it reports after its hello."""
 
 Get = Callable[[str], Any]
-"""Returns the API's response to a GET of a path, or None if there is no valid one."""
+"""Returns the API's response to a GET request for a path, or None if the response is missing or invalid."""
 
 
 def describe_service(url: str, models_dir: ModelsDir, get: Get) -> Iterator[str]:
-    """Yield one line for each fact about a service that has just started."""
+    """Yield the lines of the start-up message, one fact per line."""
     yield f"  device  {escape_lines(_describe_devices(get('/v1/workers')))}"
     models = _find_models(models_dir.path, get)
     yield f"  models  {escape_lines(_describe_models(models, models_dir))}"
@@ -37,7 +37,7 @@ def _describe_device(device: dict[str, Any]) -> str:
 
 
 def _find_models(models_dir: Path, get: Get) -> list[str]:
-    """Return the models that the worker has reported. Waits for the report if the directory seems to contain models."""
+    """Return the models reported by the worker. Wait for the report if the directory appears to contain models."""
     has_models = any(models_dir.glob("*/config.json")) or any(models_dir.glob("*/*/config.json"))
     end = time.monotonic() + REPORT_SECONDS
     while True:
@@ -49,6 +49,6 @@ def _find_models(models_dir: Path, get: Get) -> list[str]:
 
 def _describe_models(models: Sequence[str], models_dir: ModelsDir) -> str:
     if not models:
-        return f"none in {models_dir} yet: copy a model's directory there, or name a model of the Hugging Face Hub in a job"
+        return f"none in {models_dir} yet: copy a model directory there, or use a Hugging Face Hub model in a job"
     more = f" and {len(models) - SHOWN_MODELS} more" if len(models) > SHOWN_MODELS else ""
     return f"{', '.join(models[:SHOWN_MODELS])}{more} (in {models_dir})"

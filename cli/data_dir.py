@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class DataDirInUse(Exception):
-    """Another `stepline up` uses this data directory; the message identifies it."""
+    """Another `stepline up` is using this data directory; the message identifies it."""
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
@@ -51,11 +51,11 @@ class DataDir:
 
     @property
     def logs(self) -> Path:
-        """The parts' log files, one for each part."""
+        """Log files, one per part."""
         return self.path / "logs"
 
     def create(self) -> None:
-        """Create missing directories, readable by this user only."""
+        """Create any missing directories, readable only by this user."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in (self.files, self.work, self.models, self.valkey, self.logs):
             path.mkdir(mode=0o700, exist_ok=True)
@@ -73,7 +73,7 @@ class DataDir:
         return token
 
     def lock(self, note: str) -> int:
-        """Lock this directory until the returned descriptor is closed. Raises DataDirInUse with the lock holder's note."""
+        """Lock this directory until the returned descriptor is closed. Raises DataDirInUse if it is already locked."""
         path = self.path / "up.lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:

@@ -1,4 +1,4 @@
-"""The environment variables that `stepline up` passes to each part: only what the part needs, especially secrets."""
+"""The environment variables that `stepline up` passes to each part: only those it needs, so secrets are not shared."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "broker": BASIC,
     "migrate": (*BASIC, SETTINGS),
     "api": (*BASIC, SETTINGS, WORKER_TOKEN),
-    # The worker passes the hub's token only to its download process.
+    # The worker passes the hub token only to its download process.
     "worker": (*BASIC, SETTINGS, WORKER_TOKEN, *COMPUTE, *HUB),
 }
 """Variable names by part."""

@@ -18,7 +18,7 @@ LINK_LOCAL_SCOPE = "20"
 
 
 class CannotListen(Exception):
-    """The API cannot listen on this host and port; the message is shown to the user."""
+    """The API cannot listen on this host and port. The message is shown to the user."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Listener:
 
     @property
     def bind_host(self) -> str:
-        """The host to listen on. A host that means all addresses is normalised: `0` becomes 0.0.0.0."""
+        """The host to listen on. Wildcard addresses are normalised: `0` becomes 0.0.0.0."""
         return str(self.addresses[0]) if self.addresses[0].is_unspecified else self.host
 
     @property
@@ -42,24 +42,24 @@ class Listener:
 
     @property
     def local_url(self) -> str:
-        """The URL of the API for clients on this machine."""
+        """The API's URL for clients on this machine."""
         address = self.addresses[0]
         if address.is_unspecified:
             return self._url("127.0.0.1" if address.version == 4 else "[::1]")
         return self._url(f"[{self.host}]" if ":" in self.host else self.host)
 
     def hosts(self) -> list[str]:
-        """Return the names and addresses that other machines may use; empty if they cannot reach the API."""
+        """Return the host names and addresses that other machines can use; empty if they cannot reach the API."""
         if not self.is_remote:
             return []
         concrete = [str(address) for address in self.addresses if not address.is_unspecified]
         name = socket.gethostname()
-        if not HOST_NAME.fullmatch(name):  # Linux accepts any text as a host name, but URLs do not
+        if not HOST_NAME.fullmatch(name):  # Linux allows host names that are not valid in URLs
             return concrete
         return [*concrete, name, f"{name}.local"]  # NAME.local resolves by multicast DNS
 
     def find_urls(self) -> list[str]:
-        """Return the URLs that people can open; those for other machines come first."""
+        """Return the URLs to show to the user, starting with those for other machines."""
         found: list[str] = []
         for address in self.addresses:
             if address.is_unspecified:
@@ -77,9 +77,7 @@ def find_listener(host: str, port: int) -> Listener:
             "--host is empty. Give an address, or omit --host to listen on 127.0.0.1"
         )
     if "%" in host:
-        raise CannotListen(
-            f"--host {host}: a URL cannot contain an address with a zone. Use another address"
-        )
+        raise CannotListen(f"--host {host}: a URL cannot contain an IPv6 zone. Use another address")
     if not 0 < port < 2**16:  # getaddrinfo reduces larger ports modulo 65,536
         raise CannotListen(f"--port {port} is out of range. Choose a port from 1 to 65535")
     try:
@@ -118,7 +116,7 @@ def _ipv4_addresses() -> list[Address]:
 def _ipv6_addresses() -> list[Address]:
     try:
         lines = Path("/proc/net/if_inet6").read_text().splitlines()
-    except OSError:  # a kernel without IPv6
+    except OSError:  # the kernel does not support IPv6
         return []
     fields = [line.split() for line in lines]
     return [ipaddress.IPv6Address(int(f[0], 16)) for f in fields if f[3] != LINK_LOCAL_SCOPE]

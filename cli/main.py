@@ -1,4 +1,4 @@
-"""The `stepline` command. It only starts the parts; each one runs in its own process."""
+"""The `stepline` command. It only starts the parts, each in a separate process."""
 
 import argparse
 import importlib.metadata
@@ -17,7 +17,7 @@ MODULES = {
     "worker": ("worker.fleet", "worker", "httpx2"),
     "doctor": ("worker.supervisor.doctor", "worker", "httpx2"),
 }
-"""Each command's module, the extra that it needs, and a package that shows whether the extra is installed."""
+"""For each command: its module, the extra it needs, and a package used to check that the extra is installed."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,13 +49,13 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument(
         "--host",
         default="127.0.0.1",
-        help="address to listen on (default: 127.0.0.1); an address that other machines can reach needs --allow-remote",
+        help="address to listen on (default: 127.0.0.1); addresses that other machines can reach need --allow-remote",
     )
     start.add_argument(
         "--allow-remote",
         action="store_true",
-        help="let other machines connect, although there is no authentication: anyone who can reach the port can do "
-        "anything",
+        help="accept connections from other machines, without authentication: anyone who can reach the port has full "
+        "access",
     )
     start.add_argument(
         "--data-dir",
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         help="directory that contains the models (default: STEPLINE_MODELS_DIR, else DATA_DIR/models)",
     )
     commands.add_parser("serve", help="run the API; STEPLINE_… variables configure it")
-    commands.add_parser("worker", help="run a worker for each GPU, or one on the CPU")
+    commands.add_parser("worker", help="run one worker per GPU, or a single worker on the CPU")
     commands.add_parser("migrate", help="upgrade the database to the newest schema")
     commands.add_parser(
         "doctor", help="check whether this machine can run a worker, and list any problems"
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _become(command: str) -> NoReturn:
-    """Replace this process with the command's module."""
+    """Replace this process with one that runs the command's module."""
     module, extra, package = MODULES[command]
     if importlib.util.find_spec(package) is None:
         sys.exit(

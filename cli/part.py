@@ -1,4 +1,4 @@
-"""A process that `stepline up` starts, watches and stops. It leads its own session and is killed when its parent ends."""
+"""A process that `stepline up` starts, monitors and stops. It leads a session and is killed when its parent exits."""
 
 import contextlib
 import os
@@ -9,17 +9,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from contracts.text import escape_lines
+from contracts.values.text import escape_lines
 
 LOG_BYTES = 16 * 1024 * 1024
-"""If a part's log is larger than this when the part starts, the log is rotated and one old file is kept."""
+"""If a part's log is larger than this when the part starts, it is rotated. One old file is kept."""
 
 StopStep = tuple[signal.Signals, float]
-"""A signal, and how many seconds to wait afterwards for the process to end."""
+"""A signal, and how many seconds to wait for the process to exit."""
 
 
 class Part:
-    """A process with a name and a log."""
+    """A named process with a log file."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Part:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start the process. Call this only from the main thread: the parent-death signal fires when the calling thread ends."""
+        """Start the process. Call only from the main thread: the parent-death signal is sent when that thread ends."""
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_suffix(".old.log"))
         with self.log.open("ab") as log:
@@ -47,12 +47,12 @@ class Part:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # so that Ctrl-C in a terminal reaches only the parent
+                start_new_session=True,  # keeps Ctrl-C in the terminal from reaching the child
             )
 
     @property
     def exit_code(self) -> int | None:
-        """The exit status of the process; None before it is started and while it is running."""
+        """The exit status; None if the process has not been started or is still running."""
         return None if self._process is None else self._process.poll()
 
     @property
@@ -76,7 +76,7 @@ class Part:
                 break
             self._process.send_signal(number)
             self._wait(seconds, is_forced)
-        with contextlib.suppress(ProcessLookupError):  # the whole group has ended
+        with contextlib.suppress(ProcessLookupError):  # the whole group has exited
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 

@@ -1,4 +1,4 @@
-"""`stepline up`: runs the API, a worker and the broker as child processes, with a SQLite database, until Ctrl-C.
+"""`stepline up`: runs the API, a worker and the broker as child processes with a SQLite database until Ctrl-C.
 
 The order matters on startup and on shutdown: the broker and the schema come before the API, and the API before the
 worker. The worker stops first, while the API can still requeue its job.
@@ -45,15 +45,15 @@ SET_BY_UP = (
     "HOST",
     "PORT",
 )
-"""Settings that `stepline up` sets itself (docs/settings.md lists them)."""
+"""Settings that `stepline up` overrides (listed in docs/settings.md)."""
 
 
 class CannotStart(Exception):
-    """`stepline up` cannot start; the message is shown to the user."""
+    """`stepline up` cannot start. The message is shown to the user."""
 
 
 class _StopSignals:
-    """Counts the stop signals that this process receives. The first one stops the parts; the second one kills them."""
+    """Counts the stop signals that this process receives. The first stops the parts; the second kills them."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -85,11 +85,11 @@ class _Site:
 
     @property
     def url(self) -> str:
-        """The URL of the API for the parts and this process."""
+        """The API's URL for the parts and this process."""
         return self.listener.local_url
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment from which environment.py selects each part's variables. `up` overrides some of them."""
+        """Return the environment, with the overrides of `up`. environment.py selects each part's variables from it."""
         hosts = [environ.get("STEPLINE_ALLOWED_HOSTS", ""), *self.listener.hosts()]
         own = {
             "STEPLINE_DATABASE_URL": f"sqlite:///{self.home.database}",
@@ -120,7 +120,7 @@ def up(data_dir: Path, host: str, port: int, models_dir: Path | None, *, allow_r
         home.create()
         lock = home.lock(f"process {os.getpid()}, port {port}")
     except DataDirInUse as error:
-        return _fail(f"another `stepline up` already uses {home.path} ({error})")
+        return _fail(f"another `stepline up` is already using {home.path} ({error})")
     except (CannotStart, CannotListen, NoModelsDir, broker.BrokerMissing) as error:
         return _fail(str(error))
     except OSError as error:
@@ -182,7 +182,7 @@ def _parts(home: DataDir, environment: dict[str, str], valkey: list[str]) -> dic
     programs: dict[str, tuple[list[str], list[StopStep]]] = {
         "broker": (valkey, [(term, 3)]),
         "api": ([*python, "app.main"], [(term, 5)]),
-        # On SIGTERM the worker hands its job back; on SIGQUIT it exits without doing so.
+        # On SIGTERM, the worker returns its job to the queue. On SIGQUIT, it exits immediately.
         "worker": ([*python, "worker.celery_app"], [(term, 8), (quit_, 2)]),
     }
     return {
@@ -241,7 +241,7 @@ def _wait_until(is_ready: Callable[[], bool], part: Part, signals: _StopSignals)
 
 
 def _get(url: str) -> Any:
-    """Return the API's response; None if there is no valid one."""
+    """Return the API's response, or None if it is missing or invalid."""
     try:
         with _DIRECT.open(url, timeout=5) as response:
             return json.load(response)
@@ -257,7 +257,7 @@ def _has_worker(url: str, pid: int) -> bool:
 
 
 def _watch(parts: dict[str, Part], signals: _StopSignals) -> int:
-    """Restart parts that exit, with growing delays, until a stop signal arrives. Give up if the API keeps crashing."""
+    """Restart exited parts, with increasing delays, until a stop signal arrives. Give up if the API keeps crashing."""
     crashes: dict[str, list[float]] = {name: [] for name in parts}
     restart_at: dict[str, float] = {}
     while not signals.is_stop_requested():
@@ -276,7 +276,7 @@ def _watch(parts: dict[str, Part], signals: _StopSignals) -> int:
                     f"{name} exited with {part.exit_code}. Last lines of {part.log}:\n{part.last_lines()}"
                 )
                 if name == "api" and len(crashes[name]) >= MAX_API_CRASHES:
-                    _print("The API keeps crashing; stopping everything.")
+                    _print("The API keeps crashing. Stopping all parts.")
                     return 1
                 pause = min(2.0 ** (len(crashes[name]) - 1), LONGEST_BACKOFF_SECONDS)
                 _print(f"Restarting {name} in {pause:.0f} s.")
@@ -301,6 +301,6 @@ def _fail(message: str) -> int:
 
 
 def _print(text: str) -> None:
-    with contextlib.suppress(OSError):  # the terminal may be closed; keep running
+    with contextlib.suppress(OSError):  # the terminal may have been closed; keep running
         sys.stdout.write(text + "\n")
         sys.stdout.flush()

@@ -1,1 +1,1 @@
-"""The messages and formats that the server and the worker share. Uses only pydantic and the standard library."""
+"""Messages and formats shared by the server and the worker. Uses only pydantic and the standard library."""

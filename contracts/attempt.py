@@ -1,4 +1,4 @@
-"""An attempt: one try at a job under one lease. Its messages are claim, sync and finish."""
+"""An attempt: one run of a job under one lease. Its messages are claim, sync and finish."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -13,9 +13,9 @@ from contracts.record import Count, LogLevel, Ordinal, Record
 from contracts.summary import Summary
 
 MOST_CARDS = 1024
-"""Maximum number of cards of a host."""
+"""Maximum number of cards per host."""
 Uuid = Annotated[str, Field(max_length=200, pattern="^[!-~]+$")]
-"""NVML's name of a card."""
+"""NVML's identifier of a card."""
 
 
 class AttemptStatus(StrEnum):
@@ -26,8 +26,8 @@ class AttemptStatus(StrEnum):
     FAILED = "failed"  # was running; a Failure gives the reason
     CANCELLED = "cancelled"  # was running; the training process has ended
     PAUSED = "paused"  # was running; a checkpoint was written
-    INTERRUPTED = "interrupted"  # was running; its worker was stopped and handed the job back
-    LOST = "lost"  # was running; its worker was silent for longer than the takeover time
+    INTERRUPTED = "interrupted"  # was running; its worker was stopped and requeued the job
+    LOST = "lost"  # was running; its worker did not report within the takeover time
 
     @property
     def is_final(self) -> bool:
@@ -50,13 +50,13 @@ class Device(Tolerant):
     name: str = ""
     uuid: str | None = None
     memory_bytes: int = 0
-    """Memory of the GPU, or of the host."""
+    """Memory of the GPU, or of the host for a CPU."""
 
 
 class Idle(Tolerant):
-    """Proves that every earlier attempt on a device has ended: a worker sends this while it holds the device's lock.
+    """Proof that every earlier attempt on a device has ended. A worker sends it while it holds the device's lock.
 
-    `turn` increases with each such message, so that the server can detect a stale one.
+    `turn` increases with each message, which lets the server detect stale ones.
     """
 
     slot: str = Field(min_length=1, max_length=100)
@@ -65,45 +65,47 @@ class Idle(Tolerant):
 
 
 class DeviceCheck(Tolerant):
-    """Whether a worker's GPU works. The worker checks it before its first claim and after each `device_failed`."""
+    """Whether a worker's GPU works. The worker tests it before its first claim and after each `device_failed`."""
 
     passed: bool
     pending: bool = False
-    """Whether the device failed during an attempt and has not been checked since. Then `passed` is false."""
+    """Whether the device failed during an attempt and has not been checked since. If so, `passed` is false."""
     count: Count = 0
-    """Number of checks that the device has passed so far."""
+    """Number of checks passed so far."""
     reason: str = Field("", max_length=5000)
     """Why the device failed; empty if it passed."""
     since: UtcDatetime | None = None
-    """When the device failed, or when it passed again, by the worker's clock."""
+    """When the device failed or recovered, by the worker's clock."""
 
 
 class WorkerInfo(Tolerant):
     """A worker's description of itself, in hello and in each claim."""
 
     worker_id: str = Field(min_length=1, max_length=200)
-    """Name that is stable across restarts; by default derived from the GPU and the work directory's id."""
+    """A name that is stable across restarts. By default, it is derived from the GPU and the work directory's id."""
     host: str = ""
     pid: int = 0
     started_at: UtcDatetime | None = None
-    """When this worker process started, by its own clock."""
+    """When this worker process started, by the worker's clock."""
     queue: str = "default"
     device: Device = Device()
     host_id: str = Field("", max_length=100)
-    """Workers with the same id can lend each other their cards: those of one `stepline worker`. It survives restarts. Empty: unknown."""
+    """Identifies one `stepline worker`, whose workers can lend each other cards. It is stable across restarts. Empty:
+    unknown."""
     cards: int = Field(1, ge=1, le=MOST_CARDS)
-    """Number of cards that this worker could use for one job if all were free: its own, and those that it can borrow."""
+    """Number of cards that this worker could use for one job if all were free: its own and those it can borrow."""
     models: list[str] | None = None
     """Models in its models root, as `name` or `owner/name`; null if it can also download models from the hub."""
     versions: dict[str, str] = {}
     device_check: DeviceCheck | None = None
-    """State of the GPU. Null for a CPU, before the first check, and from workers of earlier versions."""
+    """State of the GPU. Null for a CPU, before the first check, and from workers running earlier versions."""
     idle: Idle | None = None
-    """Set only in a claim, in the first hello after a start, and in a hello sent instead of a claim because the device has failed."""
+    """Set only in claims, in the first hello after a start, and in a hello that replaces a claim because the device has
+    failed."""
 
 
 class DatasetFile(Tolerant):
-    """An uploaded dataset as the worker downloads it: JSONL, one row per line."""
+    """An uploaded dataset that the worker downloads: JSONL, one row per line."""
 
     dataset_id: str
     sha256: str
@@ -113,15 +115,16 @@ class DatasetFile(Tolerant):
 
 
 class ClaimRequest(Tolerant):
-    """A worker's request for the best job that it can run."""
+    """A worker's request for the next job that it can run."""
 
     worker: WorkerInfo
     claim_id: str | None = Field(None, min_length=1, max_length=100)
-    """Random. All retries of a claim send the same value and get the same attempt and token."""
+    """Random. Retries of a claim send the same value and receive the same attempt and token."""
     free_cards: int = Field(1, ge=1, le=MOST_CARDS)
-    """Number of cards whose locks the worker holds while it sends this claim, its own included."""
+    """Number of cards, including its own, whose locks the worker holds while it sends this claim."""
     cards_held: list[Uuid] = Field([], max_length=MOST_CARDS)
-    """Uuids of those cards, the worker's own first. Empty for a CPU and from workers of earlier versions."""
+    """UUIDs of those cards, starting with the worker's own. Empty for a CPU and from workers running earlier
+    versions."""
 
 
 class EarlierAttempt(Tolerant):
@@ -132,7 +135,8 @@ class EarlierAttempt(Tolerant):
     acked_seq: int
     """The server has stored all records up to this number; the worker may now send later ones."""
     usable_to_step: int | None = None
-    """Last step whose checkpoint the job may resume from; a later attempt replaced the steps after it. Null: no limit."""
+    """Last step from whose checkpoint the job may resume; a later attempt has replaced the steps after it. Null: no
+    limit."""
 
 
 class Claim(Tolerant):
@@ -143,27 +147,28 @@ class Claim(Tolerant):
     number: int = Field(ge=1)
     """1 for the job's first attempt."""
     submitted_at: UtcDatetime | None = None
-    """When the job was submitted; servers of earlier versions send null."""
+    """When the job was submitted. Servers running earlier versions send null."""
     token: str
     spec: JobSpec
     gpus: int = Field(1, ge=1)
-    """Number of cards to train on, including the worker's own; at most the request's `free_cards`."""
+    """Number of cards to train on, including the worker's own; never more than the request's `free_cards`."""
     cards: list[str] = []
-    """Uuids of those cards, the worker's own first. Empty if the request had no `cards_held`, and from servers of earlier versions."""
+    """UUIDs of those cards, starting with the worker's own. Empty if the request had no `cards_held`, and from servers
+    running earlier versions."""
     train: DatasetFile | HubDataset
     eval: DatasetFile | HubDataset | None = None
     resume: list[ResumePoint] = []
-    """Checkpoints in the server's storage to resume from, the best first; the worker skips a damaged one."""
+    """Checkpoints in the server's storage to resume from, in order of preference. The worker skips damaged ones."""
     earlier: list[EarlierAttempt] = []
     sync_seconds: float
-    """Maximum time between two syncs while there is nothing to send."""
+    """Maximum time between syncs while there is nothing to send."""
     flush_seconds: float
     """Maximum time between a new record and the sync that sends it."""
     lease_seconds: float
 
 
 class OutputChunk(Tolerant):
-    """Part of the training process's output: whole lines of UTF-8."""
+    """A part of the training process's output: whole lines of UTF-8."""
 
     offset: Count
     """Number of output bytes before this chunk."""
@@ -174,7 +179,7 @@ class OutputChunk(Tolerant):
 
 
 class Note(Tolerant):
-    """A message from the supervisor to users. The server turns it into one event."""
+    """A message from the supervisor to users. The server stores it as an event."""
 
     number: int = Field(ge=1)
     """Position among the attempt's notes, from 1, without gaps."""
@@ -184,7 +189,7 @@ class Note(Tolerant):
 
 
 class EarlierRecords(Tolerant):
-    """Records of an earlier attempt that its worker could not send."""
+    """Records of an earlier attempt that the worker could not send at the time."""
 
     records: list[Record] = Field(max_length=1000)
 
@@ -196,7 +201,7 @@ class EarlierReply(Tolerant):
 
 
 class SystemSample(Tolerant):
-    """The supervisor's measurements of its host. They are not records, because only the training program numbers records."""
+    """The supervisor's measurements of its host. Not records, because only the training program numbers records."""
 
     seq: Ordinal
     """Position among the attempt's samples, from 1; a lost sample leaves a permanent gap."""
@@ -204,13 +209,13 @@ class SystemSample(Tolerant):
     values: dict[str, float]
     """By name: `sys.cpu_percent` (all processors) · `sys.process_rss_bytes` (the training process) ·
     `sys.host_memory_bytes` (in use) · `sys.disk_free_bytes` (of the disk of the run directory) · `sys.gpu_percent` ·
-    `sys.gpu_memory_bytes` (in use) · `sys.gpu_power_watts` · `sys.gpu_celsius` · `sys.gpu_throttle_reasons` (NVML's bit mask).
-    If an attempt uses several GPUs, the last five are those of the first one; those of the others end in `.1`,
-    `.2`, … (`sys.gpu_percent.1`). Values that cannot be measured are omitted."""
+    `sys.gpu_memory_bytes` (in use) · `sys.gpu_power_watts` · `sys.gpu_celsius` · `sys.gpu_throttle_reasons` (NVML's bit
+    mask). If an attempt uses several GPUs, the last five names refer to the first one; the names for the others end in
+    `.1`, `.2`, … (`sys.gpu_percent.1`). Values that cannot be measured are omitted."""
 
 
 class RowProgress(Tolerant):
-    """How many rows of the current phase the training program has processed. Each message replaces the previous one."""
+    """The training program's progress in the current phase, in rows. Each message replaces the previous one."""
 
     phase: Phase
     rows_done: Count
@@ -218,7 +223,7 @@ class RowProgress(Tolerant):
     seconds: float = Field(ge=0, allow_inf_nan=False)
     """Time spent on the processed rows."""
     seconds_left: float | None = Field(None, ge=0, allow_inf_nan=False)
-    """Estimated time for the remaining rows, based on their amount of work; null until the first row is processed."""
+    """Estimated time for the remaining rows, based on the work they require; null until the first row is processed."""
 
 
 class SyncRequest(Tolerant):
@@ -235,16 +240,16 @@ class SyncRequest(Tolerant):
 
 
 class SyncReply(Tolerant):
-    """How much the server has stored, and the action that it requests."""
+    """How much the server has stored, and the action it requests."""
 
     wanted: Wanted
     lease_seconds: float
     acked_seq: int
     """The server has stored every record up to this one."""
     acked_output: int
-    """Number of output bytes that the server has stored."""
+    """Number of output bytes stored by the server."""
     acked_note: int = 0
-    """The server has turned every note up to this one into an event."""
+    """The server has stored an event for every note up to this one."""
 
 
 class Outcome(Tolerant):
@@ -252,7 +257,7 @@ class Outcome(Tolerant):
 
     status: Literal["succeeded", "failed", "cancelled", "paused", "interrupted"]
     failure: Failure | None = None
-    """Set exactly when status is `failed`."""
+    """Set if and only if the status is `failed`."""
     step: int = 0
     """The last completed step."""
 
@@ -262,7 +267,7 @@ class FinishRequest(Tolerant):
 
     outcome: Outcome
     summary: Summary | None = None
-    """Set exactly when the outcome is `succeeded`."""
+    """Set if and only if the outcome is `succeeded`."""
     last_seq: int = Field(ge=0)
     """Number of the attempt's last record."""
 

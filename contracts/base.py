@@ -1,4 +1,4 @@
-"""The two kinds of contract models: strict for users' input, tolerant for messages between server and worker."""
+"""The two kinds of contract models: strict for user input, tolerant for messages between the server and the worker."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -9,7 +9,7 @@ from contracts.field_error import FieldProblem, field_error
 
 
 class Strict(BaseModel):
-    """A user's input. An unknown field or a quoted number is an error: a typo must not cost an hour of training."""
+    """User input. An unknown field or a quoted number is an error, because a typo must not cost an hour of training."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -21,7 +21,7 @@ class Strict(BaseModel):
 
 
 class Tolerant(BaseModel):
-    """A message between server and worker. Unknown fields are ignored, because the sender may have a newer version.
+    """A message between the server and the worker. Unknown fields are ignored: the sender may be a newer version.
 
     Non-finite floats are sent as the strings "NaN", "Infinity" and "-Infinity".
     """
@@ -42,7 +42,7 @@ def _to_utc(value: datetime) -> datetime:
 
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
-"""A timezone-aware point in time, in UTC."""
+"""A timezone-aware time in UTC."""
 
 
 def utc_now() -> datetime:

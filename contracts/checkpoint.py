@@ -1,6 +1,6 @@
 """A checkpoint: its files on the worker's disk, and the messages that upload and download it.
 
-On disk it is a directory `step-00000012` with `tensors.safetensors`, `state.json` and, written last,
+On disk, it is a directory `step-00000012` with `tensors.safetensors`, `state.json` and, written last,
 `manifest.json`, which lists the others with their hashes. A directory without a matching manifest is not a checkpoint.
 """
 
@@ -32,7 +32,7 @@ class Manifest(Tolerant):
 
 
 class CheckpointFile(Tolerant):
-    """One of a checkpoint's files; the manifest is one of them too."""
+    """One of a checkpoint's files, including the manifest."""
 
     name: FileName
     sha256: Sha256
@@ -48,7 +48,7 @@ class Origin(Tolerant):
 
 
 class CheckpointOffer(Tolerant):
-    """Offers a complete, recorded checkpoint. Once all files are uploaded, a repeated offer makes the server store it."""
+    """Offers a complete, recorded checkpoint. The server stores it when it is offered again after all uploads."""
 
     step: int = Field(ge=0)
     name: FileName
@@ -58,7 +58,7 @@ class CheckpointOffer(Tolerant):
 
 
 class CheckpointReply(Tolerant):
-    """The files that the server still needs; empty once it has stored the checkpoint."""
+    """Files that the server still needs; empty once it has stored the checkpoint."""
 
     missing: list[str]
     """SHA-256 of each file to upload."""
@@ -84,7 +84,7 @@ def list_checkpoints(directory: Path) -> list[tuple[Path, Manifest]]:
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """Return the manifest of a checkpoint directory, or None if there is no readable one."""
+    """Return the manifest of a checkpoint directory, or None if it is missing or unreadable."""
     try:
         return Manifest.model_validate_json((path / MANIFEST_FILE).read_bytes())
     except (OSError, ValidationError):

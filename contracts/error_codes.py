@@ -1,6 +1,6 @@
 """Error codes of the server that workers act on.
 
-Servers of earlier versions send the old codes, so workers understand old and new codes. A worker that understands the new codes
+Servers running earlier versions send the old codes, so workers understand both. A worker that understands the new codes
 sends CODES_HEADER; the server sends the old codes to all other workers.
 """
 

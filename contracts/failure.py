@@ -1,4 +1,4 @@
-"""FailureReason: why an attempt failed, whether a retry can help, and its message and hint in English and Chinese."""
+"""FailureReason: why an attempt failed, whether a retry can help, and a message and hint in English and Chinese."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -40,22 +40,22 @@ class FailureReason(StrEnum):
         return _FACTS[self].retryable
 
     def message(self, language: Language = "en") -> str:
-        """Return one sentence that says what happened."""
+        """Return a sentence that describes what happened."""
         facts = _FACTS[self]
         return facts.message_zh if language == "zh" else facts.message_en
 
     def hint(self, language: Language = "en") -> str:
-        """Return one or two sentences that say what to do about it."""
+        """Return one or two sentences on how to fix it."""
         facts = _FACTS[self]
         return facts.hint_zh if language == "zh" else facts.hint_en
 
 
 class Failure(Tolerant):
-    """One failure: its reason and the evidence."""
+    """A failure: its reason and the evidence."""
 
     reason: FailureReason
     detail: str = Field("", max_length=20_000)
-    """The worker's observation, in English."""
+    """The worker's description, in English."""
     step: int | None = None
     """Optimizer step at which the failure happened."""
     evidence: dict[str, str | int | float | bool | None] = {}
@@ -75,7 +75,7 @@ _FACTS: dict[FailureReason, _Facts] = {
     FailureReason.MODEL_NOT_FOUND: _Facts(
         False,
         "The model was not found.",
-        "Add the model to the worker's models directory (STEPLINE_MODELS_DIR), or check its hub id and revision.",
+        "Copy the model to the worker's models directory (STEPLINE_MODELS_DIR), or check its hub id and revision.",
         "找不到模型。",
         "请将模型放入工作节点的模型目录（STEPLINE_MODELS_DIR），或检查 Hub 上的模型 id 和版本。",
     ),
@@ -95,8 +95,8 @@ _FACTS: dict[FailureReason, _Facts] = {
     ),
     FailureReason.DATASET_INVALID: _Facts(
         False,
-        "The dataset has rows that cannot be trained on.",
-        "Use Alpaca, prompt/completion or chat-messages rows. The detail gives the line.",
+        "The dataset contains rows that cannot be used for training.",
+        "Use Alpaca, prompt/completion or chat-messages rows. The line number is in the detail.",
         "数据集中有无法用于训练的数据。",
         "请使用 Alpaca、prompt/completion 或 messages 格式。行号见详情。",
     ),
@@ -167,8 +167,8 @@ _FACTS: dict[FailureReason, _Facts] = {
         True,
         "The device failed.",
         "Check the worker's GPU, driver and bitsandbytes; `stepline doctor` names the problem. Another worker can run the job. "
-        "If the job has failed, two devices failed while running it, or one device failed three times, and all passed a check "
-        "afterwards, so check the job's model and data too.",
+        "If the job has failed, two devices failed while running it, or one device failed three times. Each passed a check "
+        "afterwards, so also check the job's model and data.",
         "设备发生故障。",
         "请检查工作节点的 GPU、驱动和 bitsandbytes，`stepline doctor` 会指出问题。任务可由其他工作节点执行。"
         "如果任务已失败，说明执行它时有两台设备出错（或同一设备三次出错），且随后都通过了检测，请同时检查模型和数据。",

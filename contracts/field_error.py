@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 
 class FieldProblem(StrEnum):
-    """Our own reasons for rejecting a value; pydantic has further error types."""
+    """Stepline's own reasons for rejecting a value, in addition to pydantic's error types."""
 
     INVALID_EVAL_SIZE = "invalid_eval_size"
     INVALID_WARMUP_STEPS = "invalid_warmup_steps"
@@ -29,7 +29,7 @@ class FieldProblem(StrEnum):
 
 
 def field_error(problem: FieldProblem, **values: object) -> PydanticCustomError:
-    """Return an error for a validator to raise: its `type` is the problem's code, its `ctx` the values.
+    """Return an error for a validator to raise. Its `type` is the problem's code, and its `ctx` contains the values.
 
     The error's message is for logs and tracebacks.
     """
@@ -38,15 +38,15 @@ def field_error(problem: FieldProblem, **values: object) -> PydanticCustomError:
 
 
 class OneOf:
-    """Annotates a Literal or an Enum, so that any other value raises NOT_AN_OPTION with the list of `options`.
+    """Annotates a Literal or an Enum. Any other value raises NOT_AN_OPTION with the list of `options`.
 
-    pydantic's own error lists the options only in an English sentence.
+    pydantic's own error lists the options only in its English message.
     """
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        """Return the schema of the type, wrapped in a validator that replaces its errors."""
+        """Return the type's schema, wrapped in a validator that replaces its errors."""
         options = (
             [member.value for member in source]
             if isinstance(source, type) and issubclass(source, Enum)

@@ -1,6 +1,6 @@
-"""JobSpec, a user's request, and JobStatus, the current status of a job.
+"""JobSpec, a user's request, and JobStatus, a job's current status.
 
-A job with default values is the reference run: `{"model": …, "dataset": {"train": …}}` is a complete spec.
+The defaults are those of the reference run; `{"model": …, "dataset": {"train": …}}` is a complete spec.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,21 +19,21 @@ OnOffAuto = bool | Auto
 class JobStatus(StrEnum):
     """The status of a job. Cancel and pause are requests, not states."""
 
-    QUEUED = "queued"  # submitted, or requeued; next: running, paused, cancelled
-    RUNNING = "running"  # an attempt holds it; next: any of the others
-    PAUSED = "paused"  # by request; next: queued (resume), cancelled
+    QUEUED = "queued"  # submitted or requeued; next: running, paused, cancelled
+    RUNNING = "running"  # assigned to an attempt; next: any other status
+    PAUSED = "paused"  # on request; next: queued (resume), cancelled
     SUCCEEDED = "succeeded"  # final: adapter and summary are available
     FAILED = "failed"  # final: `error` gives the reason
     CANCELLED = "cancelled"  # final: the training process has ended
 
     @property
     def is_final(self) -> bool:
-        """Whether the job has ended; then only a retry can change its status."""
+        """Whether the job has ended. Only a retry can change the status of an ended job."""
         return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
 
 
 class Phase(StrEnum):
-    """The current activity of a running attempt."""
+    """What a running attempt is currently doing."""
 
     PLACING = "placing"
     LOADING = "loading"
@@ -45,7 +45,7 @@ class Phase(StrEnum):
 
 
 def _one_error(problem: FieldProblem, **values: object) -> WrapValidator:
-    """Replace all errors of a value with one, because pydantic reports one for each member of a union."""
+    """Replace all errors for a value with a single one, because pydantic reports one per union member."""
 
     def validate(value: Any, inner: Callable[[Any], Any]) -> Any:
         try:
@@ -94,7 +94,7 @@ Gpus = Annotated[
 ModelName = Annotated[
     str,
     StringConstraints(
-        # One name or owner/name; each part begins with a letter or digit and never contains two dots in a row.
+        # `name` or `owner/name`; each part begins with a letter or digit and contains no consecutive dots.
         pattern=r"^[A-Za-z0-9](?:\.?[A-Za-z0-9_-])*(?:/[A-Za-z0-9](?:\.?[A-Za-z0-9_-])*)?$",
         max_length=200,
     ),
@@ -108,11 +108,11 @@ DatasetId = Annotated[
     StringConstraints(pattern=r"^ds_[0-9a-f]{8,64}$"),
     _one_error(FieldProblem.INVALID_DATASET_ID),
 ]
-"""`ds_` and the beginning of the SHA-256 of the uploaded bytes, in hexadecimal."""
+"""`ds_` followed by the first hexadecimal digits of the SHA-256 of the uploaded bytes."""
 
 
 class HubDataset(Strict):
-    """A dataset on the hub, which the worker downloads and writes as JSONL."""
+    """A dataset on the hub, which the worker downloads and converts to JSONL."""
 
     hub: ModelName
     """Repository on the hub, such as `silk-road/alpaca-data-gpt4-chinese`."""
@@ -121,7 +121,7 @@ class HubDataset(Strict):
     split: str = Field("train", max_length=200)
     """Split to read; slices in the syntax of `datasets`, such as `train[:1000]`, are allowed."""
     revision: Revision | None = None
-    """Commit, tag or branch; null uses the newest commit and records it."""
+    """Commit, tag or branch; null uses the latest commit and records it."""
 
 
 def _dataset_kind(value: object) -> str:
@@ -138,20 +138,20 @@ Preference = Literal["chosen_only"]
 
 
 class DatasetSpec(Strict):
-    """The source of the rows, and how many of them are held out."""
+    """The source of the rows, and how many to hold out."""
 
     train: DatasetSource
     """A dataset id (`ds_…`) from POST /v1/datasets, or `{"hub": …}`."""
     eval: DatasetSource | None = None
-    """A separate evaluation dataset; null holds out `eval_size` rows of `train`."""
+    """A separate evaluation dataset; null holds out `eval_size` rows from `train`."""
     eval_size: EvalSize = "auto"
-    """Rows to hold out: a count, a share below 1, or `auto`, which means min(2000, max(1, 2 % of the rows))."""
+    """Rows to hold out: a count, a fraction below 1, or `auto`, which means min(2000, max(1, 2 % of the rows))."""
     preference: Annotated[Preference, OneOf()] | None = None
-    """How rows that rate answers (preference pairs, KTO labels) are used. `chosen_only`: train on the good answers, ignore the
-    others. Null: a job with such rows is rejected."""
+    """How to use rows that rate answers (preference pairs, KTO labels). `chosen_only`: train on the good answers and
+    ignore the others. Null: reject a job with such rows."""
 
     def held_out_rows(self, rows: int) -> int:
-        """Return how many of `rows` training rows are held out; 0 with a separate evaluation dataset."""
+        """Return how many of `rows` training rows to hold out; 0 if there is a separate evaluation dataset."""
         if self.eval is not None:
             return 0
         if self.eval_size == "auto":
@@ -162,15 +162,15 @@ class DatasetSpec(Strict):
 
 
 class QuantizationSpec(Strict):
-    """How the frozen base weights are stored, and the dtype in which the model computes."""
+    """How the frozen base weights are stored, and the compute dtype."""
 
     type: Annotated[Literal["nf4"], OneOf()] = "nf4"
     """4-bit NormalFloat, in blocks of 64 weights (QLoRA, arXiv:2305.14314)."""
     double_quant: OnOffAutoField = "auto"
     """Quantise the blocks' scales as well. Saves 0.4 bits per weight but costs extra kernels. `auto`: depends on the model's size."""
     compute_dtype: Annotated[Literal["auto", "bfloat16", "float32"], OneOf()] = "auto"
-    """Dtype of the matrix multiplications. `auto`: bfloat16 if the hardware supports it, else float32. float16 is not available
-    because it overflows on Qwen2."""
+    """Dtype of matrix multiplications. `auto`: bfloat16 if the hardware supports it, else float32. float16 is not
+    offered because it overflows on Qwen2."""
 
 
 class LoraSpec(Strict):
@@ -181,22 +181,22 @@ class LoraSpec(Strict):
     alpha: float = Field(128, gt=0, le=65536)
     """Scale: the update is multiplied by alpha ÷ rank."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Share of the adapter's inputs that dropout zeroes during training."""
+    """Dropout probability of the adapter's inputs during training."""
     target_modules: TargetModules = "all-linear"
     """`all-linear` (every linear layer except the head) or a list of module names."""
 
 
 class EarlyStopping(Strict):
-    """Stops training when the evaluation loss no longer falls."""
+    """Stops training when the evaluation loss stops improving."""
 
     patience: int = Field(3, ge=1, le=1000)
-    """Number of consecutive evaluations without improvement after which training stops."""
+    """Training stops after this many consecutive evaluations without improvement."""
     min_delta: float = Field(0.0, ge=0, le=10)
     """Minimum decrease in evaluation loss (nats per token) that counts as an improvement."""
 
 
 class TrainingSpec(Strict):
-    """The recipe: batch, rate, length. An update has `per_device_batch_size` × `gradient_accumulation_steps` samples."""
+    """Training hyperparameters. An update has `per_device_batch_size` × `gradient_accumulation_steps` samples."""
 
     per_device_batch_size: int = Field(4, ge=1, le=1024)
     """Samples per accumulation step. Only the product of this field and `gradient_accumulation_steps` affects the result."""
@@ -207,7 +207,7 @@ class TrainingSpec(Strict):
     lr_scheduler: Annotated[Literal["cosine", "linear", "constant"], OneOf()] = "cosine"
     """Learning rate schedule after the warm-up."""
     warmup_steps: WarmupSteps = 0
-    """Optimizer steps over which the learning rate rises from 0: a count, or a share (below 1) of the run."""
+    """Optimizer steps over which the learning rate rises from 0: a count, or a fraction (below 1) of the run."""
     weight_decay: float = Field(0.0, ge=0, le=1)
     """AdamW's decoupled weight decay."""
     max_grad_norm: float = Field(1.0, gt=0, le=1e6)
@@ -219,13 +219,13 @@ class TrainingSpec(Strict):
     max_length: int = Field(1024, ge=8, le=1_048_576)
     """Maximum tokens per sample; a longer sample is cut at the end, or dropped if no answer would be left."""
     early_stopping: EarlyStopping | None = None
-    """Rule for early stopping; null trains to the end."""
+    """Early stopping rule; null disables early stopping."""
     seed: int = Field(42, ge=0, le=2**31 - 1)
-    """Random seed for the held-out rows, the order of rows, the adapter's initial weights and dropout."""
+    """Random seed for the held-out rows, the row order, the adapter's initial weights and dropout."""
 
 
 class EvaluationSpec(Strict):
-    """Evaluations during training, in addition to the ones before and after training."""
+    """Evaluations during training, in addition to those before and after it."""
 
     every_steps: int = Field(500, ge=1, le=MOST_STEPS)
     """Optimizer steps between evaluations."""
@@ -237,24 +237,26 @@ class CheckpointSpec(Strict):
     every_steps: int = Field(500, ge=1, le=MOST_STEPS)
     """Optimizer steps between checkpoints."""
     keep: int = Field(2, ge=1, le=100)
-    """Number of newest checkpoints to keep; the best one is always kept too."""
+    """Number of most recent checkpoints to keep. The best one is always kept as well."""
     upload: Annotated[Literal["always", "on_pause", "never"], OneOf()] = "always"
     """When the worker uploads a checkpoint to the server's storage."""
 
 
 class EngineSpec(Strict):
-    """Options that change speed and memory, never the effective batch."""
+    """Options that affect speed and memory, but never the effective batch."""
 
     token_budget: TokenBudget = "auto"
     """Maximum tokens per micro-batch; `auto` depends on the device."""
     activation_checkpointing: OnOffAutoField = "auto"
-    """Recompute activations in the backward pass to save memory. `auto`: only if memory runs out."""
+    """Recompute activations in the backward pass to save memory. `auto`: only if the run would otherwise run out of
+    memory."""
     dequantize_base: OnOffAutoField = "auto"
-    """Keep the NF4-rounded base weights in the compute dtype: faster, but uses more memory. `auto`: only on a GPU with enough memory."""
+    """Keep the NF4-rounded base weights in the compute dtype, which is faster but uses more memory. `auto`: only on a
+    GPU with enough memory."""
     fused_optimizer: OnOffAutoField = "auto"
     """Update the whole adapter in one kernel. `auto`: only on a GPU."""
     fused_lora: OnOffAutoField = "auto"
-    """Compute each layer and its adapter in one function, which keeps less in memory. `auto`: only on a GPU."""
+    """Compute each layer and its adapter in one function, which saves memory. `auto`: only on a GPU."""
     compile: OnOffAutoField = "auto"
     """Compile the decoder blocks with torch.compile. `auto`: off."""
 
@@ -274,9 +276,9 @@ class JobSpec(Strict):
     """One fine-tuning job. Strict: an unknown field is an error."""
 
     model: ModelName
-    """A directory under the worker's models root, which takes precedence, or a model id on the hub."""
+    """A directory under the worker's models root, or a model id on the hub. The directory takes precedence."""
     model_revision: Revision | None = None
-    """Commit, tag or branch on the hub; null uses the newest commit and records it."""
+    """Commit, tag or branch on the hub; null uses the latest commit and records it."""
     dataset: DatasetSpec
     quantization: QuantizationSpec = QuantizationSpec()
     lora: LoraSpec = LoraSpec()
@@ -286,13 +288,13 @@ class JobSpec(Strict):
     engine: EngineSpec = EngineSpec()
     resources: ResourcesSpec = ResourcesSpec()
     name: str | None = Field(None, max_length=200)
-    """Display name; does not have to be unique. No text field of a new job may contain control or bidi characters."""
+    """Display name; need not be unique. Text fields of a new job must not contain control or bidi characters."""
     labels: dict[Label, LabelValue] = Field({}, max_length=16)
     """Labels for filtering: at most 16; keys up to 64 characters, values up to 512."""
     priority: int = Field(0, ge=-1000, le=1000)
-    """Jobs with a higher priority are claimed first; with equal priority, the oldest first."""
+    """Jobs with a higher priority are claimed first; among equal priorities, the oldest is claimed first."""
     queue: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")
-    """Queue of the job; only workers that listen to it may claim the job."""
+    """The job's queue. Only workers that listen to it can claim the job."""
 
     @property
     def effective_batch_size(self) -> int:
@@ -300,16 +302,16 @@ class JobSpec(Strict):
         return self.training.per_device_batch_size * self.training.gradient_accumulation_steps
 
     def total_steps(self, train_rows: int) -> int:
-        """Return the number of optimizer updates of a whole run over `train_rows` rows."""
+        """Return the number of optimizer updates in a complete run over `train_rows` rows."""
         if self.training.max_steps is not None:
             return self.training.max_steps
         return -(-train_rows // self.effective_batch_size) * self.training.epochs
 
 
 def list_newer_defaults(spec: JobSpec, *, knows_resources: bool = True) -> dict[str, Any]:
-    """Return the fields that version 0.1.0's first workers do not know and that have their defaults, as pydantic's `exclude`.
+    """Return fields that the first 0.1.0 workers do not know and that have default values, as pydantic's `exclude`.
 
-    Without them, an earlier worker accepts the spec, and the spec of a repeated request is the same after an upgrade.
+    Without them, older workers accept the spec, and a repeated request has the same spec after an upgrade.
     """
     left_out: dict[str, Any] = {}
     if spec.resources == ResourcesSpec() or not knows_resources:
@@ -322,7 +324,7 @@ def list_newer_defaults(spec: JobSpec, *, knows_resources: bool = True) -> dict[
 
 
 def load_stored_spec(stored: Mapping[str, Any]) -> JobSpec:
-    """Load a spec that was valid when it was stored. Three counts had no upper bound in earlier versions and are clamped."""
+    """Load a stored spec. Clamp three counts that had no upper bound when earlier versions stored it."""
     bounds = (
         ("training", "warmup_steps", MOST_STEPS),
         ("dataset", "eval_size", MOST_ROWS),

@@ -1,7 +1,7 @@
-"""Records: the append-only lines of an attempt, in `records.jsonl` and in `sync`. (attempt, seq) is a record's key.
+"""Records: an attempt's append-only lines, in `records.jsonl` and in `sync`. (attempt, seq) identifies a record.
 
-A line is one JSON object whose last member, `crc32`, is the checksum of the line without it, so that a torn or
-damaged line is detected when the file is read.
+A line is a JSON object whose last member, `crc32`, is a checksum of the rest of the line. It reveals incomplete or
+damaged lines when the file is read.
 """
 
 import zlib
@@ -17,9 +17,9 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LARGEST_NUMBER = 2**53
 """Largest step, count or sequence number of a record; JavaScript rounds larger integers."""
 Count = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
-"""A step or a count, from 0."""
+"""A step or a count, starting at 0."""
 Ordinal = Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
-"""A position in a sequence, from 1."""
+"""A position in a sequence, starting at 1."""
 
 
 def _is_none(value: object) -> bool:
@@ -38,9 +38,9 @@ class MetricRecord(_Record):
     type: Literal["metric"] = "metric"
     step: Count
     values: dict[str, float]
-    """`loss`: nats per supervised token over the effective batch · `learning_rate`: the rate this step used ·
+    """`loss`: nats per supervised token over the effective batch · `learning_rate`: the rate used in this step ·
     `grad_norm`: global L2 norm before clipping · `epoch`: passes so far, as a decimal · `tokens`: supervised tokens ·
-    `seconds`: duration of the step, until the device has finished it."""
+    `seconds`: duration of the step until the device has finished."""
 
 
 class EvalRecord(_Record):
@@ -48,7 +48,7 @@ class EvalRecord(_Record):
 
     type: Literal["eval"] = "eval"
     step: Count
-    """Optimizer steps before the evaluation; 0 is the untrained base."""
+    """Optimizer steps before the evaluation; 0 is the untrained base model."""
     loss: float
     """Nats per supervised token over the whole evaluation split."""
     tokens: int = Field(ge=0)
@@ -57,7 +57,7 @@ class EvalRecord(_Record):
 
 
 class CheckpointRecord(_Record):
-    """A checkpoint that is complete on the worker's disk."""
+    """A complete checkpoint on the worker's disk."""
 
     type: Literal["checkpoint"] = "checkpoint"
     step: Count
@@ -66,15 +66,15 @@ class CheckpointRecord(_Record):
 
 
 class PhaseRecord(_Record):
-    """The attempt enters a phase."""
+    """The attempt has entered a phase."""
 
     type: Literal["phase"] = "phase"
     phase: Phase
     step: Count = 0
     total_steps: Count | None = None
-    """Number of steps in the whole run, once known."""
+    """Number of steps in the complete run; null until known."""
     resumed_from: Ordinal | None = Field(None, exclude_if=_is_none)
-    """Number of the attempt from whose checkpoint this one resumed; null if it started at the first step."""
+    """Number of the attempt whose checkpoint this one resumed from; null if it started from the first step."""
     resumed_step: Count | None = Field(None, exclude_if=_is_none)
     """Step of that checkpoint."""
 
@@ -96,15 +96,15 @@ class GapRecord(_Record):
     first_step: Count
     last_step: Count
     count: int = Field(ge=1)
-    """Records omitted since the previous record."""
+    """Number of records omitted since the previous record."""
     number: Ordinal = 1
     """Position among the attempt's gaps, from 1."""
     total: Ordinal
-    """Records omitted so far, over all gaps of this attempt."""
+    """Number of records omitted so far in this attempt."""
 
 
 class OtherRecord(_Record):
-    """A record of a kind that this version does not know. It is stored but not interpreted."""
+    """A record type that this version does not know. It is stored but not interpreted."""
 
     type: str
 
@@ -131,17 +131,17 @@ _MARK = b',"crc32":"'
 
 
 class DamagedLine(ValueError):
-    """A line of records.jsonl is torn or altered."""
+    """A line of records.jsonl is incomplete or altered."""
 
 
 def encode_line(record: Record) -> bytes:
-    """Return the record as one checksummed line, newline included."""
+    """Return the record as a checksummed line, including the newline."""
     body = record.model_dump_json().encode()
     return body[:-1] + _MARK + f"{zlib.crc32(body):08x}".encode() + b'"}\n'
 
 
 def decode_line(line: bytes) -> Record:
-    """Read one line. Raises DamagedLine if it is torn or its checksum is wrong."""
+    """Parse a line. Raises DamagedLine if it is incomplete or its checksum is wrong."""
     text = line.rstrip(b"\n")
     head, mark, tail = text.rpartition(_MARK)
     body = head + b"}"

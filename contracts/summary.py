@@ -15,7 +15,7 @@ from contracts.verdicts.verdict import Verdict
 
 
 class WindowLoss(Tolerant):
-    """Token-weighted mean step loss over a whole window that ends at `step`."""
+    """Token-weighted mean step loss over a complete window that ends at `step`."""
 
     step: int
     loss: float
@@ -36,7 +36,7 @@ class Interval(Tolerant):
 
 
 class Summary(Tolerant):
-    """The report of a finished run. A null field was not measured and is not shown."""
+    """The report of a finished run. Null fields were not measured and are not shown."""
 
     model: str
     """The model's name in the spec."""
@@ -44,21 +44,21 @@ class Summary(Tolerant):
     """The hub commit of the model."""
     finished_at: UtcDatetime
     duration_seconds: float
-    """From the start to the end of training, including evaluations, over all attempts that led to this result."""
+    """Training time, including evaluations, over all attempts that contributed to the result."""
     steps: int
     """Number of optimizer updates."""
     train_loss: float
-    """Token-weighted mean of the step losses of the whole run."""
+    """Token-weighted mean step loss over the whole run."""
     first_step_loss: float | None = None
-    """Loss of the first step, before any update: the base's loss on that batch."""
+    """Loss of the first step, before any update: the base model's loss on that batch."""
     recent_train_loss: float | None = None
-    """Token-weighted mean loss of the last steps: one window, or 160 samples if that is more."""
+    """Token-weighted mean loss of the last steps: one window or 160 samples, whichever is more."""
     eval_loss: float
-    """Mean NLL per supervised token of the evaluation split, after training."""
+    """Mean NLL per supervised token on the evaluation split, after training."""
     base_eval_loss: float | None = None
-    """Mean NLL per supervised token of the evaluation split, before training."""
+    """Mean NLL per supervised token on the evaluation split, before training."""
     improvement_interval: Interval | None = None
-    """Confidence interval of base_eval_loss − eval_loss, by bootstrap over the evaluation rows."""
+    """Bootstrap confidence interval of base_eval_loss − eval_loss over the evaluation rows."""
     windows: list[WindowLoss] = []
     evaluations: list[EvalPoint] = []
 
@@ -72,66 +72,67 @@ class Summary(Tolerant):
     eval_rows: int
     trainable_parameters: int
     all_parameters: int
-    """Number of parameters of the model with its adapter."""
+    """Number of parameters, including the adapter's."""
 
     truncated_rows: int = 0
-    """Rows that were cut at max_length and used. Summaries of earlier versions count dropped rows here as well."""
+    """Rows that were truncated at max_length and used. In summaries from earlier versions, dropped rows are
+    included."""
     dropped_rows: int = 0
-    """Rows dropped because no answer was left within max_length."""
+    """Rows dropped because no part of an answer was within max_length."""
     overlapping_rows: int = 0
     """Number of evaluation rows that match a training row character for character."""
     data: DataFacts | None = None
-    """How varied the rows are, and how many evaluation rows are also training rows after normalisation."""
+    """How varied the rows are, and how many evaluation rows are also training rows, after normalisation."""
     supervised_tokens: int | None = None
-    """Number of supervised tokens over all steps."""
+    """Number of supervised tokens in all steps."""
     tokens_per_second: float | None = None
-    """Trained tokens, including prompts, per second of training."""
+    """Tokens processed, including prompts, per second of training."""
     samples_per_second: float | None = None
     padding_share: float | None = None
-    """Share of the computed tokens that were padding."""
+    """Fraction of processed tokens that were padding."""
     flops_utilisation: float | None = None
-    """Share of the device's peak FLOPS that the run reached; null unless it ran in bfloat16 on a known GPU."""
+    """Fraction of the device's peak FLOPS that was reached; null unless the run used bfloat16 on a known GPU."""
     peak_memory_bytes: int | None = None
-    """On a CPU, the training process's peak resident memory; on a GPU, torch's peak allocated memory."""
+    """Peak resident memory of the training process on a CPU; peak memory allocated by torch on a GPU."""
     predicted_memory_bytes: int | None = None
-    """The same peak as predicted before the weights were loaded; null if it was not planned."""
+    """Peak memory predicted before the weights were loaded; null if it was not predicted."""
     device: str | None = None
     phases: dict[str, float] = {}
-    """Seconds spent in each phase."""
+    """Time spent in each phase, in seconds."""
     quantized_layers: int | None = None
-    """Number of linear layers stored in 4 bits."""
+    """Number of linear layers stored in 4-bit."""
     choices: dict[str, Any] = {}
-    """The engine's choices, such as those for `auto` in the spec, and their reasons."""
+    """The engine's choices, such as for `auto` values in the spec, with their reasons."""
     versions: dict[str, str] = {}
     seed: int | None = None
 
-    @computed_field  # type: ignore[prop-decorator]  # pydantic's documented order of decorators
+    @computed_field  # type: ignore[prop-decorator]  # the decorator order that pydantic documents
     @property
     def perplexity(self) -> float:
         """exp(eval_loss)."""
         return exp_loss(self.eval_loss)
 
-    @computed_field  # type: ignore[prop-decorator]  # pydantic's documented order of decorators
+    @computed_field  # type: ignore[prop-decorator]  # the decorator order that pydantic documents
     @property
     def base_perplexity(self) -> float | None:
         """exp(base_eval_loss)."""
         return None if self.base_eval_loss is None else exp_loss(self.base_eval_loss)
 
-    @computed_field  # type: ignore[prop-decorator]  # pydantic's documented order of decorators
+    @computed_field  # type: ignore[prop-decorator]  # the decorator order that pydantic documents
     @property
     def trainable_share(self) -> float:
-        """Share of trainable parameters: trainable ÷ all."""
+        """Fraction of parameters that are trainable."""
         return self.trainable_parameters / self.all_parameters
 
     @property
     def given_rows(self) -> int:
-        """All rows of the data, used or dropped."""
+        """Number of rows in the data, used or dropped."""
         return self.train_rows + self.eval_rows + self.dropped_rows
 
-    @computed_field  # type: ignore[prop-decorator]  # pydantic's documented order of decorators
+    @computed_field  # type: ignore[prop-decorator]  # the decorator order that pydantic documents
     @property
     def verdicts(self) -> "list[Verdict]":
-        """The verdicts on the figures; also computed for summaries of earlier versions."""
+        """Verdicts on the figures, also computed for summaries from earlier versions."""
         return judge(self._finished_run())
 
     def _finished_run(self) -> FinishedRun:
@@ -172,7 +173,7 @@ class Summary(Tolerant):
         return known or [LossAt(self.steps, self.train_loss)]
 
     def _evaluations(self) -> list[LossPoint]:
-        """Return every known evaluation, including those of the base and of the last step."""
+        """Return every known evaluation, including those of the base model and the last step."""
         known: list[LossPoint] = list(self.evaluations)
         if self.base_eval_loss is not None and (not known or known[0].step > 0):
             known.insert(0, LossAt(0, self.base_eval_loss))
@@ -187,5 +188,5 @@ WINDOW_SERIES: tuple[int, ...] = tuple(
 
 
 def window_steps(total_steps: int) -> int:
-    """Return W, the report's window: the number among 1, 2, 5, 10, 20, 50 … nearest to total_steps ÷ 12.5."""
+    """Return the report's window size: the number among 1, 2, 5, 10, 20, 50 … nearest to total_steps ÷ 12.5."""
     return min(WINDOW_SERIES, key=lambda width: abs(width - total_steps / 12.5))

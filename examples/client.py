@@ -39,7 +39,7 @@ class ApiError(Exception):
 
 
 class Client:
-    """A client of one service. Uses no proxy if the service is on this machine."""
+    """A client of one service. Bypasses proxies if the service is on this machine."""
 
     def __init__(self, url: str, timeout_seconds: float = 60.0) -> None:
         self.url = url.rstrip("/")
@@ -97,8 +97,8 @@ class Client:
     ) -> Iterator[tuple[dict[str, Any], dict[str, dict[int, float | None]]]]:
         """Yield each response and all points so far, by series, until the job has ended.
 
-        The first response is sampled (by default 1,000 points per series); later ones contain only new points. A value
-        that was not finite is None. `seconds` overrides the interval that the server suggests.
+        The first response is sampled (by default 1,000 points per series); later ones contain only new points. A
+        non-finite value is None. `seconds` overrides the interval that the server suggests.
         """
         series: dict[str, dict[int, float | None]] = {}
         since = ""

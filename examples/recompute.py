@@ -4,10 +4,9 @@
 
 It downloads the spec, the summary, the loss history and the adapter. MODEL_DIR is the model's directory, and ROWS_FILE is
 the uploaded file, which the API does not return. It prints a table. It exits with 1 if a difference exceeds its tolerance,
-and with 2 if the figures cannot be computed. It implements docs/numbers.md without importing Stepline, and it is a single
-file, so that you can copy it to any machine and read all of it. It computes full
-logits, one sample at a time, which is slow but easy to check. It does not support mixture-of-experts models or models with
-vision or audio towers.
+and with 2 if the figures cannot be computed. It is a single file that implements docs/numbers.md without importing
+Stepline, so you can copy it to any machine and read all of it. It computes full logits, one sample at a time, which is
+slow but easy to check. It does not support mixture-of-experts models or models with vision or audio towers.
 """
 
 import argparse
@@ -60,7 +59,7 @@ class Job:
     """The losses of the first steps."""
 
     def choice(self, name: str) -> Any:
-        """Return what the engine chose for a field that was set to `auto`."""
+        """Return the engine's choice for a field that was set to `auto`."""
         try:
             return self.summary["choices"][name]["value"]
         except (KeyError, TypeError) as error:
@@ -93,7 +92,7 @@ class Line:
 
     @property
     def is_within(self) -> bool:
-        """Whether the two values agree. NaN agrees with no value."""
+        """Whether the two values agree. NaN never agrees."""
         difference = abs(self.reported - self.recomputed)
         return self.reported == self.recomputed or difference <= self.tolerance
 
@@ -116,7 +115,7 @@ def fetch_job(server: str, job_id: str, steps: int, adapter: Path) -> Job:
 
 
 def get(url: str) -> bytes:
-    """Return the body of a response. Uses no proxy if the server is on this machine."""
+    """Return the body of a response. Bypasses proxies if the server is on this machine."""
     local = "//127.0.0.1" in url or "//localhost" in url
     opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if local else []))
     try:

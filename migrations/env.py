@@ -1,4 +1,4 @@
-"""Connects Alembic to the database: through a given connection, or at STEPLINE_DATABASE_URL if run from a shell."""
+"""Connects Alembic to the database: through a given connection, or using STEPLINE_DATABASE_URL if run from a shell."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from app.db.engine import Database
 from app.db.tables import Base
 
 LOCK_NUMBER = 7_316_453
-"""Arbitrary number of the advisory lock that serializes concurrent migrations of a PostgreSQL database."""
+"""Arbitrary key of the advisory lock that serializes concurrent migrations of a PostgreSQL database."""
 
 
 def run(connection: Connection) -> None:
@@ -24,7 +24,7 @@ def run(connection: Connection) -> None:
         target_metadata=Base.metadata,
         include_object=_can_be_compared if connection.dialect.name == "sqlite" else None,
         render_as_batch=connection.dialect.name == "sqlite",
-        transactional_ddl=True,  # on SQLite as well: the engine's connections issue BEGIN themselves
+        transactional_ddl=True,  # also on SQLite, because the engine's connections emit BEGIN themselves
         compare_type=True,
         compare_server_default=True,
     )
@@ -35,7 +35,7 @@ def run(connection: Connection) -> None:
 def _can_be_compared(
     found: Any, _name: str | None, _kind: str, _reflected: bool, other: Any
 ) -> bool:
-    """Return False for an index that exists in both the models and the database and has a descending column, which SQLite reports as ascending."""
+    """Return False for existing indexes with a descending column, because SQLite reports the column as ascending."""
     both = [each for each in (found, other) if isinstance(each, Index)]
     descends = any(
         isinstance(column, UnaryExpression) for index in both for column in index.expressions

@@ -1,1 +1,1 @@
-"""Code that every Stepline process needs: selecting its environment variables, preventing inspection, and ending with its parent."""
+"""Helpers for all Stepline processes: filter environment variables, prevent inspection, exit with the parent."""

@@ -1,7 +1,7 @@
-"""Groups of environment variables. Each process gets only the groups that it needs, so that no other process gets its secrets.
+"""Groups of environment variables. Each process gets only the groups that it needs, so secrets stay out of the others.
 
-A name that ends in `*` matches every name with that prefix. A name that looks like a secret's never matches a prefix; it
-must be listed in full.
+A name that ends in `*` matches every name with that prefix. A variable whose name looks like a secret never matches a
+prefix; its full name must be listed.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ BASIC = (
     "LD_PRELOAD",
     "MALLOC_*",
 )
-"""For every process: paths, language, time zone, and the behaviour of the interpreter and the allocator."""
+"""For every process: paths, language, time zone, and settings of the interpreter and the allocator."""
 COMPUTE = (
     "CUDA_*",
     "CUBLAS_*",
@@ -49,7 +49,7 @@ COMPUTE = (
     "CC",
     "CXX",
 )
-"""For the training program: variables that torch, bitsandbytes and the libraries below them read."""
+"""For the training program: variables that torch, bitsandbytes and their dependencies read."""
 HUB = (
     "HF_*",
     "HF_TOKEN",
@@ -75,7 +75,7 @@ _SECRETS = ("*_TOKEN", "*SECRET*", "*PASSWORD*", "*CREDENTIAL*", "*_KEY", "*_KEY
 
 
 def choose(environ: Mapping[str, str], *names: str) -> dict[str, str]:
-    """Return the variables whose names are listed, or match a prefix and do not look like the name of a secret."""
+    """Return the variables whose names are listed, or match a prefix and do not look like secrets."""
     return {name: value for name, value in environ.items() if _is_chosen(name, names)}
 
 

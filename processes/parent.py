@@ -1,7 +1,7 @@
 """Ends a process when its parent ends. Linux only.
 
 Run as `python -m processes.parent PARENT_PID PROGRAM ARGUMENT…`, this module starts a program that must not outlive its parent.
-The parent-death signal survives the exec, so the program needs no code for it.
+The parent-death signal survives the exec, so the program does not have to request it.
 """
 
 import os

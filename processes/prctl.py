@@ -5,7 +5,7 @@ from enum import IntEnum
 
 
 class Option(IntEnum):
-    """Options of prctl(2), with their names and numbers from <linux/prctl.h>."""
+    """Options of prctl(2), as named and numbered in <linux/prctl.h>."""
 
     PR_SET_PDEATHSIG = 1
     PR_SET_DUMPABLE = 4

@@ -1,4 +1,4 @@
-"""Prevents other processes of the same user from inspecting this one: its environment, its memory, its open files.
+"""Prevents other processes of the same user from reading this process's environment, memory and open files.
 
 The training program runs as its worker's user, so the kernel would let it read `/proc/PARENT/environ`, which contains the
 worker's tokens. A process that is not dumpable can be inspected only with CAP_SYS_PTRACE, which ordinary users do not
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from processes.prctl import Option, prctl
 
 ALLOW_TRACING = "STEPLINE_ALLOW_TRACING"
-"""If this variable is `true`, debuggers can attach to Stepline's processes, and so can the training program."""
+"""If this variable is `true`, debuggers and the training program can attach to Stepline's processes."""
 
 
 def keep_private(environ: Mapping[str, str]) -> None:

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.lanes import run_in_lanes
-from tests.postgres import Postgres, running_postgres
-from tests.server_process import migrated
+from tests.programs.postgres import Postgres, running_postgres
+from tests.programs.server_process import migrated
 from tests.units import slowest_first
 
-# Hypothesis measures how long its first values take, among them the tables that it builds once for each machine.
-settings.register_profile("stepline", suppress_health_check=[HealthCheck.too_slow])
+# No test depends on a duration: on a loaded machine, Hypothesis takes seconds to prepare its first example.
+settings.register_profile("stepline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("stepline")
 
 

@@ -12,7 +12,7 @@ from pyarrow import ipc, parquet
 from app.datasets.conversion import frames
 from app.datasets.conversion.output import write_frames
 from app.datasets.conversion.request import Encoding, Limits, Request
-from app.datasets.found import Found, Rejected, Row
+from app.datasets.files.found import Found, Rejected, Row
 
 LIMITS = Limits(unpacked_bytes=40 * 1024**2, memory_bytes=1024**3, seconds=60)
 

@@ -1,8 +1,8 @@
-"""The worker's Celery app and its one task. Runs as `python -m worker.celery_app`.
+"""The worker's Celery app and its only task. Runs as `python -m worker.celery_app`.
 
 A Celery message carries no job. It only rings the doorbell, and the worker responds by claiming a job over HTTP.
 Lost, duplicated or forged messages therefore do no harm, so Celery's acknowledgements, retries and results are all
-disabled. doorbell.py defines a valid message.
+disabled. doorbell.py defines which messages are valid.
 """
 
 import os
@@ -31,9 +31,9 @@ from worker.settings import Settings, load_settings
 from worker.supervisor import alive
 from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.strays import reap_strays
+from worker.supervisor.host.cards.device import DeviceMissing
+from worker.supervisor.host.cards.gpu_lock import LockDirRefused, find_lock_dir
 from worker.supervisor.host.check_timer import CheckTimer
-from worker.supervisor.host.device import DeviceMissing
-from worker.supervisor.host.gpu_lock import LockDirRefused, find_lock_dir
 from worker.supervisor.host.identity import (
     describe_device,
     describe_worker,
@@ -50,7 +50,7 @@ log = structlog.get_logger("worker.celery_app")  # __name__ is __main__ here
 
 
 def create_app(settings: Settings, worker: WorkerInfo) -> Celery:
-    """Build the Celery app with its one task."""
+    """Build the Celery app with its only task."""
     app = Celery("stepline", broker=settings.broker_url, amqp=RingsOnly, set_as_current=False)
     app.conf.update(
         task_acks_late=False,
@@ -102,8 +102,8 @@ def send_hellos(
 ) -> None:
     """Send hellos to the server at regular intervals until `stop` is set.
 
-    Also call `ring` whenever a check of a failed GPU or the report of a restart is due. Otherwise, the doorbell might never ring for
-    this worker.
+    Also call `ring` whenever a check of a failed GPU or the report of a restart is due, because the doorbell might
+    otherwise never ring for this worker.
     """
     token = settings.worker_token.get_secret_value()
     last = ""
@@ -137,17 +137,17 @@ def ring_own_queue(app: Celery, settings: Settings, worker: WorkerInfo) -> None:
     try:
         app.send_task(TASK_NAME, queue=own_queue(settings, worker), ignore_result=True, retry=False)
     except Exception as error:  # noqa: BLE001  # each transport has its own errors; the next hello tries again
-        log.warning("could not ring the doorbell ", reason=str(error))
+        log.warning("could not ring the doorbell", reason=str(error))
 
 
 def pass_ring_on(app: Celery, settings: Settings) -> None:
-    """Ring for any worker of the job queue, in place of this one, whose card is in use."""
+    """Ring for another worker of the job queue, because this worker's card is in use."""
     try:
         app.send_task(
             TASK_NAME, queue=celery_queue(settings.queue), ignore_result=True, retry=False
         )
     except Exception as error:  # noqa: BLE001  # each transport has its own errors; the server's sweep rings again
-        log.warning("could not pass a ring on", reason=str(error))
+        log.warning("could not forward a ring", reason=str(error))
 
 
 def own_queue(settings: Settings, worker: WorkerInfo) -> str:
@@ -188,7 +188,7 @@ def main() -> None:
         ),
         daemon=True,
     )
-    # The pool forks before the worker is ready; threads may only start after that.
+    # The pool forks before the worker is ready; threads must not be started earlier.
     signals.setup_logging.connect(_keep_our_logging, weak=False)
     signals.worker_ready.connect(lambda **_: hello.start(), weak=False)
     signals.worker_shutting_down.connect(hand_back_jobs, weak=False)

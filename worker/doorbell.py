@@ -1,10 +1,10 @@
-"""The worker's end of the doorbell: decides which broker messages are rings. No other file reads them.
+"""The worker's end of the doorbell: decides which broker messages are rings. No other module reads messages.
 
-Anyone who can reach the broker can push onto a queue, and Celery and kombu trust the messages they find there: an id that
-is a dict crashes a worker, and a time limit in a header kills its pool process. So this module checks the raw bytes of
-each message before Celery or kombu parses it. If the message is a ring, the module passes on a newly built ring that contains
-nothing of the original; otherwise it discards and logs the message. No message is redelivered: if a ring is lost, the
-server's sweep rings again.
+Anyone who can reach the broker can push onto a queue, and Celery and kombu trust the messages they find there: a dict
+as the task id crashes the worker, and a time limit in a header kills its pool process. Therefore, this module checks
+the raw bytes of each message before Celery or kombu parses it. It replaces a valid ring with a newly built one that
+contains no data from the original; it discards and logs any other message. No message is redelivered: if a ring is
+lost, the server's sweep rings again.
 """
 
 import base64
@@ -90,7 +90,7 @@ class _Client(Redis):
         log.warning(
             "discarded a message that is not a ring", queue=queue, bytes=len(message), reason=reason
         )
-        return None  # as if the queue had been empty
+        return None  # as if the queue were empty
 
 
 class _Channel(kombu_redis.Channel):  # type: ignore[misc]  # kombu ships no types

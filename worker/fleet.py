@@ -1,9 +1,9 @@
 """`stepline worker`: runs one worker for each card of this host. Runs as `python -m worker.fleet`.
 
-This process holds the lock of each of its cards until it ends, so no other `stepline worker` starts a worker for the same
-card. While another process holds a card, this process tries again every few seconds. It tells its workers which cards it holds, so
-that they can borrow them from each other. It restarts a worker that exits. A host without a GPU gets one worker, without this
-parent process.
+This process locks each of its cards until it exits, which keeps any other `stepline worker` from starting a worker for
+the same card. Every few seconds, it tries to lock the cards that other processes hold. It writes a list of its cards
+for its workers, which can borrow them from each other. It restarts workers that exit. On a host without a GPU, a single
+worker runs without this parent process.
 """
 
 import os
@@ -30,11 +30,11 @@ from contracts.attempt import Device
 from worker.logs import configure_logging
 from worker.settings import Settings, load_settings
 from worker.supervisor import alive
+from worker.supervisor.host.cards.device import DeviceMissing, find_devices
+from worker.supervisor.host.cards.driver import DriverTooOld, check_driver
+from worker.supervisor.host.cards.gpu_lock import LockDirRefused, find_lock_dir, try_lock
+from worker.supervisor.host.cards.gpus import GPUS, VISIBLE
 from worker.supervisor.host.claim_turn import find_stuck, longest_turn_seconds, turn_path
-from worker.supervisor.host.device import DeviceMissing, find_devices
-from worker.supervisor.host.driver import DriverTooOld, check_driver
-from worker.supervisor.host.gpu_lock import LockDirRefused, find_lock_dir, try_lock
-from worker.supervisor.host.gpus import GPUS, VISIBLE
 from worker.supervisor.host.identity import (
     describe_device,
     host_id,
@@ -50,7 +50,7 @@ PYTHON = (sys.executable, "-P", "-m")
 PROGRAM = (*PYTHON, "worker.celery_app")
 LOOK_SECONDS = 0.1
 CARD_SECONDS = 3.0
-"""Time between two attempts to lock the cards that other processes hold."""
+"""Interval between attempts to lock the cards that other processes hold."""
 HEARTBEAT_SECONDS = 10.0
 CRASH_WINDOW_SECONDS = 60.0
 LONGEST_BACKOFF_SECONDS = 30.0
@@ -60,7 +60,7 @@ FORWARDED: Mapping[signal.Signals, signal.Signals] = {
     signal.SIGQUIT: signal.SIGQUIT,
     signal.SIGHUP: signal.SIGTERM,  # the terminal was closed; on SIGHUP, Celery would restart instead of stopping
 }
-"""The signals that stop this process, each with the signal that it then sends to its workers."""
+"""Maps each signal that stops this process to the signal that it then sends to its workers."""
 
 
 class Worker:
@@ -69,7 +69,7 @@ class Worker:
     def __init__(
         self, name: str, device: Device, environ: Mapping[str, str], host: str = ""
     ) -> None:
-        """`host`: the id under which the workers lend each other their cards."""
+        """`host`: the id shared by the workers that can borrow each other's cards."""
         self.name = name
         self.device = device
         self._environ = {key: value for key, value in environ.items() if key != GPUS} | {
@@ -88,7 +88,10 @@ class Worker:
         return self._process is not None
 
     def start_if_due(self, now: float) -> None:
-        """Start the worker, unless it is running or its delay after a crash is not over. Only the main thread may call this."""
+        """Start the worker unless it is running or its restart delay has not elapsed.
+
+        Only the main thread may call this.
+        """
         if self._process is None and now >= self._start_at:
             self._process = subprocess.Popen(
                 [*PYTHON, "processes.parent", str(os.getpid()), *PROGRAM],
@@ -102,7 +105,7 @@ class Worker:
         """If the process has ended, kill the rest of its group and return its exit status."""
         if self._process is None:
             return None
-        # Check without reaping: until it is reaped, the kernel cannot reuse the group id that we kill.
+        # Check without reaping: the kernel cannot reuse the id of the group that we kill until the process is reaped.
         ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if ended is None:
             return None
@@ -115,11 +118,11 @@ class Worker:
         return status
 
     def restart_seconds(self, now: float) -> float:
-        """Return the seconds until the worker is started again."""
+        """Return the seconds until the worker is restarted."""
         return round(self._start_at - now, 1)
 
     def kill(self) -> None:
-        """Kill the worker and its processes. `reap` then notices that it has ended."""
+        """Kill the worker and its processes. The next call of `reap` reports that it has ended."""
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
 
@@ -235,7 +238,7 @@ class Fleet:
             )
 
     def _end_stuck_claim(self, now: float) -> None:
-        """Kill a worker that keeps its turn to claim, because it also keeps the cards that it has borrowed for the claim."""
+        """Kill a worker that has held its turn to claim, and the cards borrowed for it, for too long."""
         if now < self._look_at_turn_at:
             return
         self._look_at_turn_at = now + CARD_SECONDS
@@ -243,7 +246,7 @@ class Fleet:
         for worker in self._workers:
             if holder is not None and worker.name == holder.worker and worker.is_running:
                 log.error(
-                    "killing a worker that keeps its turn to claim, because the others wait for it",
+                    "killing a worker that has held its turn to claim for too long",
                     worker_id=holder.worker,
                     pid=holder.pid,
                     seconds=round(now - holder.since),
@@ -251,7 +254,7 @@ class Fleet:
                 worker.kill()
 
     def _list_cards(self) -> None:
-        """Tell the workers which cards this process holds, before it starts a worker for a new card."""
+        """Write the list of this process's cards for the workers. Call this before starting a worker for a new card."""
         cards = [
             Sibling(
                 uuid=worker.device.uuid or "",
@@ -264,7 +267,7 @@ class Fleet:
         try:
             write_cards(self._lock_dir, self._host_id, cards)
         except OSError as error:  # a full disk; each worker then uses only its own card
-            log.warning("could not list the cards for the workers", reason=str(error))
+            log.warning("could not write the list of cards for the workers", reason=str(error))
 
     def _report(self, now: float) -> None:
         """Write the file that the health check reads."""
@@ -280,7 +283,7 @@ class Fleet:
 
 
 def main() -> None:
-    """Run a worker for each selected card; without a GPU, become the only worker."""
+    """Run a worker for each selected card; without a GPU, replace this process with a single worker."""
     configure_logging()
     settings = load_settings()
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from contracts.text import escape_json
+from contracts.values.text import escape_json
 
 
 def configure_logging(level: int = logging.INFO) -> None:

@@ -21,7 +21,7 @@ class Settings(BaseSettings):
     broker_url: str = "redis://127.0.0.1:6379/0"
     """Address of the Valkey or Redis broker that carries the doorbell."""
     worker_token: SecretStr = SecretStr("")
-    """Authorizes this worker's hellos and claims; must equal the server's token."""
+    """Token that authorizes this worker's hellos and claims; must be the server's token."""
     models_dir: Path | None = None
     """Root of model directories; a model found there takes precedence over the hub."""
     work_dir: Path = Path(tempfile.gettempdir()) / "stepline-work"
@@ -31,26 +31,26 @@ class Settings(BaseSettings):
     queue: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")
     """The job queue this worker listens to."""
     worker_name: str | None = Field(None, max_length=200)
-    """Name that is stable across restarts and unique among workers; by default built from the GPU and the work directory."""
+    """Name that is stable across restarts and unique; by default derived from the GPU and the work directory."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
     """Device to train on; `auto` uses the GPUs if there are any."""
     gpus: str | None = None
-    """GPUs to use: indexes, uuids or uuid prefixes, separated by commas; by default all that CUDA makes visible."""
+    """GPUs to use, as comma-separated indexes, UUIDs or UUID prefixes; by default all GPUs that CUDA makes visible."""
     cpu_ranks: int = Field(1, ge=1, le=64)
-    """Number of processes that may train one job together if the device is the CPU; a job that needs that many GPUs runs on them."""
+    """On a CPU, the number of processes that can train one job; each replaces one GPU that the job requests."""
     hub: bool = True
     """Whether this worker may download models and datasets from the hub."""
 
     hello_seconds: float = Field(20, gt=0, le=30)
-    """Time between two hellos."""
+    """Interval between hellos."""
     poll_seconds: float = Field(0.1, gt=0)
-    """Time between two checks of a running attempt's files."""
+    """Interval between checks of a running attempt's files."""
     system_seconds: float = Field(5, gt=0)
-    """Time between two measurements of GPU, CPU and memory while a job trains."""
+    """Interval between measurements of GPU, CPU and memory while a job trains."""
     control_seconds: float = Field(30, ge=0)
-    """Time the training program has to obey a cancel or pause before the worker sends SIGTERM."""
+    """How long the training program may take to obey a cancel or pause before the worker sends SIGTERM."""
     term_seconds: float = Field(20, ge=0)
-    """Time the training program has after SIGTERM before the worker sends SIGKILL."""
+    """How long the training program may take to exit after SIGTERM before the worker sends SIGKILL."""
     claim_patience_seconds: float = Field(10, ge=0)
     """How long the worker retries a claim while the server is unreachable; the doorbell rings again later."""
     patience_seconds: float = Field(86_400, ge=0)
@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     hang_seconds: float = Field(1800, ge=1)
     """Maximum time between two micro-batches. If it is exceeded, the attempt fails with no_progress."""
     device_check_seconds: float = Field(60, gt=0)
-    """Time between two checks of a failed GPU."""
+    """Interval between checks of a failed GPU."""
     kept_runs: int = Field(5, ge=0)
     """Number of run directories to keep: those of failed attempts, and of jobs that may resume here from a checkpoint."""
 

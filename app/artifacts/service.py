@@ -35,7 +35,7 @@ class ArtifactView(BaseModel):
 
 
 def list_artifacts(session: Session, job_id: str) -> list[ArtifactView]:
-    """Return a job's artifacts; for each name, only the newest attempt's. Raises JobNotFound."""
+    """Return a job's artifacts. Each name is listed once, from the newest attempt that has it. Raises JobNotFound."""
     jobs.require_job(session, job_id)
     return [
         ArtifactView(
@@ -50,7 +50,7 @@ def list_artifacts(session: Session, job_id: str) -> list[ArtifactView]:
 
 
 def get_artifact(session: Session, job_id: str, name: str) -> Artifact:
-    """Return a job's artifact from the newest attempt that has one with this name. Raises JobNotFound, ArtifactNotFound."""
+    """Return the job's newest artifact with this name. Raises JobNotFound, ArtifactNotFound."""
     jobs.require_job(session, job_id)
     for artifact, _ in store.list_of_job(session, job_id):
         if artifact.name == name:
@@ -69,7 +69,7 @@ async def receive_artifact(
     announced_sha256: str,
     body: AsyncIterator[bytes],
 ) -> bool:
-    """Receive a worker's upload and return whether it is new: False if the attempt has already stored the same content.
+    """Receive a worker's upload. Return False if the attempt has already stored the same content, otherwise True.
 
     Raises BadArtifactName, ChecksumMismatch, or a lease error.
     """
@@ -95,7 +95,7 @@ async def receive_artifact(
 def _begin(
     database: Database, times: Times, *, attempt_id: str, token: str, name: str
 ) -> tuple[str, str | None]:
-    """Return the id of the attempt's job, and the SHA-256 of the attempt's artifact with this name, if any."""
+    """Return the attempt's job id, and the SHA-256 of its artifact with this name, if any."""
     with database.writing() as session:
         attempt, _ = lease.hold(session, attempt_id, token, times)
         stored = store.find_of_attempt(session, attempt_id, name)
@@ -105,7 +105,7 @@ def _begin(
 def _commit(
     database: Database, times: Times, file: ReceivedFile, *, attempt_id: str, token: str, name: str
 ) -> str | None:
-    """Store the artifact's row if the attempt still holds its lease; return the path of the file that it replaces, if any."""
+    """Store the artifact's row if the attempt still holds its lease. Return the path of the replaced file, if any."""
     with database.writing() as session:
         attempt, now = lease.hold(session, attempt_id, token, times)
         job_rows.lock_job(session, attempt.job_id)

@@ -1,1 +1,1 @@
-"""Worker routes: claim a job, report its records, end an attempt. Contains no public routes."""
+"""Worker routes: claiming jobs, reporting records, and ending attempts. Contains no public routes."""

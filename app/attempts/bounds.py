@@ -1,4 +1,4 @@
-"""The error for a reported number that exceeds its bound in the contracts."""
+"""Reports numbers from workers that exceed their bounds in the contracts."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -14,9 +14,10 @@ REPORTED = {"records", "output", "samples"}
 
 
 class ReportRoute(WorkerRoute):
-    """A worker route that responds with `number_too_large` if a reported number exceeds the contract's bound.
+    """A worker route that responds with `number_too_large` if a reported number exceeds its bound in the contract.
 
-    The bounds are part of the types, so pydantic detects the violation. All versions of the worker expect this error code.
+    pydantic detects the violation, because the bounds are part of the types. All worker versions expect this error
+    code.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -1,4 +1,4 @@
-"""Handles a worker's announcements, and its claims for jobs."""
+"""Handles workers' announcements and claims."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -29,33 +29,33 @@ from contracts.attempt import AttemptStatus, Claim, ClaimRequest, DatasetFile, W
 from contracts.job import DatasetSource, HubDataset, list_newer_defaults, load_stored_spec
 
 PASS_ON_SECONDS = 0.2
-"""Minimum time between two rings that the server sends because a worker with a failed device took one."""
+"""Minimum time between rings that the server sends because a worker with a failed device took one."""
 
 
 class Hello(NamedTuple):
     """The result of handling a worker's announcement."""
 
     is_current: bool
-    """False if the message is stale: the worker has sent a later one."""
+    """False if the message is stale, because the worker has sent a later one."""
     is_able: bool
-    """Whether the worker can run jobs: its device has not failed."""
+    """Whether the worker can run jobs, that is, its device has not failed."""
     to_ring: list[str]
     """Queues to ring because a job was requeued or can be claimed now."""
     judged: Judged
-    """The worker as the server sees it."""
+    """The worker's stored state."""
 
 
 class Granted(NamedTuple):
     """The reply to a claim."""
 
     claim: Claim | None
-    """None if there is no job that the worker may claim, or if the request is stale."""
+    """None if there is no job for the worker, or if the request is stale."""
     to_ring: list[str]
-    """Queues to ring, because jobs that waited for the result of a check or for a larger job can be claimed now."""
+    """Queues to ring, because jobs that waited for a check or for a larger job can be claimed now."""
 
 
 def receive_hello(session: Session, worker: WorkerInfo, times: Times) -> Hello:
-    """Store the worker's announcement, and end the attempts that it no longer runs."""
+    """Store the worker's announcement, and end attempts that it no longer runs."""
     now = database_now(session)
     worker_rows.save_worker(session, worker, now)
     queues: list[str] = []
@@ -79,8 +79,8 @@ def receive_hello(session: Session, worker: WorkerInfo, times: Times) -> Hello:
 def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> Granted:
     """Assign the worker the next job in its queue that it may claim.
 
-    A worker never gets a job that needs more GPUs than it holds, or any job if its device has failed. A repeated claim returns the same
-    attempt. Earlier attempts on the worker's device are ended first.
+    The worker does not get a job that needs more GPUs than it holds, nor any job if its device has failed. A repeated
+    claim returns the same attempt. Earlier attempts on the worker's device are ended first.
     """
     secret = settings.worker_token.get_secret_value()
     hello = receive_hello(session, request.worker, Times.of(settings))
@@ -107,24 +107,24 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> G
 
 
 def write_claim(claim: Claim, worker: WorkerInfo) -> str:
-    """Return a claim as JSON for a worker. A worker of an earlier version rejects a spec with fields that it does not know."""
+    """Return a claim as JSON for a worker. Workers running earlier versions reject specs with unknown fields."""
     left_out = list_newer_defaults(claim.spec, knows_resources=bool(worker.host_id))
     return claim.model_dump_json(exclude={"spec": left_out} if left_out else None)
 
 
 def _pass_ring_on(session: Session, worker: WorkerInfo, now: datetime) -> list[str]:
-    """Return the queue to ring again, if any: this worker took a ring but cannot run jobs, and another worker can."""
+    """Return the queue to ring again, if this worker took a ring but cannot run jobs and another worker can."""
     if not queue.count_claimable(session, worker.queue, now, 1):
         return []
     if not workers.list_ready(session, worker, now):
         return []
-    # This worker may also take the new ring, over and over. The minimum interval prevents a busy loop.
+    # The same worker may take the new ring as well. The minimum interval prevents a busy loop.
     is_due = is_ring_due(session, worker.queue, now, PASS_ON_SECONDS)
     return [worker.queue] if is_due else []
 
 
 def _pass_large_on(session: Session, worker: WorkerInfo, now: datetime) -> list[str]:
-    """Return the queue, once for each ready worker, if this worker took the ring for a job that only a larger host can start."""
+    """Return the queue once per ready worker if this worker took the ring for a job that needs a larger host."""
     starters = workers.list_starters(session, worker.queue, now, worker.host_id)
     is_free = Job.reserved_host.is_(None)
     beyond = worker.cards if worker.host_id else 0
@@ -138,7 +138,7 @@ def _pass_large_on(session: Session, worker: WorkerInfo, now: datetime) -> list[
 def _take_job(
     session: Session, request: ClaimRequest, judged: Judged, attempt_id: str, now: datetime
 ) -> tuple[Taken, list[str]]:
-    """Return the result of the claim, and the worker's cards in the order in which a job gets them."""
+    """Return the result of the claim, and the worker's cards in the order in which they are assigned to a job."""
     worker = judged.worker
     held = [card for card in dict.fromkeys(request.cards_held) if card not in judged.convicted]
     free_cards = len(held) or request.free_cards
@@ -165,7 +165,7 @@ def _take_job(
 
 
 def _rings_after(session: Session, worker: WorkerInfo, taken: Taken, now: datetime) -> list[str]:
-    """Return the queue after the claim of a large job, once for each worker that may now have to act."""
+    """Return the queue after a claim that involved a large job, once per worker that may need to act."""
     if taken.ends_reservation:
         return reservations.rings_after(session, worker.queue, now)
     if taken.has_left:
@@ -175,7 +175,7 @@ def _rings_after(session: Session, worker: WorkerInfo, taken: Taken, now: dateti
     if not taken.has_reserved:
         return []
     assert taken.waits_for is not None  # noqa: S101  # the host is reserved for it
-    # All GPUs that the job needs may be free on another host, and any idle worker may take a ring.
+    # Another host may have enough free GPUs for the job, and any idle worker may take a ring.
     ready = workers.list_ready(session, worker, now)
     gpus = taken.waits_for.gpus
     is_large_enough = any(
@@ -232,7 +232,7 @@ def _start_attempt(
 
 
 def _find_repeated(session: Session, request: ClaimRequest, secret: str) -> Attempt | None:
-    """Return the attempt that an earlier try of this claim created. A retry derives the same token, which identifies it."""
+    """Return the attempt created by an earlier request for this claim, identified by the token."""
     if request.claim_id is None:
         return None
     for attempt in store.list_running_of(session, request.worker.worker_id):
@@ -268,7 +268,7 @@ def _describe(session: Session, source: DatasetSource) -> DatasetFile | HubDatas
     if isinstance(source, HubDataset):
         return source
     dataset = datasets.find_dataset(session, source)
-    assert dataset is not None  # noqa: S101  # a dataset cannot be deleted while such a job needs it
+    assert dataset is not None  # noqa: S101  # a dataset cannot be deleted while an unfinished job needs it
     return DatasetFile(
         dataset_id=dataset.id, sha256=dataset.sha256, bytes=dataset.bytes, rows=dataset.rows
     )

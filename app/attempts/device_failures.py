@@ -1,15 +1,15 @@
-"""Distinguishes jobs that break devices from devices that break by themselves.
+"""Distinguishes faulty devices from jobs that cause devices to fail.
 
 If a device fails during an attempt, the job returns to the queue. No worker can claim the job until the device has been
-checked or CHECK_SECONDS have passed. If the device fails its check, it was the cause. If it passes, the cause may be the job
-or the device:
+checked or CHECK_SECONDS have passed. If the device fails the check, it was the cause. If it passes, either the job or
+the device may be the cause:
 
-- A job fails after it has broken MAX_DEVICES devices, or after MAX_REPEATS failures without a new checkpoint in between.
-  Otherwise, it would stop one worker after another, or one worker forever.
-- A device on which MAX_JOBS jobs have failed without a success in between is excluded from jobs until its worker restarts.
-  Otherwise, it would fail one job after another. A job that has broken MAX_DEVICES devices does not count here.
+- A job fails after MAX_DEVICES different devices have failed on it, or after MAX_REPEATS failures without a new
+  checkpoint in between. Otherwise, it could disable one worker after another, or one worker indefinitely.
+- A device on which MAX_JOBS jobs have failed without a success in between is excluded from jobs until its worker
+  restarts. Otherwise, it could fail one job after another. Jobs on which MAX_DEVICES devices have failed do not count.
 
-Until the cause is known, a job and the device that it broke are kept apart if another job or another worker is available.
+Until the cause is known, the job is not assigned to the same device again if another job or worker is available.
 """
 
 from collections.abc import Sequence
@@ -30,40 +30,41 @@ from contracts.attempt import DeviceCheck, Outcome, WorkerInfo
 from contracts.failure import Failure, FailureReason
 
 MAX_DEVICES = 2
-"""A job fails after this many different devices have failed during its attempts and then passed a check."""
+"""A job fails after this many different devices have failed during its attempts and subsequently passed a check."""
 MAX_REPEATS = 3
-"""A job fails after this many such failures without a new checkpoint in between, even on a single device."""
+"""A job fails after this many device failures without a new checkpoint in between, even on a single device."""
 MAX_JOBS = 2
-"""A device is excluded from jobs after it has failed during attempts of this many jobs, without a success in between."""
+"""A device is excluded after it has failed on this many jobs without a success in between."""
 CHECK_SECONDS = 60.0
-"""Maximum time that a job waits for the check of the device that it broke. A check takes about 10 seconds."""
+"""Maximum time that a job waits for the check of a device that failed on it. A check takes about 10 seconds."""
 APART_SECONDS = 600.0
-"""Maximum time for which a job is left to other workers that are ready to run it."""
+"""Maximum time during which a job is left to other ready workers."""
 
 
 class Judged(NamedTuple):
-    """A worker, and the cards of its host that are excluded from jobs although they pass their checks."""
+    """A worker, and the cards of its host that are excluded from jobs even though they pass their checks."""
 
     worker: WorkerInfo
-    """Its device is marked as failed if it is one of these cards; otherwise, `cards` is reduced."""
+    """If the worker's own device is one of these cards, it is marked as failed; otherwise, `cards` is reduced."""
     convicted: frozenset[str]
 
 
 class Suspects(NamedTuple):
-    """The jobs during which a card of the worker's host has failed since a job last succeeded on that card."""
+    """Jobs during which a card of the worker's host has failed since the last success on that card."""
 
     jobs: list[str]
-    """Those that the worker should leave to others."""
+    """Jobs that the worker should leave to others."""
     permitted: list[str]
-    """Those of `jobs` that the worker may claim if it finds no other job: no other worker is ready, or APART_SECONDS have passed."""
+    """The subset of `jobs` that the worker may claim as a last resort, because no other worker is ready or
+    APART_SECONDS have passed."""
     avoided: dict[int, Avoided]
-    """Those that the worker may claim on cards other than the ones that failed, by job number."""
+    """Jobs that the worker may claim on cards other than the failed ones, by job number."""
     cards: dict[str, set[str]]
     """The cards that failed, by job id."""
 
 
 def is_checked_failure(attempt: Attempt, outcome: Outcome) -> bool:
-    """Return whether the attempt's device failed and its worker checks the device before the next claim."""
+    """Return whether the attempt's device failed and the worker will check it before the next claim."""
     if outcome.failure is None or outcome.failure.reason is not FailureReason.DEVICE_FAILED:
         return False
     return WorkerInfo.model_validate(attempt.worker).device_check is not None
@@ -72,7 +73,7 @@ def is_checked_failure(attempt: Attempt, outcome: Outcome) -> bool:
 def record_failure(
     session: Session, attempt: Attempt, job: Job, outcome: Outcome, now: datetime
 ) -> None:
-    """Record that a device failed during an attempt. The job is locked, and the worker checks its device."""
+    """Record that a device failed during an attempt. The job must be locked, and the worker must check its device."""
     worker = _find_owner(session, WorkerInfo.model_validate(attempt.worker), outcome, now)
     assert worker.device_check is not None  # noqa: S101  # see is_checked_failure
     failure = DeviceFailure(
@@ -92,7 +93,7 @@ def record_failure(
 def _find_owner(
     session: Session, worker: WorkerInfo, outcome: Outcome, now: datetime
 ) -> WorkerInfo:
-    """Return the worker whose device failed. An attempt on several GPUs may have failed on one that its worker borrowed."""
+    """Return the worker whose device failed. In an attempt on several GPUs, it may be one that the worker borrowed."""
     card = outcome.failure.evidence.get("card") if outcome.failure else None
     if card is None or card == worker.device.uuid:
         return worker
@@ -104,7 +105,7 @@ def _find_owner(
 
 
 def apply_check(session: Session, worker: WorkerInfo, now: datetime) -> list[str]:
-    """Update the jobs that are waiting for this worker's device check, if it has announced a result. Return the queues to ring."""
+    """Update the jobs that are waiting for this worker's device check if it has a result. Return the queues to ring."""
     check = worker.device_check
     if check is None or check.pending:
         return []
@@ -116,15 +117,15 @@ def apply_check(session: Session, worker: WorkerInfo, now: datetime) -> list[str
         if check.passed and check.count > failure.check_count:
             to_ring += _count(session, failure, job, now)
         elif check.passed:
-            continue  # the worker sent this before the failure
+            continue  # sent before the failure
         if store.mark_claimable(session, failure):
-            # Two rings, because the worker itself may take one.
+            # Two rings, because this worker may take one.
             to_ring += [job.queue] * 2
     return to_ring
 
 
 def _count(session: Session, failure: DeviceFailure, job: Job, now: datetime) -> list[str]:
-    """Count a device failure against the job, because the device has passed a check since then. Return the queues to ring."""
+    """Count a device failure against the job, because the device has passed a check. Return the queues to ring."""
     was_reserved = job.reserved_host is not None
     store.mark_passed(session, failure, now)
     if job.status.is_final or not failure.blames_job:
@@ -142,7 +143,7 @@ def _count(session: Session, failure: DeviceFailure, job: Job, now: datetime) ->
     )
     attempt = session.get_one(Attempt, failure.attempt_id)
     fault = find_fault(session, job.id, Outcome.model_validate(attempt.outcome))
-    # A job that is already running again fails only if its current device fails too; finish_attempt then decides.
+    # If the job is already running again, it fails only if its current device fails too, which finish_attempt decides.
     if fault and transitions.mark_failed_before_start(session, job.id, fault, now) is not None:
         events.insert_event(
             session, job.id, "job_failed", now, level="error", reason=fault.reason.value
@@ -152,7 +153,7 @@ def _count(session: Session, failure: DeviceFailure, job: Job, now: datetime) ->
 
 
 def find_fault(session: Session, job_id: str, outcome: Outcome) -> Failure | None:
-    """Return the failure of a job that has broken too many devices, or one device too often; otherwise None."""
+    """Return the failure if devices have failed too often on a job, otherwise None."""
     failures = store.list_against_job(session, job_id)
     if not failures:
         return None
@@ -169,7 +170,7 @@ def find_fault(session: Session, job_id: str, outcome: Outcome) -> Failure | Non
 
 
 def judge_host(session: Session, worker: WorkerInfo) -> Judged:
-    """Find the cards of a worker's host that have failed during too many jobs since their workers started."""
+    """Find cards of a worker's host that have failed during too many jobs since their workers started."""
     check = worker.device_check
     if check is None:
         return Judged(worker, frozenset())
@@ -183,8 +184,8 @@ def judge_host(session: Session, worker: WorkerInfo) -> Judged:
         suspects = _unconvicted_jobs(session, failures)
         if len(suspects) >= MAX_JOBS:
             reason = (
-                f"The device passes its check, but it failed during jobs {' and '.join(suspects)}, with no success in between. "
-                "The server will not assign jobs to this worker until it is restarted."
+                f"The device passes its check, but it failed during jobs {' and '.join(suspects)} without a success in "
+                "between. The server will not assign jobs to this worker until it is restarted."
             )
             since = failures[-1].failed_at
             failed = DeviceCheck(passed=False, count=check.count, reason=reason[:5000], since=since)
@@ -193,9 +194,8 @@ def judge_host(session: Session, worker: WorkerInfo) -> Judged:
         owner.device.uuid
         for owner, failures in owners.values()
         if owner.device.uuid is not None
-        and owner.device.name
-        == worker.device.name  # cards that are a different model are not borrowed
-        # The worker itself does not count a card that has not passed its check.
+        and owner.device.name == worker.device.name  # cards of a different model are not borrowed
+        # The worker itself does not count cards that have not passed a check.
         and all(each.passed_at is not None for each in failures)
         and len(_unconvicted_jobs(session, failures)) >= MAX_JOBS
     )
@@ -208,11 +208,11 @@ def judge_host(session: Session, worker: WorkerInfo) -> Judged:
 def list_suspects(
     session: Session, worker: WorkerInfo, held: Sequence[str], now: datetime
 ) -> Suspects:
-    """Return the jobs to which a worker should give other cards, or leave to others, because the job or a card may be faulty.
+    """Return the jobs that a worker should run on other cards or leave to others: the job or a card may be faulty.
 
-    A job on one GPU is kept away from the card that failed during it; a job on several GPUs gets other cards of the host, or is
-    left to other hosts if too few are left. A host that is reserved for a job keeps that job. `held`: the cards that the worker
-    holds; empty if it did not name them.
+    A job on one GPU avoids the card that failed. A job on several GPUs gets other cards of the host, or is left to
+    other hosts if too few remain. A host that is reserved for a job keeps it. `held`: the cards that the worker holds;
+    empty if it did not report them.
     """
     found = Suspects([], [], {}, {})
     if worker.device_check is None:
@@ -250,7 +250,7 @@ def list_suspects(
 
 
 def _is_alternative(worker: WorkerInfo, other: WorkerInfo, job: Job) -> bool:
-    """Return whether another ready worker can run a job on GPUs of another host."""
+    """Return whether a ready worker on another host can run the job there."""
     if other.models is not None and job.model not in other.models:
         return False
     if job.gpus == 1:

@@ -1,4 +1,4 @@
-"""Ends attempts: on the worker's report, after a long silence, or because the worker no longer runs the attempt."""
+"""Ends attempts: when the worker reports the end, when it stops reporting, or when it no longer runs the attempt."""
 
 from datetime import datetime
 
@@ -25,10 +25,10 @@ from contracts.wire import ADAPTER_ARTIFACT
 def finish_attempt(
     session: Session, attempt_id: str, token: str, request: FinishRequest, times: Times
 ) -> tuple[FinishReply, list[str]]:
-    """End the attempt and settle its job. A repeated request with the same outcome gets the same reply.
+    """End the attempt and update its job. A repeated request with the same outcome gets the same reply.
 
-    Returns the reply and the queue, once per ring to send. Raises InvalidToken,
-    AttemptSuperseded, RecordsMissing, and ArtifactsMissing if a successful attempt lacks its summary or adapter.
+    Returns the reply, and the queue once per ring to send. Raises InvalidToken, AttemptSuperseded, RecordsMissing, and
+    ArtifactsMissing if a successful attempt lacks its summary or adapter.
     """
     stored = lease.get_attempt(session, attempt_id, token)
     if stored.outcome is not None and stored.outcome["status"] == request.outcome.status:
@@ -61,16 +61,16 @@ def finish_attempt(
     if is_success:
         failures.excuse_devices(session, attempt.worker_id, stored.cards or [])
     if is_success and attempt.first_step is None and attempt.resumed_step is not None:
-        # No steps were left, so the history continues with this attempt's evaluation.
+        # No steps remained, so the history continues with this attempt's evaluation.
         store.update_attempt(session, attempt, AttemptProgress(first_step=attempt.resumed_step + 1))
     store.note_settlement(session, attempt, status)
     return FinishReply(job_status=status.value), _rings_after(session, attempt, job, status, now)
 
 
 def lose_attempt(session: Session, attempt_id: str, times: Times) -> tuple[str, list[str]] | None:
-    """End an attempt whose takeover time has passed and settle its job; return None if its worker has synced since then.
+    """End an attempt whose takeover time has passed, and update its job. Return None if its worker has synced.
 
-    Returns the job's id and the queue, once per ring to send.
+    Otherwise, returns the job's id, and the queue once per ring to send.
     """
     now = database_now(session)
     attempt = store.mark_lost(session, attempt_id, now)
@@ -84,9 +84,9 @@ def lose_attempt(session: Session, attempt_id: str, times: Times) -> tuple[str, 
 
 
 def end_stale(session: Session, attempt: Attempt, times: Times, now: datetime) -> list[str]:
-    """End an attempt that its worker no longer runs, and settle its job. Return the queue, once per ring to send.
+    """End an attempt that its worker no longer runs, and update its job. Return the queue once per ring to send.
 
-    An attempt that never synced was never delivered to the worker, so it does not count as lost.
+    An attempt that never synced was not delivered to the worker, so it does not count as lost.
     """
     was_delivered = attempt.synced_at > attempt.started_at
     status = AttemptStatus.LOST if was_delivered else AttemptStatus.INTERRUPTED
@@ -107,7 +107,7 @@ def end_stale(session: Session, attempt: Attempt, times: Times, now: datetime) -
 def _rings_after(
     session: Session, attempt: HeldAttempt, job: Job, status: JobStatus, now: datetime
 ) -> list[str]:
-    """Return the queue if the job can be claimed again immediately; for an attempt on several GPUs, once per GPU that can take another job."""
+    """Return the queue once per ring to send: per freed GPU, or once if the job can be claimed again immediately."""
     if attempt.gpus > 1:
         return [job.queue] * queue.count_claimable(session, job.queue, now, attempt.gpus)
     return [job.queue] if status is JobStatus.QUEUED and job.not_before is None else []

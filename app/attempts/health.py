@@ -1,4 +1,4 @@
-"""Has the health of an attempt's job judged, and adds the result to the changes of a request."""
+"""Judges the health of an attempt's job, and adds the result to a request's changes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ from contracts.verdicts.finding import Finding
 def judge(
     session: Session, job: HeldJob, attempt: HeldAttempt, news: News, fresh: Sequence[Record]
 ) -> HeldAttempt:
-    """Judge a running job if it is due, and return the updated attempt. `attempt` and the records are already stored."""
+    """Judge a running job if a judgement is due, and return the updated attempt. The records must already be stored."""
     phase = current(news.job.phase, job.phase)
     total_steps = current(news.job.total_steps, job.total_steps)
     run = _progress(job, attempt)._replace(phase=phase, total_steps=total_steps)
@@ -33,7 +33,7 @@ def judge(
 
 
 def judge_end(session: Session, attempt: HeldAttempt) -> None:
-    """Judge a job whose attempt is about to end, so that its last records count."""
+    """Judge a job whose attempt is about to end, including its last records."""
     job, now = jobs.hold_job(session, attempt.job_id), attempt.synced_at
     judged = judge_run(session, _progress(job, attempt), (), now, is_ending=True)
     if judged is None:

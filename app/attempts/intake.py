@@ -1,4 +1,4 @@
-"""Stores the records and output that a worker sends, each exactly once even if the worker repeats them."""
+"""Stores the records and output that a worker sends, exactly once even if the worker sends them again."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -14,18 +14,18 @@ from contracts.attempt import OutputChunk
 from contracts.record import Record
 
 IN_COLUMNS = {"seq", "type", "step", "at"}
-"""Record fields that have their own columns."""
+"""Record fields stored in separate columns."""
 
 
 def store_records(
     session: Session, attempt: HeldAttempt, records: Sequence[Record]
 ) -> list[Record]:
-    """Store the records that are not stored yet, and return them in order of `seq`."""
+    """Store new records, and return them in order of `seq`."""
     by_seq = {record.seq: record for record in records}
     if not by_seq:
         return []
     if min(by_seq) > attempt.seen_seq:
-        stored: Collection[int] = ()  # all of these records are newer than the stored ones
+        stored: Collection[int] = ()  # all records are newer than the stored ones
     else:
         stored = store.list_stored_seqs(session, attempt.id, by_seq.keys())
     fresh = [record for seq, record in sorted(by_seq.items()) if seq not in stored]
@@ -37,7 +37,7 @@ def store_records(
 def count_records(
     session: Session, attempt: HeldAttempt, fresh: Sequence[Record], progress: AttemptProgress
 ) -> AttemptProgress:
-    """Fold newly stored records into the attempt's curve, and return the progress with the new sequence numbers."""
+    """Fold newly stored records into the attempt's curve. Return the progress with the new sequence numbers."""
     acked_seq = store.find_acked_seq(session, attempt, [record.seq for record in fresh])
     return replace(
         progress,
@@ -48,10 +48,10 @@ def count_records(
 
 
 def store_output(session: Session, attempt: HeldAttempt, chunk: OutputChunk) -> int:
-    """Store the new part of the chunk, and return how many bytes of output are now stored.
+    """Store the new part of the chunk, and return the number of output bytes now stored.
 
-    A chunk that would leave a gap is skipped, and the worker sends it again. A chunk that overlaps the stored output is
-    trimmed.
+    A chunk that would leave a gap is skipped, and the worker sends it again later. A chunk that overlaps the stored
+    output is trimmed.
     """
     acked = attempt.acked_output
     end = chunk.offset + chunk.bytes

@@ -24,7 +24,7 @@ from contracts.record import (
 PACE_WEIGHT = 0.1
 """Weight of the newest step in the moving average of step durations."""
 EVENT_LEVELS = {"warning", "error"}
-"""Log records of these levels also become events."""
+"""Log records at these levels are also stored as events."""
 _RESERVED = {"session", "job_id", "code", "at", "level", "attempt"}
 """Parameters of insert_event, which a note's figures must not override."""
 
@@ -58,7 +58,7 @@ class NewEvent(NamedTuple):
 
 @dataclass
 class News:
-    """The changes from one worker message, collected so that they can be written in a few statements."""
+    """Changes from one worker message, collected to be written in a few statements."""
 
     job: JobProgress = field(default_factory=JobProgress)
     attempt: AttemptProgress = field(default_factory=AttemptProgress)
@@ -68,7 +68,7 @@ class News:
 def read_news(job: HeldJob, attempt: HeldAttempt, records: Sequence[Record]) -> News:
     """Return the changes from the new records, applied in order of `seq`.
 
-    A record that arrives late still creates its event, but never moves the progress backwards.
+    A late record still creates its event, but never moves the progress backwards.
     """
     news = News()
     in_order = sorted(records, key=lambda record: record.seq)
@@ -77,7 +77,7 @@ def read_news(job: HeldJob, attempt: HeldAttempt, records: Sequence[Record]) -> 
         is_latest = record.seq > attempt.seen_seq
         match record:
             case MetricRecord():
-                pass  # the most frequent type is matched first; _add_metrics has processed it
+                pass  # the most frequent type first; already processed by _add_metrics
             case PhaseRecord():
                 _add_phase(news, attempt, record, is_latest=is_latest)
             case EvalRecord():
@@ -98,7 +98,7 @@ def read_news(job: HeldJob, attempt: HeldAttempt, records: Sequence[Record]) -> 
 
 
 def read_notes(attempt: HeldAttempt, notes: Sequence[Note], news: News) -> None:
-    """Add an event for each note that is new and follows the acknowledged ones without a gap."""
+    """Add an event for each new note that follows the acknowledged ones without a gap."""
     fresh = {note.number: note for note in notes if note.number > attempt.acked_note}
     acked = attempt.acked_note
     while acked + 1 in fresh:
@@ -122,7 +122,7 @@ def note_phase(job: HeldJob, phase: Phase | None, news: News) -> None:
 
 
 def note_rows(job: HeldJob, rows: RowProgress | None, news: News) -> None:
-    """Add the number of finished rows if it belongs to the job's current phase."""
+    """Add the number of processed rows if it belongs to the job's current phase."""
     if rows is not None and rows.phase == current(news.job.phase, job.phase):
         news.job = replace(
             news.job,
@@ -136,7 +136,7 @@ def note_rows(job: HeldJob, rows: RowProgress | None, news: News) -> None:
 def _add_metrics(news: News, job: HeldJob, attempt: HeldAttempt, records: Sequence[Record]) -> None:
     first_step, pace = attempt.first_step, job.seconds_per_step
     newest: MetricRecord | None = None
-    # Thousands of records arrive per second: use plain variables, and update the row once after the loop.
+    # Thousands of records may arrive per second, so use local variables and update the row once after the loop.
     for record in records:
         if not isinstance(record, MetricRecord) or "loss" not in record.values:
             continue
@@ -162,7 +162,7 @@ def _add_evaluation(news: News, record: EvalRecord, *, is_latest: bool) -> None:
     figures = {"step": record.step, "loss": _finite(record.loss) or 0.0}
     news.events.append(NewEvent("evaluated", "info", figures))
     if is_latest:
-        # The evaluation at step 0 measures the base model. A run that starts over has no evaluation of its own yet.
+        # The evaluation at step 0 measures the base model. A run that starts over has no evaluation yet.
         loss = _finite(record.loss) if record.step > 0 else None
         news.job = replace(news.job, eval_loss=loss, eval_seconds=_finite(record.seconds))
 
@@ -181,7 +181,7 @@ def _add_phase(news: News, attempt: HeldAttempt, record: PhaseRecord, *, is_late
 
 def _add_gap(news: News, record: GapRecord) -> None:
     if record.number & (record.number - 1):
-        return  # only the 1st, 2nd, 4th, 8th … gap becomes an event, to avoid flooding the list
+        return  # only the 1st, 2nd, 4th, 8th … gap creates an event, to avoid flooding the list
     figures = record.model_dump(include={"first_step", "last_step", "total"})
     news.events.append(NewEvent("record_gap", "warning", figures))
 

@@ -54,7 +54,7 @@ router = APIRouter(tags=["internal"], include_in_schema=False, route_class=Repor
 def hello(
     worker: WorkerInfo, database: DatabaseDep, times: TimesDep, doorbell: DoorbellDep
 ) -> None:
-    """Store when a worker was last seen, and end the attempts that it no longer runs."""
+    """Record that a worker is online, and end attempts that it no longer runs."""
     with database.writing() as session:
         result = receive_hello(session, worker, times)
     for queue in result.to_ring:
@@ -91,8 +91,8 @@ def claim(
 def sync(
     attempt_id: str, request: SyncRequest, token: TokenDep, database: DatabaseDep, times: TimesDep
 ) -> Response:
-    """Store the report of a running attempt, renew its lease, and return whether to continue, pause or cancel."""
-    # This is the busiest route. Returning a Response keeps FastAPI from validating the reply in another thread.
+    """Store a running attempt's report, renew its lease, and return whether to continue, pause or cancel."""
+    # This is the busiest route. A Response is returned so that FastAPI does not validate the reply in another thread.
     with database.writing() as session:
         reply = sync_attempt(session, attempt_id, token, request, times)
     return Response(reply.model_dump_json(), media_type="application/json")
@@ -136,7 +136,7 @@ def store_earlier_records(
     database: DatabaseDep,
     times: TimesDep,
 ) -> EarlierReply:
-    """Store records that an earlier attempt of the job left on this worker's disk."""
+    """Store records of an earlier attempt that were left on this worker's disk."""
     with database.writing() as session:
         acked = store_earlier(
             session, attempt_id, token, times, number=number, records=request.records
@@ -175,7 +175,7 @@ def download_dataset(
     storage: StorageDep,
     times: TimesDep,
 ) -> StoredFile:
-    """Send the rows of a dataset that the attempt's job uses."""
+    """Send a dataset that the attempt's job uses."""
     with database.writing() as session:
         dataset = find_dataset(session, attempt_id, token, dataset_id, times)
     if dataset is None:

@@ -29,7 +29,7 @@ def insert_attempt(session: Session, attempt: Attempt) -> None:
 def end_attempt(
     session: Session, attempt: HeldAttempt, outcome: Outcome, content: dict[str, Any], now: datetime
 ) -> HeldAttempt | None:
-    """Set a running attempt's status to that of its outcome. Return None if it is not running."""
+    """Set a running attempt's status according to its outcome. Return None if it is not running."""
     return _change(
         session,
         (Attempt.id == attempt.id, Attempt.status == AttemptStatus.RUNNING),
@@ -56,7 +56,7 @@ def mark_lost(session: Session, attempt_id: str, now: datetime) -> HeldAttempt |
 def mark_ended(
     session: Session, attempt_id: str, status: AttemptStatus, now: datetime
 ) -> HeldAttempt | None:
-    """Mark as lost or interrupted an attempt that its worker is no longer running. Return None if it has already ended."""
+    """Mark an attempt that its worker no longer runs as lost or interrupted. Return None if it has already ended."""
     return _change(
         session,
         (Attempt.id == attempt_id, Attempt.status == AttemptStatus.RUNNING),
@@ -66,7 +66,7 @@ def mark_ended(
 
 
 def list_running_of(session: Session, worker_id: str) -> Sequence[Attempt]:
-    """Return the running attempts of a worker, oldest first. There are several only if the worker was unreachable."""
+    """Return a worker's running attempts, oldest first. There is more than one only if the worker was unreachable."""
     return session.scalars(
         select(Attempt)
         .where(Attempt.worker_id == worker_id, written_out(Attempt.status, AttemptStatus.RUNNING))
@@ -76,7 +76,7 @@ def list_running_of(session: Session, worker_id: str) -> Sequence[Attempt]:
 
 
 def find_earlier(session: Session, job_id: str, number: int) -> HeldAttempt | None:
-    """Return the job's ended attempt with this number, locked until the transaction ends; None if there is none."""
+    """Return the job's ended attempt with this number, locked until the transaction ends, or None."""
     row = session.execute(
         select(*HELD)
         .where(
@@ -90,12 +90,12 @@ def find_earlier(session: Session, job_id: str, number: int) -> HeldAttempt | No
 
 
 def note_settlement(session: Session, attempt: HeldAttempt, status: JobStatus) -> None:
-    """Store the status that the job was given when the attempt ended, for the reply to a repeated finish request."""
+    """Store the job's status at the end of the attempt, for replies to repeated finish requests."""
     _change(session, (Attempt.id == attempt.id,), settled_as=status)
 
 
 def list_silent(session: Session, now: datetime) -> Sequence[str]:
-    """Return the ids of the running attempts whose takeover time has passed."""
+    """Return the ids of running attempts whose takeover time has passed."""
     return session.scalars(
         select(Attempt.id)
         .where(written_out(Attempt.status, AttemptStatus.RUNNING), Attempt.takeover_at <= now)
@@ -132,7 +132,7 @@ def insert_records(session: Session, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def find_acked_seq(session: Session, attempt: HeldAttempt, fresh: Sequence[int]) -> int:
-    """Return the last `seq` before the first gap in the attempt's records; `fresh` lists those that were just stored."""
+    """Return the last `seq` before the first gap in the attempt's records. `fresh`: the records just stored."""
     acked: int = attempt.acked_seq
     if attempt.seen_seq == acked and fresh == list(range(acked + 1, acked + 1 + len(fresh))):
         return acked + len(fresh)  # the usual case needs no query
@@ -149,7 +149,7 @@ def find_acked_seq(session: Session, attempt: HeldAttempt, fresh: Sequence[int])
 
 
 def find_output_length(session: Session, attempt_id: str, from_offset: int) -> int:
-    """Return how many characters of output are stored from byte `from_offset` onward."""
+    """Return the number of output characters stored from byte `from_offset` onwards."""
     length: int | None = session.scalar(
         select(func.sum(func.length(Output.text))).where(
             Output.attempt_id == attempt_id, Output.offset >= from_offset
@@ -172,7 +172,7 @@ def insert_output(session: Session, attempt: HeldAttempt, chunk: OutputChunk) ->
 
 
 def insert_samples(session: Session, attempt: HeldAttempt, samples: Sequence[SystemSample]) -> None:
-    """Store those samples that are new, under the attempt's latest step."""
+    """Store new samples under the attempt's latest step."""
     rows = [
         {
             "attempt_id": attempt.id,

@@ -1,4 +1,4 @@
-"""Handles the requests of a running attempt: syncs, records of an earlier attempt, and datasets."""
+"""Handles requests from a running attempt: syncs, records of earlier attempts, and dataset downloads."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -26,7 +26,7 @@ from contracts.record import Record
 def sync_attempt(
     session: Session, attempt_id: str, token: str, request: SyncRequest, times: Times
 ) -> SyncReply:
-    """Renew the lease, store new data, and return whether to continue, pause or cancel. A repeated sync does not store anything twice.
+    """Renew the lease, store new data, and return the action. Repeated syncs store nothing twice.
 
     Raises InvalidToken, or AttemptSuperseded if the attempt has ended.
     """
@@ -94,7 +94,7 @@ def store_earlier(
 def find_dataset(
     session: Session, attempt_id: str, token: str, dataset_id: str, times: Times
 ) -> Dataset | None:
-    """Return a dataset of the attempt's job, or None if the job does not use this dataset."""
+    """Return a dataset of the attempt's job, or None if the job does not use it."""
     attempt, _ = lease.hold(session, attempt_id, token, times)
     job = jobs.lock_job(session, attempt.job_id)
     if dataset_id not in {job.train_dataset_id, job.eval_dataset_id}:

@@ -1,1 +1,1 @@
-"""Checkpoints: which ones are stored, kept and offered for a resume."""
+"""Checkpoints: which ones to store, keep and offer for resuming."""

@@ -1,4 +1,4 @@
-"""Decides which checkpoints of a job to keep, and which of their files can be deleted."""
+"""Decides which of a job's checkpoints to keep, and which files can be deleted."""
 
 from collections.abc import Sequence
 
@@ -12,12 +12,12 @@ from contracts.job import load_stored_spec
 
 
 def prune(session: Session, job: Job, current: HeldAttempt) -> list[str]:
-    """Delete the rows of checkpoints that the job does not need, and the rows of their files; return the paths of these files.
+    """Delete the rows of checkpoints that the job no longer needs and of their files. Return the files' paths.
 
     The job keeps its newest `checkpoint.keep` checkpoints and its best one, counted separately for the server's storage
-    and for the disk of each attempt's worker. It also keeps the checkpoint that `current` is uploading: over a slow link,
-    training may write several newer ones before the upload is done. The caller must have locked the job's row, and must
-    delete the files after the commit.
+    and for the disk of each attempt's worker. It also keeps the checkpoint that `current` is uploading: on a slow
+    connection, training may write several newer ones before the upload finishes. The caller must have locked the job's
+    row, and must delete the files after the commit.
     """
     keep = load_stored_spec(job.spec).checkpoint.keep
     found = [checkpoint for checkpoint, _ in store.list_of_job(session, job.id)]
@@ -48,9 +48,9 @@ def prune(session: Session, job: Job, current: HeldAttempt) -> list[str]:
 
 
 def find_best(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
-    """Return the checkpoint with the lowest evaluation loss, or None if none has one.
+    """Return the checkpoint with the lowest evaluation loss, or None if there is none with a loss.
 
-    If several have the same loss, return the first; in the order of `store.list_of_job`, this is the newest.
+    If several have the same loss, return the first, which is the newest in the order of `store.list_of_job`.
     """
     scored = [
         (c.eval_loss, rank, c) for rank, c in enumerate(checkpoints) if c.eval_loss is not None
@@ -59,12 +59,12 @@ def find_best(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
 
 
 def files_of(checkpoint: Checkpoint) -> list[CheckpointFile]:
-    """Return the files that the worker has offered for the checkpoint; empty if it has offered none yet."""
+    """Return the files that the worker has offered for the checkpoint; empty before the offer."""
     return [CheckpointFile.model_validate(file) for file in checkpoint.files or []]
 
 
 def _find_upload(checkpoints: Sequence[Checkpoint], current: HeldAttempt) -> Checkpoint | None:
-    """Return the newest checkpoint that the attempt has offered, or None if that one is already stored."""
+    """Return the newest checkpoint that the attempt has offered, or None if it is already stored."""
     offered = (c for c in checkpoints if c.attempt_id == current.id and c.files)
     newest = next(offered, None)
     return None if newest is None or newest.stored_at is not None else newest

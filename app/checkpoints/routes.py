@@ -1,4 +1,4 @@
-"""Routes for checkpoints: the public list, and uploads and downloads by workers, which require the attempt's token."""
+"""Routes for checkpoints: the public list, and worker uploads and downloads, which require the attempt's token."""
 
 from fastapi import APIRouter, BackgroundTasks, Request, Response
 

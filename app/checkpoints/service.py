@@ -1,6 +1,6 @@
-"""Rules for checkpoints: which to keep, which files a worker may upload, and which checkpoints the next attempt may resume from.
+"""Rules for checkpoints: which to keep, which files workers may upload, and where the next attempt may resume.
 
-A checkpoint counts as stored when its row has a `stored_at`. From then on, each of its files has a row and is complete on disk.
+A checkpoint counts as stored once its row has a `stored_at`. Each of its files then has a row and is complete on disk.
 """
 
 import math
@@ -46,9 +46,10 @@ class CheckpointView(BaseModel):
     bytes: int
     created_at: datetime
     stored: bool
-    """True if it is in the server's storage, so that any worker can resume from it; false if it is only on its worker's disk."""
+    """True if it is in the server's storage, where any worker can resume from it; false if it is only on a worker's
+    disk."""
     best: bool
-    """Whether its evaluation loss is the lowest in the list."""
+    """Whether it has the lowest evaluation loss in the list."""
 
 
 def list_checkpoints(session: Session, job_id: str) -> list[CheckpointView]:
@@ -75,10 +76,10 @@ def list_checkpoints(session: Session, job_id: str) -> list[CheckpointView]:
 def list_resume_points(
     session: Session, job: Job
 ) -> tuple[list[ResumePoint], list[EarlierAttempt]]:
-    """Return the checkpoints that the newest attempt may resume from, and the job's earlier attempts, both newest first.
+    """Return the checkpoints that the newest attempt may resume from, and the earlier attempts, both newest first.
 
     Checkpoints at steps that a later attempt has replaced are omitted. The new attempt therefore either extends the
-    history or replaces it from one step onward.
+    history or replaces it from a single step onwards.
     """
     attempts = [a for a in leases.list_attempts(session, job.id) if a.number < job.attempt_number]
     earlier = [
@@ -112,7 +113,7 @@ def list_resume_points(
 def note_checkpoints(
     session: Session, attempt: HeldAttempt, records: Sequence[Record], now: datetime
 ) -> None:
-    """Store a row for each checkpoint in newly stored records. Its files are still only on the worker's disk."""
+    """Store a row for each checkpoint in newly stored records. The files are still only on the worker's disk."""
     reported = [record for record in records if isinstance(record, CheckpointRecord)]
     for record in reported:
         _insert(session, attempt, now, step=record.step, name=record.name, size_bytes=record.bytes)
@@ -124,9 +125,9 @@ def note_checkpoints(
 def offer_checkpoint(
     session: Session, attempt_id: str, token: str, offer: CheckpointOffer, times: Times
 ) -> tuple[CheckpointReply, list[str]]:
-    """Return a checkpoint's missing files, and the paths to delete after the commit. If none is missing, mark it as stored.
+    """Return the missing files, and paths to delete after the commit. If none is missing, mark it as stored.
 
-    Raises CheckpointNotRecorded until the checkpoint's record has arrived, so that a stored checkpoint is never ahead of
+    Raises CheckpointNotRecorded until the checkpoint's record has arrived. A stored checkpoint is thus never ahead of
     the history.
     """
     attempt, now = lease.hold(session, attempt_id, token, times)
@@ -179,7 +180,7 @@ async def receive_file(
     sha256: str,
     body: AsyncIterator[bytes],
 ) -> bool:
-    """Receive a file of an offered checkpoint and return whether it is new. If it is not, the body is not read.
+    """Receive a file of an offered checkpoint. Return False, without reading the body, if it is already stored.
 
     Raises CheckpointFileNotFound if the attempt has not offered the file, ChecksumMismatch, or a lease error.
     """
@@ -232,7 +233,7 @@ def _begin(
 def _commit(
     database: Database, times: Times, file: ReceivedFile, *, attempt_id: str, token: str
 ) -> str | None:
-    """Store the file's row if the attempt still holds its lease; return the path of the file that it replaces, if any."""
+    """Store the file's row if the attempt still holds its lease. Return the path of the replaced file, if any."""
     with database.writing() as session:
         attempt, now = lease.hold(session, attempt_id, token, times)
         job_rows.lock_job(session, attempt.job_id)

@@ -1,4 +1,4 @@
-"""SQL for checkpoints and the files that they share."""
+"""SQL for checkpoints and their shared files."""
 
 from collections.abc import Collection, Sequence
 
@@ -10,7 +10,7 @@ from app.leases.store import HeldAttempt
 
 
 def list_of_job(session: Session, job_id: str) -> list[tuple[Checkpoint, int]]:
-    """Return a job's checkpoints with their attempt's number, newest attempt and step first."""
+    """Return a job's checkpoints with their attempt numbers, newest attempt and step first."""
     rows = session.execute(
         select(Checkpoint, Attempt.number)
         .join(Attempt, Attempt.id == Checkpoint.attempt_id)

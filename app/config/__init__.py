@@ -1,1 +1,1 @@
-"""The server's settings, and the rules for the host names in them. Reads the environment; does not import other packages of the server."""
+"""The server's settings and allowed hosts. Reads the environment and imports no other package of the server."""

@@ -1,7 +1,7 @@
 """Host names and addresses that this server accepts, as a defence against DNS rebinding.
 
 A page at http://evil.example can make its own name resolve to this server's address. The browser then treats the server
-as evil.example, and the page can read and change everything. The Host header of these requests is evil.example.
+as the page's own origin, so the page can read and change everything. The Host header of these requests is evil.example.
 """
 
 import ipaddress
@@ -20,7 +20,7 @@ _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-)
 
 
 class MalformedHost(ValueError):
-    """Text that is not a single host with an optional port."""
+    """The text is not a single host with an optional port."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Authority:
     """A host and an optional port, as in a URL or a Host header."""
 
     host: str
-    """In lower case, without brackets or a trailing dot; an address is in its canonical form."""
+    """In lower case, without brackets or a trailing dot. Addresses are in canonical form."""
     port: int | None
 
 
@@ -44,7 +44,7 @@ def parse_authority(text: str) -> Authority:
 
 
 def parse_address(host: str) -> Address | None:
-    """Return the host as an IP address, or None if it is a name. A zone (`%eth0`) is dropped."""
+    """Return the host as an IP address without its zone (`%eth0`), or None if it is a name."""
     try:
         return _unmapped(ipaddress.ip_address(host.partition("%")[0]))
     except ValueError:
@@ -52,7 +52,7 @@ def parse_address(host: str) -> Address | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is a loopback address, which no other machine can reach."""
+    """Return whether a host is a loopback address, which other machines cannot reach."""
     address = parse_address(host)
     return host.lower() == "localhost" if address is None else address.is_loopback
 
@@ -76,12 +76,12 @@ def parse_pattern(text: str) -> str:
 
 
 class AllowedHosts:
-    """The hosts that a request may name: loopback, the address that the server listens on, and those in the settings."""
+    """The hosts that requests may use: loopback, the address that the server listens on, and those in the settings."""
 
     def __init__(self, listens_on: str, patterns: Iterable[str] = ()) -> None:
         address = parse_address(listens_on)
-        # A server that listens on all addresses is reachable at any of them, and at those that a router or a container
-        # publishes. These need no setting: an address in Host was not resolved by DNS, so rebinding is impossible.
+        # A server that listens on all addresses is reachable at any of them, and at addresses that a router or a
+        # container publishes. These need no setting: rebinding requires a DNS name, so an IP address in Host is safe.
         self._any_address = address is not None and address.is_unspecified
         patterns = list(patterns)
         self._exact = {str(address or listens_on.lower())}
@@ -90,7 +90,7 @@ class AllowedHosts:
         self._any = "*" in patterns
 
     def __contains__(self, host: str) -> bool:
-        """Return whether the server accepts requests for this host, as parse_authority returns it."""
+        """Return whether the server accepts requests for this host (a result of parse_authority)."""
         if self._any or host in self._exact or is_loopback(host):
             return True
         if parse_address(host) is not None:
@@ -111,5 +111,5 @@ def _plain(v6: str | None, name: str | None) -> str:
 
 
 def _unmapped(address: Address) -> Address:
-    """Return the IPv4 address in an IPv4-mapped IPv6 address, such as ::ffff:127.0.0.1; return other addresses unchanged."""
+    """Return the IPv4 address of an IPv4-mapped IPv6 address (::ffff:127.0.0.1), and other addresses unchanged."""
     return getattr(address, "ipv4_mapped", None) or address

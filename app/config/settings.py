@@ -1,4 +1,4 @@
-"""Settings of the server process, read from the environment once, in main. The variables begin with STEPLINE_."""
+"""Settings of the server process, read once from the environment in main. The variables begin with STEPLINE_."""
 
 from ipaddress import ip_network
 from pathlib import Path
@@ -17,7 +17,7 @@ def _split(value: object) -> object:
 
 
 def _origins(values: list[str]) -> list[str]:
-    return [value.rstrip("/").lower() for value in values]  # as browsers write them
+    return [value.rstrip("/").lower() for value in values]  # in the form that browsers send
 
 
 def _hosts(values: list[str]) -> list[str]:
@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path("stepline-data")
     """Directory for datasets, artifacts and checkpoints."""
     worker_token: SecretStr = SecretStr("")
-    """Token with which workers authenticate to register and claim; if it is empty, every worker is rejected."""
+    """Token that workers need to register and claim jobs; if it is empty, all workers are rejected."""
     cors_origins: Annotated[
         list[str], NoDecode, BeforeValidator(_split), AfterValidator(_origins)
     ] = []
@@ -59,30 +59,32 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[
         list[str], NoDecode, BeforeValidator(_split), AfterValidator(_hosts)
     ] = []
-    """Names and addresses of this server in addition to localhost and `host`, separated by commas; `*.suffix` and `*` are allowed."""
+    """Comma-separated names and addresses of this server besides localhost and `host`; `*.suffix` and `*` are
+    allowed."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: int = Field(8000, ge=0, le=65535)
     """Port to listen on; 0 selects a free port."""
     allow_remote: bool = False
-    """Whether other machines are meant to reach the server. If false, the server logs a warning when they can."""
+    """Whether access from other machines is intended. If false, the server logs a warning when it is reachable from
+    them."""
     doorbell: bool = True
     """Whether the server rings the doorbell."""
     max_upload_bytes: int = Field(2 * 1024**3, ge=1)
     """Largest dataset, artifact or checkpoint file that the server accepts."""
     max_unpacked_bytes: int = Field(8 * 1024**3, ge=1)
-    """Largest content of a compressed or columnar dataset file, unpacked."""
+    """Maximum unpacked size of a compressed or columnar dataset file."""
     conversion_seconds: float = Field(900, gt=0)
     """Time limit for reading a dataset file that is not plain JSON."""
     conversion_memory_bytes: int = Field(1024**3, ge=512 * 1024**2)
-    """Address space of the process that reads such a file."""
+    """Address space limit of the process that reads a dataset file that is not plain JSON."""
 
     header_seconds: float = Field(20, gt=0)
-    """Time limit for the head of a request."""
+    """Time limit for receiving a request's head."""
     idle_seconds: float = Field(75, gt=0)
-    """Time after which an idle connection is closed."""
+    """Idle time after which a connection is closed."""
     progress_seconds: float = Field(60, gt=0)
-    """Length of a window in which the client must send or read at least `progress_bytes`."""
+    """Length of the window in which the client must send or read at least `progress_bytes`."""
     progress_bytes: int = Field(16 * 1024, ge=1, le=64 * 1024)
     """Minimum bytes per window; the defaults amount to 273 bytes per second."""
     connections_per_peer: int = Field(1000, ge=0)
@@ -97,19 +99,20 @@ class Settings(BaseSettings):
     """Addresses and networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted."""
 
     flush_seconds: float = Field(0.5, gt=0)
-    """Maximum time that a worker holds back a new record."""
+    """Maximum time before a worker sends a new record."""
     sync_seconds: float = Field(10, gt=0)
-    """Maximum time between two syncs if a worker has nothing new to report."""
+    """Maximum time between syncs if a worker has nothing new to report."""
     lease_seconds: float = Field(45, gt=0)
-    """Silence after which an attempt is shown as unreachable."""
+    """Time without a report after which an attempt is shown as unreachable."""
     takeover_seconds: float = Field(180, gt=0)
-    """Silence after which an attempt is lost and its job is queued again."""
+    """Time without a report after which an attempt is lost and its job is queued again."""
     sweep_seconds: float = Field(10, gt=0)
-    """Time between two sweeps."""
+    """Time between sweeps."""
     ring_seconds: float = Field(30, gt=0)
     """Time after which the server rings again for a queue with waiting jobs; also the lifetime of a ring."""
     retry_seconds: float = Field(10, ge=0)
-    """Delay before a job can be claimed again after a failed attempt or a second consecutive loss; doubles each time."""
+    """Delay before a job can be claimed again after a failed attempt or a second consecutive loss. Doubles each
+    time."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -1,4 +1,4 @@
-"""The parameters of an upload that choose the format and the columns: `?format=prompt&columns[prompt]=question`."""
+"""The upload parameters that choose the format and columns: `?format=prompt&columns[prompt]=question`."""
 
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ from contracts.failure import Language
 from contracts.field_error import FieldProblem, OneOf
 
 MOST_CHARACTERS = 200
-"""Longest name of a column."""
+"""Maximum length of a column name."""
 
 COLUMNS_PARAMETER: dict[str, Any] = {
     "parameters": [
@@ -25,7 +25,7 @@ COLUMNS_PARAMETER: dict[str, Any] = {
             "in": "query",
             "style": "deepObject",
             "explode": True,
-            "description": "Names of the columns in the file by the names that the format knows, such as `columns[instruction]=question`.",
+            "description": "Maps the format's column names to the file's, such as `columns[instruction]=question`.",
             "schema": {
                 "type": "object",
                 "properties": {
@@ -47,11 +47,11 @@ async def read_columns(
         Annotated[Form, OneOf()] | None,
         Query(
             alias="format",
-            description="Format of every row; by default, the columns of each row determine its format.",
+            description="Format of all rows; by default, each row's columns determine its format.",
         ),
     ] = None,
 ) -> Columns:
-    """Return the choice in the query. Raises InvalidField."""
+    """Return the choice made in the query. Raises InvalidField."""
     sources: dict[str, str] = {}
     known = ALL_KNOWN if form is None else KNOWN[form]
     for key, source in request.query_params.multi_items():

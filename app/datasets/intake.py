@@ -6,7 +6,7 @@ from collections import Counter
 from contextlib import closing
 from typing import Any, BinaryIO
 
-from app.datasets.found import Rejected, Row
+from app.datasets.files.found import Rejected, Row
 from app.datasets.upload import Upload
 from app.errors.kinds import DatasetEmpty, DatasetInvalid, DatasetUnreadable
 from app.storage.data_dir import Draft
@@ -20,7 +20,7 @@ from contracts.failure import Language
 SHOWN_ERRORS = 5
 """Maximum number of invalid rows in an error response."""
 COUNTED_ERRORS = 100
-"""Number of invalid rows after which the rest of the file is not checked."""
+"""Checking stops after this many invalid rows."""
 _BLOCK_BYTES = 1024 * 1024
 
 
@@ -37,9 +37,9 @@ def hash_file(file: BinaryIO) -> tuple[str, int]:
 def write_rows(
     upload: Upload, draft: Draft, columns: Columns, language: Language
 ) -> tuple[Counter[str], RowFeatures]:
-    """Write the rows as JSONL, and count them by format and what they need.
+    """Write the rows as JSONL, and count formats and template features.
 
-    Raises DatasetInvalid with the first invalid rows, or DatasetUnreadable if the file as a whole is wrong.
+    Raises DatasetInvalid with the first invalid rows, or DatasetUnreadable if the file cannot be read.
     """
     forms: Counter[str] = Counter()
     features = FeatureCounter()
@@ -76,7 +76,7 @@ def _write_row(row: Row, draft: Draft, columns: Columns) -> Parsed | Rejected:
     except RowError as error:
         return Rejected(columns.explain(error), row.number, row.file)
     content = _encode(arranged)
-    if len(content) >= MAX_LINE_BYTES:  # with its line end, training would reject it
+    if len(content) >= MAX_LINE_BYTES:  # including its line end, training would reject it
         too_long = RowError(row.line, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES)
         return Rejected(too_long, row.number, row.file)
     draft.write(content + b"\n")

@@ -1,4 +1,4 @@
-"""The first rows of a stored dataset, as used for training."""
+"""The first rows of a stored dataset, in the form used for training."""
 
 import itertools
 import json
@@ -21,7 +21,7 @@ def preview(path: Path) -> Iterator[Conversation]:
             try:
                 row = parse_row(json.loads(line), number)
             except RowError:
-                # An earlier version accepted this row; a job that trains on it fails and reports the line.
+                # Accepted by an earlier version. A job that trains on this row fails and reports the line.
                 continue
             yield _previewed(row)
 

@@ -1,4 +1,4 @@
-"""Receives an uploaded file: a part of a multipart form, or the request's body itself."""
+"""Receives an uploaded file, either as part of a multipart form or as the request body."""
 
 from collections.abc import AsyncIterator
 from email.message import Message
@@ -34,19 +34,19 @@ RAW_TYPES = {
     "application/x-zip-compressed": ".zip",
     "application/octet-stream": "",
 }
-"""Media types of a body that is the file itself, and the ending of its name if the request gives none."""
+"""Media types of a raw file body, with the file extension to use if the request has no file name."""
 RAW_BODY = {
     "requestBody": {
         "required": True,
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-"""The OpenAPI description of such a body. The other media types of RAW_TYPES are accepted too."""
+"""The OpenAPI description of a raw file body. The other media types in RAW_TYPES are accepted as well."""
 _MEMORY_BYTES = 1024 * 1024
 
 
 def _require_file(part: Any) -> Any:
-    """If the form field is not a file, reject it with our message instead of the framework's."""
+    """Reject a form field that is not a file with our own message instead of the framework's."""
     if isinstance(part, str):
         raise field_error(FieldProblem.NOT_A_FILE)
     return part
@@ -58,10 +58,10 @@ async def receive_upload(
     filename: Annotated[str, Query(max_length=1000)] = "",
     encoding: Encoding | None = None,
 ) -> AsyncIterator[Upload]:
-    """Yield the file of a request; it is closed after the response.
+    """Yield the uploaded file, which is closed after the response.
 
-    `filename` is the file's name if the body is the file itself. `encoding=gb18030` is needed for short text in GB18030 or
-    GBK; UTF-8, and UTF-16 with a byte order mark, are recognised.
+    `filename` is the name of a file sent as the raw body. Short text in GB18030 or GBK needs `encoding=gb18030`; UTF-8,
+    and UTF-16 with a byte order mark, are detected.
     """
     settings = request.app.state.settings
     limits = Limits(
@@ -94,12 +94,12 @@ async def _write(request: Request, file: Any) -> None:
 
 
 def _disposition_name(request: Request) -> str:
-    """Return the file name of the Content-Disposition header, in either of its forms (RFC 6266); "" without one."""
+    """Return the file name from either form of the Content-Disposition header (RFC 6266), or ""."""
     header = Message()
     header["Content-Disposition"] = request.headers.get("content-disposition", "")
     try:
         return header.get_filename("")
-    except UnicodeError:  # the header names an encoding that its bytes do not have
+    except UnicodeError:  # the bytes do not match the encoding named in the header
         return ""
 
 

@@ -50,9 +50,9 @@ async def upload_dataset(
 ) -> DatasetDetail | Validation:
     """Upload JSON, JSONL, CSV, TSV, Parquet or Arrow, also in gzip, zstd or a ZIP archive.
 
-    The columns of each row determine its format, unless `format` and `columns` choose it. Returns 201, or 200 if the same
-    bytes are already stored with the same choice. With `validate_only`, nothing is stored, and the response says what the
-    file would become.
+    Each row's columns determine its format, unless `format` and `columns` choose it. Returns 201, or 200 if the same
+    bytes are already stored with the same choice. With `validate_only`, nothing is stored, and the response describes
+    the dataset that would be created.
     """
     limiter = _CONVERTING if upload.needs_conversion() else _READING
     if validate_only:
@@ -75,7 +75,7 @@ def list_datasets(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Page[DatasetView]:
-    """List datasets, newest first. `search` is part of the file's name or of the id."""
+    """List datasets, newest first. `search` matches part of the file name or id."""
     with database.reading() as session:
         return service.list_datasets(session, search.strip().replace("\0", ""), cursor, limit)
 

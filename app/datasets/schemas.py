@@ -13,7 +13,7 @@ class ChosenColumns(BaseModel):
 
     format: str | None
     columns: dict[str, str]
-    """Name of the column in the file by the name that the format knows."""
+    """Maps the column name that the format expects to the name in the file."""
 
 
 class DatasetView(BaseModel):
@@ -30,14 +30,14 @@ class DatasetView(BaseModel):
     forms: dict[str, int]
     """Number of rows per format (alpaca, prompt, messages, sharegpt, text, preference, kto)."""
     features: RowFeatures | None
-    """Number of rows that need something special of a model's chat template; null for datasets of earlier versions."""
+    """Numbers of rows that need special chat template features; null for datasets stored by earlier versions."""
     columns: ChosenColumns | None
-    """The format and columns that were chosen at upload; null if each row's own columns determine its format."""
+    """The format and columns chosen at upload; null if each row's columns determine its format."""
     created_at: datetime
 
 
 class Turn(BaseModel):
-    """One turn of a previewed row."""
+    """A turn of a previewed row."""
 
     role: str
     """`system`, `developer`, `user`, `assistant` or `tool`; empty for a row of plain text."""
@@ -46,7 +46,7 @@ class Turn(BaseModel):
     tool_calls: list[str] | None = None
     """Each call as `name({arguments})`."""
     trained: bool | None = None
-    """Whether the model learns this turn; null for turns that are never learned."""
+    """Whether the model is trained on this turn; null for turns that are never trained on."""
 
 
 class Conversation(BaseModel):
@@ -59,11 +59,11 @@ class DatasetDetail(DatasetView):
     """One dataset, with its first rows."""
 
     preview: list[Conversation]
-    """As used for training; long text is truncated."""
+    """In the form used for training; long text is truncated."""
 
 
 class Validation(BaseModel):
-    """What a file would become; nothing is stored."""
+    """The dataset that a file would become. Nothing is stored."""
 
     object: Literal["dataset_validation"] = "dataset_validation"
     filename: str

@@ -1,4 +1,4 @@
-"""Rules for datasets: which files are accepted, what ids datasets get, and when they can be deleted."""
+"""Rules for datasets: which files are accepted, how ids are assigned, and when datasets can be deleted."""
 
 import hashlib
 from pathlib import PurePath
@@ -20,7 +20,7 @@ from app.http.paging import Page, decode_cursor, encode_cursor
 from app.storage.data_dir import Storage
 from contracts.dataset.columns import Columns
 from contracts.failure import Language
-from contracts.text import escape
+from contracts.values.text import escape
 
 
 def add_dataset(
@@ -66,7 +66,7 @@ def add_dataset(
 def validate_dataset(
     storage: Storage, upload: Upload, columns: Columns, language: Language
 ) -> Validation:
-    """Check an uploaded file as add_dataset does, and store nothing."""
+    """Check an uploaded file like add_dataset, but store nothing."""
     sha256, length = hash_file(upload.file)
     with storage_errors(), storage.draft() as draft:
         forms, features = write_rows(upload, draft, columns, language)
@@ -121,7 +121,7 @@ def delete_dataset(session: Session, dataset_id: str) -> str:
 
 
 def _dataset_id(sha256: str, upload: Upload, columns: Columns) -> str:
-    """Return the id of the rows that these bytes give. The same bytes read in another way are another dataset."""
+    """Return the dataset id for these bytes. Reading the same bytes differently gives a different dataset."""
     choices = [] if upload.encoding in (None, "utf-8") else [f" encoding={upload.encoding}"]
     if columns.are_chosen:
         choices.append(columns.key)

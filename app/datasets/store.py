@@ -21,14 +21,14 @@ def find_dataset(session: Session, dataset_id: str) -> Dataset | None:
 
 
 def lock_dataset(session: Session, dataset_id: str) -> Dataset | None:
-    """Return the dataset, locked so that no job can start to use it."""
+    """Return the dataset, locked to keep new jobs from using it."""
     return session.scalars(
         select(Dataset).where(Dataset.id == dataset_id).with_for_update()
     ).one_or_none()
 
 
 def insert_dataset(session: Session, row: dict[str, Any]) -> bool:
-    """Store a dataset, and return whether it was new."""
+    """Store a dataset and return whether it is new."""
     return insert_missing(session, Dataset, [row]) == 1
 
 

@@ -8,28 +8,28 @@ from typing import Any, BinaryIO
 
 from app.datasets.conversion.process import convert
 from app.datasets.conversion.request import Encoding, Limits, Request
-from app.datasets.file_error import FileError, other_kind
-from app.datasets.file_kind import HEAD_BYTES, FileKind, find_plain_kind
-from app.datasets.found import Found, Rejected
-from app.datasets.json_rows import read_json
+from app.datasets.files.file_error import FileError, other_kind
+from app.datasets.files.file_kind import HEAD_BYTES, FileKind, find_plain_kind
+from app.datasets.files.found import Found, Rejected
+from app.datasets.files.json_rows import read_json
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A received file, and what its sender says about it."""
+    """A received file, and how the request describes it."""
 
     file: BinaryIO
     filename: str
     encoding: Encoding | None
-    """None: from the file itself."""
+    """None: detect it."""
     limits: Limits
 
     def needs_conversion(self) -> bool:
-        """Return whether a child process must read the file. Starting one takes longer than reading a small JSON file."""
+        """Return whether a child process must read the file. Plain JSON is read in this process, which is faster."""
         return self._plain_kind not in ("json", "plain_text")
 
     def rows(self) -> Generator[Found, None, None]:
-        """Yield each row or its error. Close the iterator. Raises OSError if a temporary file cannot be written."""
+        """Yield each row, or its error. Close the iterator. Raises OSError if a temporary file cannot be written."""
         kind = self._plain_kind
         self.file.seek(0)
         if kind == "json":
@@ -52,7 +52,7 @@ class Upload:
 
 
 def _on_disk(file: Any) -> BinaryIO:
-    """Return a file with a descriptor. Small uploads are held in memory."""
+    """Return a file with a descriptor, because small uploads are in memory."""
     if isinstance(file, SpooledTemporaryFile):
         file.rollover()
     found: BinaryIO = file

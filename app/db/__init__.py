@@ -1,1 +1,1 @@
-"""The database: engines and sessions, tables, ids, and the SQL that differs between SQLite and PostgreSQL. Contains no queries of the feature packages."""
+"""The database: engines, sessions, tables, ids, and database-specific SQL. Feature packages contain their queries."""

@@ -1,4 +1,4 @@
-"""Access to the database: engines, sessions and the database's clock. Each request is one transaction.
+"""Database access: engines, sessions and the database's clock. Each request is one transaction.
 
 On SQLite there is one writer connection. Its pool serializes threads, and `BEGIN IMMEDIATE` serializes processes.
 Readers have their own connections and never wait. On PostgreSQL, readers and writers share one pool.
@@ -30,11 +30,11 @@ from app.db.sql import WrittenJson
 T = TypeVar("T")
 
 MOST_CONNECTIONS = 40
-"""Maximum open connections: one for each request thread (anyio's default number). A thread holds at most one."""
+"""Maximum open connections: one per request thread (anyio's default limit). A thread holds at most one."""
 KEPT_CONNECTIONS = 10
-"""Connections that stay open while idle."""
+"""Number of connections kept open while idle."""
 BUSY_SECONDS = 5
-"""How long SQLite waits for another process's write, and how long a thread waits for the writer connection."""
+"""How long SQLite waits for another process's write lock, and a thread for the writer connection."""
 POSTGRESQL_OPTIONS = (
     "-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=30s"
 )
@@ -62,21 +62,21 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """Open a transaction that commits at the end, and rolls back on an exception."""
+        """Open a transaction that commits at the end and rolls back on an exception."""
         with Session(self.writer, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a read-only transaction on one snapshot of the database."""
-        # This transaction also ends with a commit, because psycopg discards its prepared statements after a rollback.
+        # Commit here as well, because psycopg discards prepared statements after a rollback.
         with Session(self.reader, expire_on_commit=False) as session, session.begin():
             yield session
 
     def lock_for_this_server(self) -> bool:
         """Lock the SQLite file for this server. Return False if another server uses it; always True on PostgreSQL.
 
-        SQLite below 3.51.3 can damage a WAL that two processes write to.
+        SQLite before 3.51.3 can corrupt a WAL that two processes write to.
         """
         if not self.is_sqlite or not self.url.database:
             return True
@@ -102,10 +102,11 @@ async def get_database(request: Request) -> Database:
 
 
 DatabaseDep = Annotated[Database, Depends(get_database)]
-"""A route opens and ends its transaction itself, in its own thread, before the first byte of the response is sent.
+"""A route opens and ends its transaction in its own thread, before the first byte of the response is sent.
 
-A session from a dependency would be closed in another thread, and would keep its connection while it is waiting for that
-thread. With a few hundred concurrent requests, all threads would wait for connections, and all connections for threads.
+A session from a dependency would be closed in another thread and hold its connection while it waits for that thread.
+With a few hundred concurrent requests, this would deadlock: all threads would wait for connections, and all connections
+for threads.
 """
 
 
@@ -156,7 +157,7 @@ def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = (
-        None  # the driver does not open transactions; the `begin` listener does
+        None  # the `begin` listener opens transactions instead of the driver
     )
     for pragma in (
         "journal_mode=WAL",
@@ -187,7 +188,7 @@ def _postgresql_engines(url: URL) -> tuple[Engine, Engine]:
             "connect_timeout": 3,
             "options": POSTGRESQL_OPTIONS,
             "application_name": "stepline",
-            # A database created without a locale is SQL_ASCII: by default psycopg would return bytes for text.
+            # A database created without a locale uses SQL_ASCII, for which psycopg returns text as bytes by default.
             "client_encoding": "utf8",
         },
     )

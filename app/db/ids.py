@@ -1,4 +1,4 @@
-"""Ids: a prefix that people recognise in a log, and enough randomness to make guessing impractical."""
+"""Ids: a prefix that is recognisable in logs, and enough random digits to be unguessable."""
 
 import re
 import secrets
@@ -12,5 +12,5 @@ def new_id(prefix: str) -> str:
 
 
 def is_id(text: str) -> bool:
-    """Return whether the text has the form of an id. Any other text is rejected before it reaches the database."""
+    """Return whether the text has the form of an id. Other text is rejected before it reaches the database."""
     return _FORM.fullmatch(text) is not None

@@ -54,15 +54,15 @@ def _sqlite_moment(element: moment, compiler: SQLCompiler, **options: Any) -> st
 
 
 def written_out(column: InstrumentedAttribute[T], value: T) -> ColumnElement[bool]:
-    """Return column = value with the value as a literal in the statement, not as a parameter.
+    """Return column = value, with the value as a literal rather than a parameter.
 
-    A database uses a partial index only if the statement implies the index's condition for every value of its parameters.
+    A database uses a partial index only if the statement implies the index's condition for all parameter values.
     """
     return column == bindparam(None, value, type_=column.type, literal_execute=True)
 
 
 def is_disk_full(error: Exception) -> bool:
-    """Return whether the database failed because its disk is full."""
+    """Return whether the error is caused by a full disk."""
     cause = getattr(error, "orig", None)
     if isinstance(cause, sqlite3.Error):
         return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
@@ -70,7 +70,7 @@ def is_disk_full(error: Exception) -> bool:
 
 
 def insert_missing(session: Session, table: Any, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert the rows whose key does not exist yet; return how many were inserted."""
+    """Insert rows whose keys do not exist yet, and return the number of inserted rows."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     target: Table = getattr(table, "__table__", table)
     key = next(iter(target.primary_key))
@@ -84,7 +84,7 @@ def insert_missing(session: Session, table: Any, rows: Sequence[Mapping[str, Any
 def insert_many(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert many rows quickly; values of JSON columns must be WrittenJson.
 
-    PostgreSQL receives all rows as one JSON text. The driver would send one statement per row, which takes twice as long.
+    PostgreSQL receives all rows as one JSON text. The driver's executemany would take twice as long.
     """
     if session.get_bind().dialect.name == "postgresql":
         # Characters are not escaped, because a database with the encoding SQL_ASCII cannot decode the escapes.

@@ -1,4 +1,4 @@
-"""All tables. Their rules are in the feature packages; each status change is one guarded UPDATE in a store."""
+"""All tables. The feature packages contain their rules; each status change is a guarded UPDATE in a store."""
 
 import json
 from datetime import UTC, datetime
@@ -34,19 +34,19 @@ from contracts.job import JobStatus, Phase
 
 
 def to_json(model: BaseModel) -> dict[str, Any]:
-    """Return a contract model as the content of a JSON column; non-finite floats become strings."""
+    """Return a contract model as JSON column content; non-finite floats become strings."""
     content: dict[str, Any] = json.loads(model.model_dump_json())
     return content
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """A timezone-aware time in UTC. SQLite has no time zones and stores it without one."""
+    """A timezone-aware time in UTC. SQLite does not support time zones and stores it without one."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Convert to UTC. Raises ValueError for a naive time, which is ambiguous."""
+        """Convert to UTC. Raises ValueError for a naive time, because it is ambiguous."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -68,7 +68,7 @@ def _enum(kind: type[StrEnum]) -> Enum:
 
 
 class Base(DeclarativeBase):
-    """Base of all tables. Constraints have names, so that a migration can refer to them."""
+    """Base of all tables. Constraints are named so that migrations can refer to them."""
 
     metadata = MetaData(
         naming_convention={
@@ -115,9 +115,9 @@ class Dataset(Base):
     forms: Mapped[dict[str, Any]]
     """Number of rows per format (alpaca, prompt, messages, …)."""
     features: Mapped[dict[str, Any] | None]
-    """What the rows need from a chat template (RowFeatures); null if an earlier version stored the dataset."""
+    """Chat template features that the rows need (RowFeatures); null if an earlier version stored the dataset."""
     columns: Mapped[dict[str, Any] | None]
-    """The format and the names of the columns that were chosen at upload; null if none were."""
+    """The format and column names chosen at upload; null if none were chosen."""
     path: Mapped[str] = mapped_column(String(400))
     """Relative to the data directory."""
     created_at: Mapped[datetime]
@@ -128,9 +128,9 @@ class Job(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        # Claim order: within a queue, among its jobs that need the same number of GPUs, and among those that also have the same model. The
-        # status is constant in these partial indexes; it comes first so that SQLite's planner prefers them to the index over all
-        # statuses.
+        # Claim order within a queue: of all jobs, of jobs that need the same number of GPUs, and of those with the same
+        # model. The status is constant in these partial indexes; it comes first so that SQLite's planner prefers them
+        # to the index over all statuses.
         Index(
             "ix_jobs_queue_order",
             "status",
@@ -195,14 +195,14 @@ class Job(Base):
     id: Mapped[str] = mapped_column(String(80), unique=True)
     status: Mapped[JobStatus]
     version: Mapped[int] = mapped_column(default=1)
-    """Increases with each change that a reader can see."""
+    """Incremented with each visible change."""
     spec: Mapped[dict[str, Any]]
     """As submitted. Edits do not change it."""
     edited: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     """`name` and `labels` once a user has edited either; null while the spec's values apply."""
     notes: Mapped[str | None] = mapped_column(Text)
     archived: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """Lists omit the job unless the request asks for archived jobs."""
+    """Archived jobs are listed only on request."""
     model: Mapped[str] = mapped_column(String(200))
     queue: Mapped[str] = mapped_column(String(50))
     priority: Mapped[int]
@@ -212,13 +212,14 @@ class Job(Base):
     most_gpus: Mapped[int] = mapped_column(default=1, server_default=text("1"))
     """Maximum number of GPUs that the job uses."""
     reserved_host: Mapped[str | None] = mapped_column(String(100))
-    """Id of the host that is reserved for the job: it does not start later jobs until enough of its GPUs are free. Null if there is none."""
+    """Id of the host reserved for the job, which does not start later jobs until enough of its GPUs are free. Null if
+    none is reserved."""
     reserved_until: Mapped[datetime | None]
-    """Time from which another host may take over the reservation."""
+    """Time after which another host may take over the reservation."""
     reserved_seconds: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     """How long the latest reservation lasts before another host may take over. 0 if no host has been reserved yet."""
     larger_until: Mapped[datetime | None]
-    """Until this time, a job for all GPUs is left to larger hosts. Null if no smaller host has asked for it."""
+    """Until this time, a job for all GPUs is left to larger hosts. Null until a smaller host asks for it."""
     train_dataset_id: Mapped[str | None] = mapped_column(
         ForeignKey("datasets.id", ondelete="SET NULL"), index=True
     )
@@ -229,7 +230,7 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     not_before: Mapped[datetime | None]
-    """The job cannot be claimed before this time; null if it does not have to wait."""
+    """The job cannot be claimed before this time; null if it can be claimed immediately."""
     cancel_requested_at: Mapped[datetime | None]
     pause_requested_at: Mapped[datetime | None]
     """Set by a pause request on a running job; cleared by a resume and when the attempt ends."""
@@ -240,7 +241,7 @@ class Job(Base):
     losses: Mapped[int] = mapped_column(default=0)
     """Consecutive lost or retried attempts without a new checkpoint."""
     checkpoint_step: Mapped[int] = mapped_column(BigInteger, default=0)
-    """Highest step at which any attempt wrote a checkpoint."""
+    """Highest step at which an attempt has written a checkpoint."""
     lost_checkpoint_step: Mapped[int] = mapped_column(BigInteger, default=0)
     """Value of `checkpoint_step` when `losses` last changed."""
 
@@ -252,7 +253,7 @@ class Job(Base):
     eval_loss: Mapped[float | None]
     """Loss of the last evaluation after step 0."""
     seconds_per_step: Mapped[float | None]
-    """Moving average of the recent steps' durations."""
+    """Moving average of step durations."""
     eval_seconds: Mapped[float | None]
     """Duration of the last evaluation."""
     rows_done: Mapped[int | None] = mapped_column(BigInteger)
@@ -264,7 +265,7 @@ class Job(Base):
     rows_seconds_left: Mapped[float | None]
     """The worker's estimate for the remaining rows."""
     health: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
-    """A RaisedFinding for each rule that found a problem; null if none did."""
+    """A RaisedFinding for each rule that found a problem; null if there are none."""
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     summary: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
@@ -284,14 +285,14 @@ class JobLabel(Base):
     created_at: Mapped[datetime | None]
     """Copy of the job's `created_at`."""
     number: Mapped[int | None] = mapped_column(BigInteger)
-    """Copy of the job's `number`. Together with `created_at`, it determines the job's place in a list. Both are null only if a
-    server of an earlier version stored the label after the migration; the label filter misses such a job."""
+    """Copy of the job's `number`. Together with `created_at`, it determines the job's place in a list. Both are null
+    only if a server running an earlier version stored the label after the migration; label filters miss these jobs."""
     archived: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Copy of the job's `archived`."""
 
 
 class JobTrace(Base):
-    """What the rules for running jobs remember about a job, in its own table because only its worker's messages read it."""
+    """The trace used by the rules for running jobs, in a separate table because only worker messages read it."""
 
     __tablename__ = "job_traces"
 
@@ -299,17 +300,17 @@ class JobTrace(Base):
     trace: Mapped[bytes] = mapped_column(LargeBinary)
     """An encoded Trace."""
     attempt: Mapped[int]
-    """Number of the attempt that was judged last."""
+    """Number of the most recently judged attempt."""
     stepped_at: Mapped[datetime | None]
     """When the server received the newest step, or when the attempt began to train; null while it is not training."""
 
 
 class JobText(Base):
-    """Searchable text of a job, in its own table because rows of `jobs` are wide."""
+    """Searchable text of a job, in a separate table because rows of `jobs` are wide."""
 
     __tablename__ = "job_texts"
     __table_args__ = (
-        # List order by name.
+        # Sort order for listing by name.
         Index("ix_job_texts_archived_name_number", "archived", "name", "number"),
     )
 
@@ -321,14 +322,14 @@ class JobText(Base):
     name: Mapped[str | None] = mapped_column(
         String(100).with_variant(String(100, collation="C"), "postgresql")
     )
-    """Start of the case-folded name, for sorting by code points; null if the job has no name, or if a server of an earlier
-    version stored the job after the migration."""
+    """Start of the case-folded name, for sorting by code point; null if the job has no name, or if a server running an
+    earlier version stored the job after the migration."""
     archived: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Copy of the job's `archived`."""
 
 
 class Attempt(Base):
-    """One attempt at a job, under one lease."""
+    """An attempt at a job, under one lease."""
 
     __tablename__ = "attempts"
     __table_args__ = (
@@ -354,31 +355,33 @@ class Attempt(Base):
     token_sha256: Mapped[str] = mapped_column(String(64))
     worker_id: Mapped[str] = mapped_column(String(200))
     worker: Mapped[dict[str, Any]]
-    """The worker's description of itself in the claim."""
+    """The worker's description, sent with the claim."""
     gpus: Mapped[int] = mapped_column(default=1, server_default=text("1"))
-    """Number of GPUs assigned to it."""
+    """Number of assigned GPUs."""
     cards: Mapped[list[str] | None]
-    """Their uuids, the worker's own first; empty for CPUs, and empty or null if the worker did not name them."""
+    """UUIDs of the GPUs, starting with the worker's own; empty for CPUs, and empty or null if the worker did not report
+    them."""
     slot_id: Mapped[str | None] = mapped_column(String(100))
-    """Id of the device lock that the worker held at the claim."""
+    """Id of the device lock that the worker held at the time of the claim."""
     slot_turn: Mapped[int | None] = mapped_column(BigInteger)
-    """The lock's turn at the claim. Once the worker holds the lock for a later turn, this attempt has ended."""
+    """The lock's turn at the time of the claim. Once the worker holds the lock with a later turn, this attempt has
+    ended."""
     started_at: Mapped[datetime]
     synced_at: Mapped[datetime]
     """Time of the worker's last request for this attempt."""
     lease_expires_at: Mapped[datetime]
-    """From this time on, the job is shown as unreachable."""
+    """Time after which the job is shown as unreachable."""
     takeover_at: Mapped[datetime]
-    """From this time on, the attempt is lost."""
+    """Time after which the attempt is lost."""
     ended_at: Mapped[datetime | None]
     seen_seq: Mapped[int] = mapped_column(BigInteger, default=0)
-    """Highest number of a stored record."""
+    """Highest number of any stored record."""
     acked_seq: Mapped[int] = mapped_column(BigInteger, default=0)
     """Every record up to this one is stored."""
     folded_seq: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
-    """Records up to this one are also in curve blocks; a multiple of a block's length."""
+    """Records up to this one are also in curve blocks; a multiple of the block length."""
     acked_output: Mapped[int] = mapped_column(BigInteger, default=0)
-    """Length in bytes of the output that is stored without a gap."""
+    """Length in bytes of the output stored without gaps."""
     acked_note: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     """Every supervisor note up to this one is stored as an event."""
     judged_seq: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
@@ -386,8 +389,8 @@ class Attempt(Base):
     judged_at: Mapped[datetime | None]
     """When the job's health was last judged."""
     first_step: Mapped[int | None] = mapped_column(BigInteger)
-    """This attempt's first step; from that step onwards, its points replace those of earlier attempts.
-    If no steps were left, the step after the last one."""
+    """This attempt's first step, from which its points replace those of earlier attempts. If no steps remained, the
+    step after the last one."""
     last_step: Mapped[int | None] = mapped_column(BigInteger)
     resumed_from: Mapped[int | None]
     """Number of the attempt whose checkpoint this one resumed from."""
@@ -399,12 +402,12 @@ class Attempt(Base):
 
 
 class DeviceFailure(Base):
-    """An attempt that ended with `device_failed` on a worker that checks its device."""
+    """An attempt that ended with `device_failed`, on a worker that checks its device."""
 
     __tablename__ = "device_failures"
     __table_args__ = (
-        # Those that count against a device, and those after which it has not passed a check; both are few. Each dialect's planner
-        # recognises only the condition that SQLAlchemy writes for it.
+        # Failures that count against a device, and unchecked ones; both are few. Each dialect's planner recognises the
+        # condition only in the form that SQLAlchemy generates for it.
         Index(
             "ix_device_failures_blamed_worker_id",
             "worker_id",
@@ -430,12 +433,12 @@ class DeviceFailure(Base):
     device: Mapped[str] = mapped_column(String(200))
     """The GPU's uuid, or the worker's id if the uuid is unknown."""
     check_count: Mapped[int] = mapped_column(BigInteger)
-    """Number of checks that the device had passed when the attempt started."""
+    """Number of checks that the device had passed at the start of the attempt."""
     checkpoint_step: Mapped[int] = mapped_column(BigInteger)
     """The job's `checkpoint_step` when the device failed."""
     failed_at: Mapped[datetime]
     passed_at: Mapped[datetime | None]
-    """When the device passed a check after this failure."""
+    """When the device passed a check after this failure; null until then."""
     blames_job: Mapped[bool] = mapped_column(default=True, server_default=true())
     """False after a user has retried the job."""
     blames_device: Mapped[bool] = mapped_column(default=True, server_default=true())
@@ -456,7 +459,7 @@ class Record(Base):
     step: Mapped[int | None] = mapped_column(BigInteger)
     at: Mapped[datetime]
     data: Mapped[dict[str, Any]]
-    """The record's other fields."""
+    """The record's remaining fields."""
 
 
 class CurveBlock(Base):
@@ -472,9 +475,9 @@ class CurveBlock(Base):
     level: Mapped[int] = mapped_column(primary_key=True)
     """1 is the finest."""
     number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    """Index among the blocks of its level, from 0."""
+    """Index of the block within its level, from 0."""
     total: Mapped[int] = mapped_column(BigInteger)
-    """Number of points of the series in these records, before thinning."""
+    """Number of points before thinning."""
     first_step: Mapped[int] = mapped_column(BigInteger)
     """Smallest step."""
     last_step: Mapped[int] = mapped_column(BigInteger)
@@ -484,7 +487,7 @@ class CurveBlock(Base):
 
 
 class Sample(Base):
-    """Measurements that a supervisor took of its machine at one moment during an attempt."""
+    """Measurements that a supervisor took of its machine at one point in time."""
 
     __tablename__ = "samples"
 
@@ -515,7 +518,7 @@ class Output(Base):
 
 
 class Event(Base):
-    """An event that users see. Stored as a code and figures; the text is generated when the event is read."""
+    """An event shown to users. Stored as a code and figures; the text is generated on read."""
 
     __tablename__ = "events"
     __table_args__ = (Index("ix_events_job_id_id", "job_id", "id"),)
@@ -546,7 +549,7 @@ class Artifact(Base):
 
 
 class Checkpoint(Base):
-    """A checkpoint that an attempt wrote: on its worker's disk, and on the server once it is stored."""
+    """A checkpoint written by an attempt. It is on the worker's disk and, once stored, on the server."""
 
     __tablename__ = "checkpoints"
     __table_args__ = (UniqueConstraint("attempt_id", "step"),)
@@ -561,9 +564,9 @@ class Checkpoint(Base):
     """Evaluation loss at exactly this step."""
     created_at: Mapped[datetime]
     stored_at: Mapped[datetime | None]
-    """Time at which every file was on the server; null while the checkpoint is only on the worker's disk."""
+    """Time at which all files were on the server; null while the checkpoint is only on the worker's disk."""
     files: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
-    """A CheckpointFile for each file, once the worker has offered the checkpoint."""
+    """A CheckpointFile for each file; null until the worker has offered the checkpoint."""
     origin: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     """Hub commits that the attempt trained on (Origin)."""
 
@@ -592,13 +595,13 @@ class Worker(Base):
     """The worker's WorkerInfo."""
     slot_id: Mapped[str | None] = mapped_column(String(100))
     slot_turn: Mapped[int | None] = mapped_column(BigInteger)
-    """Latest known turn of the worker's device lock; a message from an earlier turn is stale."""
+    """Latest known turn of the worker's device lock. Messages from earlier turns are stale."""
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
 
 
 class WorkerModel(Base):
-    """A model in a worker's models root, as the worker last reported it."""
+    """A model in a worker's models root, as last reported by the worker."""
 
     __tablename__ = "worker_models"
 
@@ -630,7 +633,7 @@ class IdempotencyKey(Base):
 
 
 class Leader(Base):
-    """The process that currently runs a task. Only one process may run it at a time."""
+    """The process that currently runs a task. Only one process may run a task at a time."""
 
     __tablename__ = "leaders"
 
@@ -641,7 +644,7 @@ class Leader(Base):
 
 
 class Bell(Base):
-    """When the doorbell of a queue last rang."""
+    """When a queue's doorbell last rang."""
 
     __tablename__ = "bells"
 

@@ -1,9 +1,9 @@
-"""Connection: uvicorn's HTTP/1.1 protocol with deadlines, a per-peer cap, and errors in the API's JSON format.
+"""Connection: uvicorn's HTTP/1.1 protocol with deadlines, a per-peer limit, and errors in the API's JSON format.
 
-uvicorn closes a connection only if it is idle after a response. A client that sends nothing, sends only part of a
-request, or never reads the response could keep its connection open forever. Here, each connection is in one phase at a time,
-derived from the parser's state after each event. Each phase has a deadline, except the one in which the application is
-working: the server is then not waiting for the client, and long polls and streams may take a long time.
+uvicorn closes only connections that are idle after a response. A client that sends nothing, sends only part of a
+request, or never reads the response could keep its connection open forever. Here, a connection is always in one phase,
+derived from the parser's state after each event. Each phase has a deadline, except while the application is working:
+the server is then not waiting for the client, and long polls and streams may take a long time.
 """
 
 import asyncio
@@ -39,22 +39,23 @@ from app.http.negotiation.language import choose_language
 log = structlog.get_logger(__name__)
 
 MOST_HEAD_BYTES = 16 * 1024
-"""Maximum length of the request line and the headers together."""
+"""Maximum total length of the request line and headers."""
 LINGER_SECONDS = 2.0
-"""Time for a rejected client to read the error. Closing immediately would reset the connection and lose the response."""
+"""Time that a rejected client has to read the error. Closing immediately would reset the connection and lose the
+response."""
 MOST_REJECTED = 32
-"""How many of a peer's connections above the cap get an error response; any further ones are closed without a response."""
+"""Number of a peer's excess connections that get an error response. Further ones are closed without one."""
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 
 
 class Phase(enum.Enum):
-    """What a connection is waiting for."""
+    """The phase of a connection: what it is waiting for."""
 
     IDLE = enum.auto()
     """The first byte of another request."""
     HEAD = enum.auto()
-    """The rest of a request's head, or all of it on a new connection."""
+    """The rest of a request's head, or the whole head on a new connection."""
     BODY = enum.auto()
     """More of a request's body."""
     WORK = enum.auto()
@@ -70,7 +71,8 @@ class Connection(H11Protocol):
 
     limits: ClassVar[ConnectionLimits]
     peers: ClassVar[Counter[str]]
-    """Connections per peer. Each server gets its own subclass, because uvicorn offers no other way to pass data to a protocol."""
+    """Connections per peer. Each server has its own subclass, because uvicorn has no other way to pass data to a
+    protocol."""
 
     def __init__(
         self,
@@ -86,12 +88,13 @@ class Connection(H11Protocol):
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._bytes = 0
-        """In BODY: bytes received in this window. In SEND: bytes that the client had not yet received when the window started."""
+        """In BODY: bytes received in this window. In SEND: bytes not yet received by the client at the start of the
+        window."""
         self._is_lost = False
         self._is_new = True
         """True until the first byte arrives."""
         self._has_head_begun = True
-        """Between requests: whether the next request's head has begun, so that its deadline applies."""
+        """Between requests: whether the next request's head has begun, which starts its deadline."""
 
     # Events
 
@@ -110,7 +113,7 @@ class Connection(H11Protocol):
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop counting the connection and cancel its timer."""
+        """Remove the connection from the count and cancel its timer."""
         self._is_lost = True
         self.peers[self._peer] -= 1
         if not self.peers[self._peer]:
@@ -129,7 +132,7 @@ class Connection(H11Protocol):
             self._has_head_begun = True
             head = self.conn.trailing_data[0] + data
             if len(head) > MOST_HEAD_BYTES and not _HEAD_END.search(head, 0, MOST_HEAD_BYTES):
-                # The parser has the same limit, but accepts a longer head if the last chunk completes it.
+                # The parser has the same limit, but accepts a longer head if it is completed by the last chunk.
                 self._reject(HeadTooLarge(limit=MOST_HEAD_BYTES))
                 return
         if self._phase is Phase.BODY:
@@ -142,7 +145,7 @@ class Connection(H11Protocol):
         self.loop.call_soon(self._watch)
 
     def pause_writing(self) -> None:
-        """Record that the client is reading more slowly than the server writes."""
+        """Record that the client reads more slowly than the server writes."""
         super().pause_writing()
         self._watch()
 
@@ -186,14 +189,14 @@ class Connection(H11Protocol):
             return Phase.SEND
         if self.conn.their_state is h11.IDLE:
             return Phase.HEAD if self._has_head_begun else Phase.IDLE
-        # While the application does not read, uvicorn stops reading too. The client cannot send, so no deadline applies.
+        # While the application does not read, neither does uvicorn. The client cannot send, so no deadline applies.
         is_paused = self.flow.read_paused or self.cycle.waiting_for_100_continue
         if self.conn.their_state is h11.SEND_BODY and not is_paused:
             return Phase.BODY
         return Phase.WORK
 
     def _watch(self) -> None:
-        if self._is_lost:  # the application may finish after the connection is gone
+        if self._is_lost:  # the application may finish after the connection is closed
             return
         phase = self._find_phase()
         if phase is not self._phase:
@@ -214,7 +217,8 @@ class Connection(H11Protocol):
         self._set_timer()
 
     def _set_timer(self) -> None:
-        # An earlier timer is kept and rescheduled when it fires: phases change with every request, and creating timers is expensive.
+        # An existing timer is kept and rescheduled when it fires, because phases change often and timers are expensive
+        # to create.
         if self._deadline is None or self._is_lost:
             return
         if self._timer is not None:
@@ -256,7 +260,7 @@ class Connection(H11Protocol):
                 self.transport.abort()
 
     def _count_unread(self) -> int:
-        """Return how many written bytes are still in this process or not yet acknowledged by the client."""
+        """Return the number of written bytes that are still buffered or not acknowledged by the client."""
         waiting = self.transport.get_write_buffer_size()
         try:
             number = self.transport.get_extra_info("socket").fileno()
@@ -290,7 +294,7 @@ class Connection(H11Protocol):
                 self.transport.write_eof()
 
     def _write(self, error: AppError, scope: Any) -> None:
-        """Write an error as a response. `scope` is the request's scope, or None if its head is incomplete."""
+        """Write an error response. `scope` is the request's scope, or None if its head is incomplete."""
         language = choose_language(Headers(scope=scope).get("accept-language") if scope else None)
         request_id = scope["state"].get("request_id") if scope else None
         answer = error_response(
@@ -328,7 +332,7 @@ class _Flow(FlowControl):
 
 
 def connection_class(limits: ConnectionLimits) -> type[Connection]:
-    """Return a protocol class for one server, to pass as uvicorn's `http` option."""
+    """Return a protocol class for one server, for uvicorn's `http` option."""
 
     class LimitedConnection(Connection):
         pass

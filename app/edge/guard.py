@@ -1,7 +1,7 @@
-"""The guard before every route: rejects requests that a web page from another origin makes a browser send.
+"""The guard before all routes. It rejects requests that a web page from another origin causes a browser to send.
 
-It checks Host (hosts.py), then Origin and Sec-Fetch-Site (origins.py). Requests from other clients pass, because an
-attacker who can run a program does not need a browser.
+It checks Host (hosts.py), then Origin and Sec-Fetch-Site (origins.py). Requests from other clients are allowed, because
+an attacker who can run a program does not need a browser.
 """
 
 import structlog
@@ -17,14 +17,14 @@ from app.http.negotiation.language import choose_language
 log = structlog.get_logger(__name__)
 
 SHOWN = 200
-"""Maximum number of characters that an error quotes from a header."""
+"""Maximum number of header characters quoted in an error."""
 INTERNAL = "/internal/"
-"""Routes of workers. They accept any host, because each request carries a token that no page has, and because a server
-upgrade must not end the training of a worker that reaches the server by a name that STEPLINE_ALLOWED_HOSTS does not list."""
+"""Worker routes. They accept any host, because each request carries a token that web pages do not have. A server
+upgrade must not interrupt workers that use a host name missing from STEPLINE_ALLOWED_HOSTS."""
 
 
 class Guard:
-    """ASGI middleware. It runs after CORS, so that pages from the configured origins can read the error."""
+    """ASGI middleware. It runs inside the CORS middleware so that pages from configured origins can read its errors."""
 
     def __init__(self, app: ASGIApp, hosts: AllowedHosts, origins: TrustedOrigins) -> None:
         self._app = app
@@ -61,7 +61,7 @@ class Guard:
 
 
 def _read_host(scope: Scope, headers: Headers) -> Authority | None:
-    """Return the host of a request, or None if an HTTP/1.0 request has none. Health checks use HTTP/1.0; browsers do not."""
+    """Return the host, or None for an HTTP/1.0 request without one. Health checks use HTTP/1.0; browsers do not."""
     given = headers.getlist("host")
     if not given and scope["http_version"] == "1.0":
         return None

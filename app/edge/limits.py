@@ -11,14 +11,15 @@ class ConnectionLimits:
     """Limits of a connection. Times are in seconds."""
 
     header_seconds: float
-    """Time from accepting the connection, or from the first byte of a later request, to the end of the request's head."""
+    """Maximum time to receive a request's head, from the start of the connection or the first byte of a later
+    request."""
     idle_seconds: float
-    """Time from the end of a response to the first byte of the next request."""
+    """Maximum time from the end of a response to the first byte of the next request."""
     progress_seconds: float
-    """Length of a window in which the client must send or read at least `progress_bytes`."""
+    """Length of the window in which the client must send or read at least `progress_bytes`."""
     progress_bytes: int
-    """At most 64 KiB, the size of uvicorn's buffer, so that a client that fills the buffer while the application is not reading
-    has sent enough."""
+    """At most 64 KiB, the size of uvicorn's buffer. A client that fills the buffer while the application is not reading
+    has therefore sent enough."""
     per_peer: int
     """Maximum number of connections per peer; 0 means no limit."""
 

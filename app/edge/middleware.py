@@ -44,7 +44,7 @@ class Edge:
             except ClientDisconnect:
                 log.info("client went away", path=scope["path"])
             except Exception:
-                # An exception that reaches this point is a bug; the client still gets the standard error body.
+                # An exception here is a bug. The client still gets the standard error body.
                 log.exception("request failed", method=scope["method"], path=scope["path"])
                 if reply.status is None:
                     language = choose_language(Headers(scope=scope).get("accept-language"))
@@ -87,9 +87,9 @@ def _ids(scope: Scope) -> dict[str, str]:
 
 
 def _limited(scope: Scope, receive: Receive, max_upload_bytes: int) -> Receive:
-    """Return a `receive` that raises once the body is longer than its route allows.
+    """Return a `receive` that raises if the body is longer than the route allows.
 
-    The limit is looked up when the body is read, because the router has put the route into the scope by then.
+    The limit is looked up when the body is read, because only then has the router added the route to the scope.
     """
     received = 0
 
@@ -97,7 +97,7 @@ def _limited(scope: Scope, receive: Receive, max_upload_bytes: int) -> Receive:
         nonlocal received
         limit = body_kind(scope).limit_bytes(max_upload_bytes)
         if received == 0 and _declared_bytes(scope) > limit:
-            # Checked before the first call of `receive`, which makes uvicorn send "100 Continue" to a waiting client.
+            # Check before the first call to `receive`, which makes uvicorn send "100 Continue" to a waiting client.
             raise _too_large(limit)
         message = await receive()
         received += len(message.get("body", b""))
@@ -115,6 +115,6 @@ def _declared_bytes(scope: Scope) -> int:
 
 
 def _too_large(limit: int) -> HTTPException:
-    # Not BodyTooLarge: while FastAPI reads a body, it turns any exception except HTTPException into a 400.
+    # Not BodyTooLarge: while FastAPI reads a body, it converts all exceptions except HTTPException to a 400.
     # app/http/handlers.py converts this exception to the standard error body.
     return HTTPException(status_code=413, detail=str(limit))

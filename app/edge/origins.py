@@ -8,12 +8,12 @@ from starlette.datastructures import Headers
 from app.config.hosts import Authority, parse_authority
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that change nothing; CORS decides whether a page from another origin can read the response."""
+"""Methods without side effects. CORS determines whether a page from another origin can read the response."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class TrustedOrigins:
-    """Origins whose pages may change things on this server: its own, and those in STEPLINE_CORS_ORIGINS."""
+    """Origins whose pages may modify data on this server: its own, and those in STEPLINE_CORS_ORIGINS."""
 
     def __init__(self, named: Iterable[str]) -> None:
         self._named = frozenset(named)
@@ -21,7 +21,7 @@ class TrustedOrigins:
     def allow(self, method: str, headers: Headers, host: Authority | None) -> bool:
         """Return whether a request for this host is allowed.
 
-        Clients other than browsers send neither Origin nor Sec-Fetch-Site, so they are allowed.
+        Clients other than browsers send neither Origin nor Sec-Fetch-Site and are allowed.
         """
         if method in SAFE_METHODS or "*" in self._named:
             return True
@@ -30,9 +30,10 @@ class TrustedOrigins:
             return False
         if origins and origins[0] in self._named:
             return True
-        # No page can set Sec-Fetch-Site. The browser itself compares the origins, so the result is right even if a proxy
+        # Pages cannot set Sec-Fetch-Site. The browser compares the origins, so the result is correct even if a proxy
         # has replaced Host (as the development server of web/ does), and browser extensions with permission for this
-        # site are allowed. Browsers omit the header for plain HTTP to another machine; the origin must then equal the host.
+        # site are allowed. Browsers omit the header for plain HTTP to another machine; the origin must then match the
+        # host.
         site = headers.get("sec-fetch-site")
         if site is not None:
             return site in {"same-origin", "none"}

@@ -1,4 +1,4 @@
-"""Peers (the addresses that connections come from), and limits on the streams and long polls of each."""
+"""Peers (client addresses), and limits on each peer's streams and long polls."""
 
 import contextlib
 import ipaddress
@@ -10,7 +10,7 @@ from fastapi import Request
 from app.errors.kinds import StreamsFull, TooManyStreams
 
 IPV6_PREFIX = 64
-"""Bits of an IPv6 address that identify its network. A host can use any address of its network."""
+"""Prefix length of an IPv6 network. A host can use any address in its network."""
 
 
 def peer_of(client: tuple[str, int] | None) -> str:
@@ -28,7 +28,7 @@ def peer_of(client: tuple[str, int] | None) -> str:
 
 
 class Slots:
-    """Limits how many streams and long polls are open, in total and per peer; 0 means no limit."""
+    """Limits the number of open streams and long polls, in total and per peer; 0 means no limit."""
 
     def __init__(self, most: int, most_per_peer: int) -> None:
         self._most = most
@@ -60,7 +60,7 @@ class Slots:
 
 
 async def hold_slot(request: Request) -> AsyncIterator[None]:
-    """Hold a slot while the request is handled and its response is sent. A dependency for routes."""
+    """A route dependency that holds a slot until the response has been sent."""
     slots: Slots = request.app.state.slots
     with slots.hold(peer_of(request.client)):
         yield

@@ -1,1 +1,1 @@
-"""Errors of the API: their codes, their messages in English and Chinese, and their JSON. Contains no routes."""
+"""API errors: codes, messages in English and Chinese, and JSON. Contains no routes."""

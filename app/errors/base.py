@@ -1,4 +1,4 @@
-"""AppError, the base class of every error of the API, and the JSON body of all error responses."""
+"""AppError, the base class of all API errors, and the JSON body of error responses."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.errors import words as messages
 from contracts.failure import Language
-from contracts.text import escape
+from contracts.values.text import escape
 from contracts.wire import SHOULD_RETRY_HEADER
 
 
@@ -18,16 +18,16 @@ class AppError(Exception):
     code: ClassVar[str]
     status: ClassVar[int]
     retry_after_seconds: ClassVar[int | None] = None
-    """Set if a later retry of the same request can succeed."""
+    """Value of the Retry-After header; None omits the header."""
     former_code: ClassVar[str | None] = None
-    """The error's code in an earlier version, which old workers expect."""
+    """The error's former code, which old workers expect."""
 
     def __init__(self, param: str | None = None, **figures: object) -> None:
         super().__init__(f"{self.code}: {figures}")
         self.param = param
         self.figures = figures
         self.headers: dict[str, str] = {}
-        """Headers of the response, in addition to those that every error response has."""
+        """Additional response headers."""
         self.errors: Sequence[FieldError] | None = None
         """All problems of the request; None if the error is not about fields."""
 
@@ -38,28 +38,28 @@ class FieldError(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     param: str | None
-    """Dotted path of the field; null if the problem does not belong to a single field."""
+    """Dotted path of the field; null if the problem does not concern a single field."""
     code: str
-    """A stable code for programs; `docs/api.md` lists the codes."""
+    """Stable, machine-readable code; `docs/api.md` lists all codes."""
     message: str
     """Human-readable, in the language of Accept-Language, without the field's name."""
 
 
 class ErrorDetail(BaseModel):
-    """Details of an error."""
+    """The details of an error."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     message: str
     """Human-readable, in the language of Accept-Language (English or Chinese)."""
     type: str
-    """Category of the error, determined by its status."""
+    """Error category, determined by the status."""
     param: str | None
     """Dotted path of the first invalid field."""
     code: str
-    """A stable code for programs."""
+    """Stable, machine-readable code."""
     hint: str | None = None
-    """What to try; absent if there is nothing to suggest."""
+    """How to fix the problem; absent if there is nothing to suggest."""
     errors: list[FieldError] | None = None
     """All problems of the request, at most 100; present only with the code `invalid_field`."""
 
@@ -96,7 +96,7 @@ def error_response(
     *,
     code: str | None = None,
 ) -> JSONResponse:
-    """Return the response for an error. Its headers indicate whether a retry can help; `code` replaces the error's own code."""
+    """Return the response for an error. Its headers say whether a retry can help; `code` overrides the error's code."""
     headers = error.headers | (headers or {})
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)

@@ -1,4 +1,4 @@
-"""Converts file errors in the data directory to error responses."""
+"""Converts file errors in the data directory to API errors."""
 
 import errno
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Hints for invalid fields in English and Chinese: what to write instead."""
+"""Hints for invalid fields in English and Chinese."""
 
 import json
 import math
@@ -48,14 +48,14 @@ def field_hint(error: Mapping[str, Any], param: str | None, language: Language) 
 
 
 def guess_hint(name: str | None, language: Language) -> str:
-    """Return the question of whether the caller meant this name; "" without a name."""
+    """Return a "Did you mean …?" question; "" without a name."""
     if name is None:
         return ""
     return f"您是不是要写 {name}？" if language == "zh" else f"Did you mean {name}?"
 
 
 def parts_hint(names: list[str], language: Language) -> str:
-    """Return the names of an object's fields as a hint; "" without names."""
+    """Return a hint that lists an object's fields; "" without names."""
     if not names:
         return ""
     return (
@@ -66,7 +66,7 @@ def parts_hint(names: list[str], language: Language) -> str:
 
 
 def _unquoted(value: str, kind: str) -> str | None:
-    """Return the JSON number or boolean that a string contains, or None."""
+    """Return the JSON number or boolean in a string, or None."""
     text = value.strip()
     if len(text) > 40:
         return None

@@ -1,4 +1,4 @@
-"""Error messages for single fields in English and Chinese, each with its code."""
+"""Error messages for single fields in English and Chinese, with their codes."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,11 @@ from contracts.failure import Language
 from contracts.field_error import FieldProblem
 
 MOST_SHOWN_CHARACTERS = 60
-"""Maximum length of a rejected value that a message repeats."""
+"""Maximum length of a rejected value to include in a message."""
 
 
 class FieldCode(StrEnum):
-    """Codes of errors that pydantic finds. Our own validators use the codes of FieldProblem."""
+    """Codes of errors found by pydantic. Our own validators use the codes of FieldProblem."""
 
     REQUIRED = "required"
     UNKNOWN_FIELD = "unknown_field"
@@ -45,16 +45,16 @@ class FieldWords:
     en: str
     zh: str
     shows_value: bool = True
-    """Whether the message also repeats the value, if it is short."""
+    """Whether to include the value in the message if it is short."""
 
 
 def field_message(
     errors: Sequence[Mapping[str, Any]], language: Language, bounds: Mapping[str, Any] | None = None
 ) -> tuple[str, str]:
-    """Return the code and the message for the errors of one field, which come from `ValidationError.errors()`.
+    """Return the code and message for the errors of one field, taken from `ValidationError.errors()`.
 
-    A field has several errors only if its value does not match any member of a union. `bounds` are the field's bounds; the message states
-    both of them even though the value violates only one.
+    A field has several errors only if its value matches no member of a union. The message states both of the field's
+    `bounds`, even though the value violates only one.
     """
     worded = [FIELD_WORDS.get(error["type"], UNKNOWN_ERROR) for error in errors]
     [code, *others] = {words.code for words in worded}
@@ -75,7 +75,7 @@ def _fill(words: FieldWords, error: Mapping[str, Any], language: Language) -> st
 
 
 def _other_bound(error: Mapping[str, Any], bounds: Mapping[str, Any], language: Language) -> str:
-    """Return the bound on the other side of the violated one, as the end of a sentence; "" without one."""
+    """Return a clause with the bound that was not violated; "" if there is none."""
     opposite = {"gt": ("lt", "le"), "ge": ("lt", "le"), "lt": ("gt", "ge"), "le": ("gt", "ge")}
     violated = BOUND_ERRORS.get(error["type"])
     for name in opposite.get(violated or "", ()):
@@ -91,7 +91,7 @@ def _other_bound(error: Mapping[str, Any], bounds: Mapping[str, Any], language: 
 def _written(value: object, language: Language) -> object:
     if isinstance(value, list):
         return _listed(value, language)
-    # pydantic converts a bound such as 1 to the type of the field.
+    # pydantic converts bounds to the type of the field.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -105,11 +105,11 @@ def _listed(options: list[object], language: Language) -> str:
 
 
 def _shown(value: object) -> str | None:
-    """Return a short value as JSON, or None if the message should not show it."""
+    """Return a value as JSON if it is short and may be shown, or None."""
     if isinstance(value, str):
         shown = json.dumps(value, ensure_ascii=False) if len(value) <= MOST_SHOWN_CHARACTERS else ""
     elif isinstance(value, int) and not isinstance(value, bool):
-        # Python cannot convert integers of more than 4300 digits to text.
+        # Python does not convert integers with more than 4300 digits to text.
         shown = str(value) if value.bit_length() <= 4 * MOST_SHOWN_CHARACTERS else ""
     elif value is None or isinstance(value, bool | float):
         shown = json.dumps(value)
@@ -127,7 +127,7 @@ BOUND_ERRORS: Mapping[str, str] = {
 """The name of the bound that a value violates, by pydantic's error type."""
 
 UNKNOWN_ERROR = FieldWords(FieldCode.INVALID_VALUE, "is not a valid value", "值无效")
-"""For error types that are not in the table."""
+"""Used for error types that are not in the table."""
 
 _OBJECT = FieldWords(FieldCode.NOT_AN_OBJECT, "must be an object", "应为对象")
 _INTEGER = FieldWords(FieldCode.NOT_AN_INTEGER, "must be an integer", "应为整数")
@@ -144,7 +144,7 @@ FIELD_WORDS: dict[str, FieldWords] = {
     "missing": FieldWords(FieldCode.REQUIRED, "is required", "缺少该字段", shows_value=False),
     "extra_forbidden": FieldWords(
         FieldCode.UNKNOWN_FIELD,
-        "is not a known field; check its spelling and its place in the body",
+        "is not a known field; check its spelling and its location in the body",
         "未知字段，请检查拼写和所在层级",
         shows_value=False,
     ),
@@ -281,15 +281,16 @@ FIELD_WORDS: dict[str, FieldWords] = {
     ),
     FieldProblem.TEMPLATE_LACKS: FieldWords(
         FieldProblem.TEMPLATE_LACKS,
-        "has {rows} rows with {what}, which the chat template of {model} does not write",
+        "has {rows} rows with {what}, which the chat template of {model} does not render",
         "有 {rows} 条数据含 {what}，但 {model} 的对话模板不会写出这些内容",
         shows_value=False,
     ),
     FieldProblem.PREFERENCE_REQUIRED: FieldWords(
         FieldProblem.PREFERENCE_REQUIRED,
-        "must be 'chosen_only', because {rows} rows of {dataset} rate answers ({forms}). Then only the good answers are trained",
+        "must be 'chosen_only', because {rows} rows of {dataset} rate answers ({forms}). Training then uses only the "
+        "good answers",
         "应为 'chosen_only'：{dataset} 中有 {rows} 条偏好数据（{forms}），设置后只在好的回答上训练",
         shows_value=False,
     ),
 }
-"""Messages by pydantic's error type. For our own validators, the type is the code."""
+"""Messages by pydantic error type. For our own validators, the type is the code."""

@@ -1,4 +1,4 @@
-"""Every error of the API. The messages are in words.py."""
+"""All API errors. The messages are in words.py."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from contracts import error_codes
 MOST_ERRORS = 100
 """Maximum number of problems in an error response."""
 MOST_IN_MESSAGE = 5
-"""Maximum number of problems in the message of an error response."""
+"""Maximum number of problems in the message of an error."""
 
 
 class InvalidField(AppError):
-    """Fields of a request are invalid. `problems` (one or more) and `hint` are in the caller's language."""
+    """Request fields are invalid. `problems` (one or more) and `hint` are in the caller's language."""
 
     code, status = "invalid_field", 400
 
@@ -40,7 +40,7 @@ class InvalidBody(AppError):
 
 
 class BodyTooDeep(AppError):
-    """The JSON of a body is nested too deeply."""
+    """The JSON body is nested too deeply."""
 
     code, status = "body_too_deep", 400
 
@@ -70,19 +70,19 @@ class BadLabelFilter(AppError):
 
 
 class TooManyLabels(AppError):
-    """An edit would leave a job with more labels than allowed."""
+    """An edit would give a job more labels than allowed."""
 
     code, status = "too_many_labels", 400
 
 
 class UnknownFormat(AppError):
-    """The route does not offer the requested format."""
+    """The route does not support the requested format."""
 
     code, status = "unknown_format", 400
 
 
 class NotTogether(AppError):
-    """One of two parameters would have no effect."""
+    """One of two parameters has no effect in combination with the other."""
 
     code, status = "not_together", 400
 
@@ -94,7 +94,7 @@ class BadArtifactName(AppError):
 
 
 class NumberTooLarge(AppError):
-    """A number from a worker is above a limit that no real run reaches."""
+    """A number sent by a worker exceeds a limit that no real run reaches."""
 
     code, status = "number_too_large", 400
 
@@ -106,13 +106,13 @@ class UnknownDataset(AppError):
 
 
 class NoTrainingRows(AppError):
-    """The evaluation split takes all rows; none remain for training."""
+    """The evaluation split would use all rows, leaving none for training."""
 
     code, status = "no_training_rows", 400
 
 
 class TooManyGpus(AppError):
-    """The job asks for more GPUs than an update has samples."""
+    """The job requests more GPUs than an update has samples."""
 
     code, status = "too_many_gpus", 400
 
@@ -130,7 +130,7 @@ class DatasetInvalid(AppError):
 
 
 class DatasetUnreadable(AppError):
-    """An uploaded file as a whole cannot be read. `problem` is in the caller's language."""
+    """An uploaded file cannot be read. `problem` is in the caller's language."""
 
     code, status = "dataset_unreadable", 400
 
@@ -160,7 +160,7 @@ class InvalidToken(AppError):
 
 
 class OriginNotAllowed(AppError):
-    """A web page from another origin sent a request that would change something."""
+    """A web page from another origin sent a request that would modify data."""
 
     code, status = "origin_not_allowed", 403
 
@@ -178,7 +178,7 @@ class JobNotFound(AppError):
 
 
 class FindingNotFound(AppError):
-    """The job does not have this finding now."""
+    """The job does not currently have this finding."""
 
     code, status = "finding_not_found", 404
 
@@ -196,7 +196,7 @@ class ModelNotFound(AppError):
 
 
 class WorkerNotFound(AppError):
-    """A worker reports its models before it has sent a hello."""
+    """A worker reported its models before it sent a hello."""
 
     code, status = "worker_not_found", 404
 
@@ -232,7 +232,7 @@ class JobAlreadyEnded(AppError):
 
 
 class CancelPending(AppError):
-    """The job is being cancelled, which takes precedence over other requests."""
+    """The job is being cancelled, which overrides other requests."""
 
     code, status = "cancel_pending", 409
 
@@ -292,14 +292,14 @@ class AttemptSuperseded(AppError):
 
 
 class RecordsMissing(AppError):
-    """A worker finishes an attempt before all records of the attempt have arrived."""
+    """A worker finished an attempt before all of its records had arrived."""
 
     code, status = error_codes.RECORDS_MISSING, 409
     retry_after_seconds = 1
 
 
 class CheckpointNotRecorded(AppError):
-    """A worker offers a checkpoint before its record has arrived."""
+    """A worker offered a checkpoint before its record had arrived."""
 
     code, status = error_codes.CHECKPOINT_NOT_RECORDED, 409
     former_code = error_codes.FORMER_CHECKPOINT_NOT_RECORDED
@@ -307,7 +307,7 @@ class CheckpointNotRecorded(AppError):
 
 
 class ArtifactsMissing(AppError):
-    """A worker reports success before it has uploaded the results."""
+    """A worker reported success before it had uploaded the results."""
 
     code, status = "artifacts_missing", 409
 
@@ -333,13 +333,13 @@ class BodyTimeout(AppError):
 
 
 class EditConflict(AppError):
-    """The job has been edited since the version that If-Match names."""
+    """The job has been edited since the version in If-Match."""
 
     code, status = "edit_conflict", 412
 
 
 class BodyTooLarge(AppError):
-    """The request body is larger than the limit of the route."""
+    """The request body exceeds the route's limit."""
 
     code, status = "body_too_large", 413
 
@@ -355,7 +355,7 @@ class RangeNotSatisfiable(AppError):
 
 
 class HostNotAllowed(AppError):
-    """The Host header names a host that the server does not accept."""
+    """The server does not accept the host in the Host header."""
 
     code, status = "host_not_allowed", 421
 
@@ -382,19 +382,19 @@ class StreamsFull(AppError):
 
 
 class HeadTooLarge(AppError):
-    """The head of a request is longer than the limit."""
+    """The head of a request exceeds the size limit."""
 
     code, status = "head_too_large", 431
 
 
 class InternalError(AppError):
-    """A bug in the server. The log has the traceback under the request's id."""
+    """A bug in the server. The log contains the traceback, with the request id."""
 
     code, status = "internal_error", 500
 
 
 class DatabaseUnavailable(AppError):
-    """The database cannot be reached or is too busy."""
+    """The database is unreachable or too busy."""
 
     code, status = "database_unavailable", 503
     retry_after_seconds = 2
@@ -408,7 +408,7 @@ class StorageUnavailable(AppError):
 
 
 class StorageFull(AppError):
-    """One of the server's disks is full: the data directory's or the database's."""
+    """The disk of the data directory or of the database is full."""
 
     code, status = "storage_full", 507
     retry_after_seconds = 30

@@ -1,13 +1,13 @@
 """Error messages in English and Chinese. Those for single fields are in field_words.py; events are in app/events/words.py.
 
-The `{names}` stand for figures of the raised error.
+`{names}` are placeholders for the error's figures.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts.failure import Language
-from contracts.text import escape_lines
+from contracts.values.text import escape_lines
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Words:
 
 
 def error_words(code: str, language: Language, figures: Mapping[str, object]) -> Words:
-    """Return the message and the hint of an error, with its figures filled in."""
+    """Return an error's message and hint, with its figures filled in."""
     words = ERRORS[code][language]
     # Strings are escaped, because they come from requests, workers and files. Numbers stay numbers for formatting.
     figures = {
@@ -37,7 +37,7 @@ UNSTORABLE_VALUE: dict[Language, str] = {
     "en": "contains a value that is too long or cannot be stored",
     "zh": "含有过长或无法存储的值",
 }
-"""The problem with a body that contains a value that the database cannot store."""
+"""The problem with a body whose values the database cannot store."""
 
 ERRORS: dict[str, dict[Language, Words]] = {
     "invalid_field": _both("{problem}", "{problem}", "{hint}", "{hint}"),
@@ -62,7 +62,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "invalid_multipart": _both(
         "The upload cannot be parsed: {problem}.",
         "无法解析上传内容：{problem}。",
-        "Send the file as multipart/form-data in a part named `file`: curl -F file=@rows.json",
+        "Send the file as multipart/form-data with the field name `file`: curl -F file=@rows.json",
         "请以 multipart/form-data 上传，文件字段名为 `file`：curl -F file=@rows.json",
     ),
     "unsafe_character": _both(
@@ -90,7 +90,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "可用格式：{offered}。",
     ),
     "not_together": _both(
-        "{one} has no effect in combination with {other}.",
+        "{one} has no effect when combined with {other}.",
         "{one} 与 {other} 同时使用时无效。",
         "Remove one of them.",
         "请去掉其中一个。",
@@ -112,7 +112,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "请原样传回上一页的 `cursor`，或省略它从第一页开始。",
     ),
     "finding_not_found": _both(
-        "Job {job} does not have the finding {finding} now.",
+        "Job {job} does not currently have the finding {finding}.",
         "任务 {job} 目前没有 {finding} 这项健康告警。",
         "Its findings are: {codes}. GET the job to see them.",
         "当前的告警：{codes}。可通过 GET 查询该任务。",

@@ -1,1 +1,1 @@
-"""Job events: their rows, and their messages in English and Chinese. An event only reports a change; it does not cause one."""
+"""Job events: their rows, and their messages in English and Chinese. Events report changes but do not cause them."""

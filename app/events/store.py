@@ -20,12 +20,12 @@ def insert_event(
     level: str = "info",
     **data: Any,
 ) -> None:
-    """Insert an event. The caller must already have changed the job's row in the same transaction."""
+    """Insert an event. The caller must have updated the job's row in the same transaction."""
     session.add(Event(job_id=job_id, attempt=attempt, at=at, code=code, level=level, data=data))
 
 
 def list_events(session: Session, job_id: str, after_id: int, limit: int) -> Sequence[Event]:
-    """Return at most `limit` events of a job after the event `after_id`, oldest first."""
+    """Return at most `limit` of a job's events after the event `after_id`, oldest first."""
     return session.scalars(
         select(Event)
         .where(Event.job_id == job_id, Event.id > after_id)

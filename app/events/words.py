@@ -1,21 +1,22 @@
 """Event messages in English and Chinese.
 
-The `{names}` are placeholders for values stored with the event. Failure codes and byte counts are converted to readable text.
+The `{names}` are placeholders for values stored with the event. Failure codes and byte counts are formatted for
+display.
 """
 
 from collections.abc import Mapping
 
 from contracts.failure import FailureReason, Language
-from contracts.sizes import format_bytes
-from contracts.text import escape_lines
+from contracts.values.sizes import format_bytes
+from contracts.values.text import escape_lines
 from contracts.verdicts.finding import HealthCode
 
 
 def event_words(code: str, language: Language, figures: Mapping[str, object]) -> str:
-    """Return an event's message, or the event's code if this version does not know the code."""
+    """Return an event's message, or its code if this version does not know it."""
     if code not in EVENTS:
         return code
-    # An attempt on one GPU needs no number.
+    # The number of GPUs is shown only if it is greater than one.
     texts = ATTEMPT_ON_GPUS if code == "attempt_started" and "gpus" in figures else EVENTS[code]
     worded = {name: _word(name, value, language) for name, value in figures.items()}
     try:
@@ -43,7 +44,7 @@ FIELDS: dict[str, dict[Language, str]] = {
     "labels": {"en": "labels", "zh": "标签"},
     "notes": {"en": "notes", "zh": "备注"},
 }
-"""Fields that `job_edited` lists."""
+"""Field names shown in `job_edited`."""
 
 FINDINGS: dict[HealthCode, dict[Language, str]] = {
     HealthCode.DIVERGED: {"en": "the train loss diverged", "zh": "训练 loss 发散"},
@@ -151,15 +152,15 @@ EVENTS: dict[str, dict[Language, str]] = {
     "job_resumed": {"en": "Job resumed and queued again.", "zh": "任务已恢复，重新排队。"},
     "job_retried": {"en": "Job retried and queued again.", "zh": "任务已重试，重新排队。"},
     "attempt_lost": {
-        "en": "Attempt {number} is lost: worker {worker} has not responded for {silent_seconds} s.",
+        "en": "Attempt {number} was lost: worker {worker} had not responded for {silent_seconds} s.",
         "zh": "第 {number} 次尝试失联：工作节点 {worker} 已 {silent_seconds} 秒无响应。",
     },
     "attempt_abandoned": {
-        "en": "Attempt {number} is lost: worker {worker} is no longer running it.",
+        "en": "Attempt {number} was lost: worker {worker} is no longer running it.",
         "zh": "第 {number} 次尝试已失效：工作节点 {worker} 已不再运行该尝试。",
     },
     "attempt_undelivered": ATTEMPT_UNDELIVERED,
-    "attempt_unheard": ATTEMPT_UNDELIVERED,  # the code that earlier versions stored
+    "attempt_unheard": ATTEMPT_UNDELIVERED,  # the code stored by earlier versions
     "attempt_failed": {
         "en": "Attempt {number} failed at step {step}: {reason}. {detail}",
         "zh": "第 {number} 次尝试在第 {step} 步失败：{reason}。{detail}",

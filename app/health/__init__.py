@@ -1,1 +1,1 @@
-"""Health of running jobs: judges a run when its worker reports, and stores the findings and their acknowledgements."""
+"""Health of running jobs: judges runs when workers report, and stores findings and acknowledgements."""

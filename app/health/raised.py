@@ -1,4 +1,4 @@
-"""Raised findings: how the newest findings replace the stored ones, and when an acknowledged finding is raised again."""
+"""Raised findings: how new findings replace stored ones, and when an acknowledged finding is raised again."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,23 +11,24 @@ from contracts.base import UtcDatetime
 from contracts.verdicts.finding import LEVELS, Finding, Level
 
 STEADY_SHARE = 0.2
-"""A stored figure is kept until the newest one differs by more than this share, so that a job does not change with every report."""
+"""A stored figure is updated only if it changes by more than this fraction, which avoids an update with every
+report."""
 WORSE_RATIO = 2.0
 """An acknowledged finding is raised again if its severity has grown by this factor."""
 
 
 class RaisedFinding(Finding):
-    """A finding in a job's row."""
+    """A finding stored in a job's row."""
 
     raised_at: UtcDatetime
     acknowledged_at: UtcDatetime | None = None
-    """Null unless a user has acknowledged the finding as it is now. The fields below are its state at that time."""
+    """Null unless a user has acknowledged the finding. The fields below are its state at that time."""
     acknowledged_level: Level | None = None
     acknowledged_severity: float | None = None
     acknowledged_count: int | None = None
 
     def acknowledged(self, now: datetime) -> "RaisedFinding":
-        """Return this finding as acknowledged."""
+        """Return this finding, marked as acknowledged."""
         if self.acknowledged_at is not None:
             return self
         return self.model_copy(
@@ -47,7 +48,7 @@ class RaisedFinding(Finding):
         )
 
     def followed_by(self, newest: Finding, now: datetime) -> "RaisedFinding":
-        """Return the finding with the newest figures. If it was acknowledged and has become worse, it is raised again."""
+        """Return the finding with the latest figures. If acknowledged, it is raised again if it is worse."""
         if _is_steady(self, newest):
             return self
         updated = self.model_copy(
@@ -59,7 +60,7 @@ class RaisedFinding(Finding):
 
 
 def load(stored: Sequence[Mapping[str, Any]] | None) -> list[RaisedFinding]:
-    """Return the findings in a job's row, except those that only a later version knows."""
+    """Return the findings in a job's row, except those added in later versions."""
     found: list[RaisedFinding] = []
     for content in stored or ():
         try:
@@ -70,14 +71,14 @@ def load(stored: Sequence[Mapping[str, Any]] | None) -> list[RaisedFinding]:
 
 
 def dump(findings: Sequence[RaisedFinding]) -> list[dict[str, Any]] | None:
-    """Return the content of a job's row."""
+    """Return the findings as column content."""
     return [to_json(finding) for finding in findings] or None
 
 
 def merge(
     held: Sequence[RaisedFinding], newest: Sequence[Finding], now: datetime
 ) -> tuple[list[RaisedFinding], list[RaisedFinding]]:
-    """Return the findings to store, and those of them that are new or raised again. Findings that are not in `newest` are cleared."""
+    """Return the findings to store, and those that are new or raised again. Findings not in `newest` are cleared."""
     before = {finding.code: finding for finding in held}
     merged, raised = [], []
     for finding in newest:
@@ -93,7 +94,7 @@ def merge(
 
 
 def _is_steady(known: Finding, newest: Finding) -> bool:
-    """Return whether the stored figures still describe the finding."""
+    """Return whether the stored figures are still close enough to the new ones."""
     if (known.level, known.count) != (newest.level, newest.count):
         return False
     if known.values.keys() != newest.values.keys():

@@ -1,4 +1,4 @@
-"""The public route of a job's health. The findings themselves are part of the job."""
+"""The public route for job health. The findings are part of the job itself."""
 
 from fastapi import APIRouter
 
@@ -18,6 +18,6 @@ def acknowledge(
     database: DatabaseDep,
     language: LanguageDep,
 ) -> JobView:
-    """Acknowledge a finding on a job. It is raised again if it gets worse, or if it comes back after it was cleared."""
+    """Acknowledge a job's finding. It is raised again if it gets worse, or if it recurs after being cleared."""
     with database.writing() as session:
         return service.acknowledge(session, job_id, code, language)

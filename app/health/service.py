@@ -1,6 +1,6 @@
 """Judges a running job when its worker reports, and acknowledges findings.
 
-The cost is bounded. A job has a trace of constant size; the records of a sync extend it, and its rules run at most once in
+The cost is bounded. Each job has a trace of constant size, which syncs extend, and the rules run at most once every
 JUDGE_SECONDS. Between judgements, jobs with few steps per second are not read at all.
 """
 
@@ -31,15 +31,16 @@ from contracts.verdicts.machine import FEWEST_SAMPLES, Conditions
 from contracts.verdicts.trace import Step, Trace
 
 JUDGE_SECONDS = 2.0
-"""Minimum number of seconds between two judgements of a job."""
+"""Minimum number of seconds between judgements of a job."""
 MANY_RECORDS = 100
-"""With this many new records, a sync extends the trace even if no judgement is due, so that they do not have to be read again."""
+"""With this many new records, a sync extends the trace even if no judgement is due, which avoids reading them again
+later."""
 MOST_RECORDS = 2000
-"""Maximum number of stored records that one judgement reads."""
+"""Maximum number of stored records that a judgement reads."""
 
 
 class Progress(NamedTuple):
-    """The progress of a run, including the sync that is being handled."""
+    """The progress of a run, including the current sync."""
 
     job_id: str
     attempt_id: str
@@ -54,7 +55,7 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True)
 class Judgement:
-    """Columns to write, and the findings that are new."""
+    """Columns to write, and new findings."""
 
     judged_seq: int
     judged_at: datetime | None
@@ -70,9 +71,10 @@ def judge_run(
     *,
     is_ending: bool = False,
 ) -> Judgement | None:
-    """Extend the job's trace by its new records and judge the run. Returns None if nothing is due.
+    """Extend the job's trace with its new records and judge the run. Returns None if nothing is due.
 
-    The caller holds the job and the attempt, and has stored the records `fresh`. `is_ending`: this is the last judgement.
+    The caller must have locked the job and the attempt, and stored the records `fresh`. `is_ending`: this is the last
+    judgement.
     """
     is_due = is_ending or run.judged_at is None or _seconds(run.judged_at, now) >= JUDGE_SECONDS
     if not is_due and len(fresh) < MANY_RECORDS:
@@ -107,7 +109,7 @@ def judge_run(
 
 
 def acknowledge(session: Session, job_id: str, code: str, language: Language) -> JobView:
-    """Acknowledge a finding, and return its job. Does nothing if it has been acknowledged.
+    """Acknowledge a finding and return its job. Does nothing if it is already acknowledged.
 
     Raises JobNotFound, or FindingNotFound if the job does not have this finding.
     """
@@ -136,7 +138,7 @@ def _new_trace(session: Session, job_id: str) -> Trace:
 
 
 def _extend(session: Session, trace: Trace, run: Progress, fresh: Sequence[Record]) -> int:
-    """Add the records after `judged_seq` to the trace; return the `seq` up to which they are in it."""
+    """Add the records after `judged_seq` to the trace. Return the `seq` of the last record in it."""
     start, end = run.judged_seq, run.acked_seq
     if end <= start:
         return start

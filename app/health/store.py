@@ -12,7 +12,7 @@ from app.db.tables import Base, Job, JobTrace, Sample
 _TRACES = Base.metadata.tables[JobTrace.__tablename__]
 _SAMPLES = Base.metadata.tables[Sample.__tablename__]
 _COLUMNS = ("trace", "attempt", "stepped_at")
-# Built once, because a sync may run them.
+# Built once for speed, because syncs run them.
 _FIND = select(*[_TRACES.c[name] for name in _COLUMNS]).where(_TRACES.c.job_id == bindparam("job"))
 _INSERT = insert(_TRACES)
 _UPDATE = (
@@ -29,7 +29,7 @@ _NEWEST_SAMPLES = (
 
 
 class StoredTrace(NamedTuple):
-    """A row of job_traces, without its key."""
+    """A row of job_traces without its key."""
 
     trace: bytes
     attempt: int
@@ -37,7 +37,7 @@ class StoredTrace(NamedTuple):
 
 
 def find_trace(session: Session, job_id: str) -> StoredTrace | None:
-    """Return a job's trace, or None. The caller holds the job's row."""
+    """Return a job's trace, or None. The caller must have locked the job's row."""
     row = session.execute(_FIND, {"job": job_id}).one_or_none()
     return None if row is None else StoredTrace._make(row)
 

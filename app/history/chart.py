@@ -14,7 +14,7 @@ ChartPoint = tuple[int, float]
 def draw_chart(
     title: str, status: str, train: Sequence[ChartPoint], evaluations: Sequence[ChartPoint]
 ) -> str:
-    """Return the chart: the mean and the range of the points in each column, and the evaluations."""
+    """Return the chart: the mean and range of the points in each column, and the evaluations."""
     train = [point for point in train if math.isfinite(point[1])]
     evaluations = [point for point in evaluations if math.isfinite(point[1])]
     drawn = [*train, *evaluations]

@@ -11,7 +11,7 @@ from app.db.engine import Database
 from app.leases.store import list_attempts
 from app.series.line import Bounds, Place
 from app.series.news import News, NewsRow, read_news
-from contracts.text import escape_cell
+from contracts.values.text import escape_cell
 
 PAGE = 5000
 """Records per read. No transaction is open while they are sent."""
@@ -24,11 +24,11 @@ class ExportQuery:
     names: Sequence[str]
     bounds: Bounds
     place: Place
-    """Where to start: only rows after this place are exported."""
+    """Only rows after this place are exported."""
 
 
 def csv_lines(database: Database, job_id: str, query: ExportQuery) -> Iterator[str]:
-    """Yield CSV: a header, then a line for each record; a missing or non-finite value is an empty field."""
+    """Yield CSV: a header, then one line per record. Missing and non-finite values are empty fields."""
     names = query.names
     yield _csv([["step", "attempt", "at", *map(escape_cell, names)]])
     for attempt, rows in _pages(database, job_id, query):
@@ -42,7 +42,7 @@ def csv_lines(database: Database, job_id: str, query: ExportQuery) -> Iterator[s
 
 
 def ndjson_lines(database: Database, job_id: str, query: ExportQuery) -> Iterator[str]:
-    """Yield a line with a JSON object for each record; a non-finite value is null."""
+    """Yield one JSON object per line and record. Non-finite values are null."""
     for attempt, rows in _pages(database, job_id, query):
         lines = []
         for _, step, at, values in rows:
@@ -65,7 +65,7 @@ def _pages(
         news = _read(database, job_id, place)
         for batch in news.batches:
             if batch.attempt < newest:
-                return  # the line went back to an older attempt: stop instead of sending points again
+                return  # the history was rewound to an older attempt: stop instead of repeating points
             newest = batch.attempt
             rows = [row for row in batch.rows if bounds.start <= row[1] < bounds.end]
             yield batch.attempt, sorted(rows, key=lambda row: row[2])

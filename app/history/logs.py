@@ -1,4 +1,4 @@
-"""Logs: the output of the training process and its log records, merged by time."""
+"""Logs: the training process's output and log records, merged by time."""
 
 import heapq
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from app.history import store
 from app.history.schemas import LogLine
 from app.http.paging import Page, decode_cursor, encode_cursor
 from app.leases.store import list_attempts
-from contracts.text import escape_lines
+from contracts.values.text import escape_lines
 
 
 @dataclass(frozen=True)
 class _LogPlace:
-    """A reader's position: the attempt, the last record read, the output chunk's offset, and the number of lines read from it."""
+    """A reader's position: the attempt, the last record, the output chunk's offset, and the lines read from it."""
 
     attempt: int = 0
     seq: int = 0
@@ -42,9 +42,9 @@ def read_logs(session: Session, job_id: str, cursor: str | None, limit: int) -> 
 
 
 def read_whole(session: Session, job_id: str) -> Iterator[str]:
-    """Yield the text of every log line of a job, escaped for a terminal.
+    """Yield every line of a job's logs as text, escaped for a terminal.
 
-    The training process also prints each record as `[level] message`; such an output line is omitted.
+    Output lines of the form `[level] message` are omitted, because they repeat log records.
     """
     for attempt in list_attempts(session, job_id):
         recorded = {
@@ -63,7 +63,7 @@ def _page(lines: list[LogLine], place: _LogPlace, has_more: bool) -> Page[LogLin
 def _read_attempt(
     session: Session, attempt: Attempt, start: _LogPlace, limit: int | None
 ) -> Iterator[tuple[LogLine, _LogPlace]]:
-    """Yield an attempt's lines after a place, merged by time, each with the place after it."""
+    """Yield an attempt's lines after a place, merged by time, each with its following place."""
     place = start
     merged = heapq.merge(
         _recorded(session, attempt, start.seq, limit),
@@ -95,7 +95,7 @@ def _recorded(
 def _printed(
     session: Session, attempt: Attempt, start: _LogPlace, limit: int | None
 ) -> Iterator[tuple[LogLine, int, int, int]]:
-    # Read one extra chunk, because the reader may have read all lines of the first one.
+    # Read one more chunk, because the reader may have read all lines of the first.
     chunks = None if limit is None else limit + 1
     for chunk in store.list_output(session, attempt.id, start.offset, chunks):
         skipped = start.lines if chunk.offset == start.offset else 0

@@ -1,4 +1,4 @@
-"""The loss curve across all attempts: every step, sampled points, or the means of whole windows.
+"""The loss curve across all attempts: every step, sampled points, or means of complete windows.
 
 A page may contain 100,000 points, so it is built from plain dicts and lists.
 """
@@ -23,7 +23,7 @@ from contracts.summary import window_steps
 
 @dataclass(frozen=True)
 class LossQuery:
-    """The parameters of a request for the loss."""
+    """The parameters of a loss request."""
 
     format: str
     since: str | None = None
@@ -35,7 +35,7 @@ class LossQuery:
 def read_loss(
     session: Session, status: JobStatus, attempts: Sequence[Attempt], query: LossQuery
 ) -> LossPage:
-    """Return the points after the cursor `since`. Without it, return sampled points if the query has `max_points`."""
+    """Return the points after the cursor `since`. Without a cursor, return sampled points if `max_points` is set."""
     if query.max_points is not None and query.since is None:
         return _read_sampled(session, status, attempts, query.max_points)
     return _read_points(session, status, attempts, query)
@@ -83,7 +83,7 @@ def _read_points(
 def _read_sampled(
     session: Session, status: JobStatus, attempts: Sequence[Attempt], max_points: int
 ) -> LossPage:
-    """Return at most `max_points` points, selected by their loss, with all of their values."""
+    """Return at most `max_points` points, selected by loss, with all of their values."""
     attempts = on_line(attempts)
     series = Reader(session, attempts, ("loss",)).read("loss", Bounds(), max_points)
     by_number = {attempt.number: attempt for attempt in attempts}
@@ -103,9 +103,9 @@ def _read_sampled(
 def read_windows(
     session: Session, job: Job, attempts: Sequence[Attempt], window: int | Literal["auto"]
 ) -> WindowPage:
-    """Return the token-weighted mean loss of each whole window of steps, computed as in the report."""
+    """Return the token-weighted mean loss of each complete window of steps, computed as in the report."""
     width = window_steps(job.total_steps or job.step or 1) if window == "auto" else window
-    # A window that is only partly on the line (at the line's start or end) has fewer steps and is omitted.
+    # Windows that are only partly on the line (at its start or end) have fewer steps and are omitted.
     sums: dict[int, store.WindowSums] = {}
     for piece in list_pieces(attempts):
         for number, part in store.sum_windows(session, piece.attempt, piece.before, width).items():

@@ -1,4 +1,4 @@
-"""The metrics response: series in columns, either sampled for a plot or with all new points after a cursor."""
+"""The metrics response: series in columns, either sampled for a plot or with all points after a cursor."""
 
 import hashlib
 import math
@@ -16,9 +16,9 @@ from app.series.reader import Reader, Series
 from contracts.job import JobStatus
 
 DIGITS = 6
-"""Significant digits of values in sampled series. Plots cannot show more, and the response is half the size."""
+"""Significant digits of values in sampled series. Plots cannot show more, and this halves the response size."""
 POLL_SECONDS = {JobStatus.RUNNING: 1.0, JobStatus.QUEUED: 5.0, JobStatus.PAUSED: 5.0}
-"""Seconds that a client should wait before polling again. Jobs that have ended need no polling."""
+"""Seconds that a client should wait before polling again, by job status. Ended jobs need no polling."""
 
 
 TimedValue = tuple[int, float, float]
@@ -27,7 +27,7 @@ TimedValue = tuple[int, float, float]
 
 @dataclass(frozen=True)
 class MetricsQuery:
-    """The parameters of a request for metrics."""
+    """The parameters of a metrics request."""
 
     names: tuple[str, ...] | None = None
     """None means every series."""
@@ -64,7 +64,7 @@ def read_metrics(
     attempts: Sequence[Attempt],
     query: MetricsQuery,
 ) -> MetricsView:
-    """Return the series after the cursor `since`. Without it, return series sampled for a plot."""
+    """Return the series after the cursor `since`. Without a cursor, return series sampled for a plot."""
     found = _new(session, attempts, query) if query.since else _plot(session, attempts, query)
     place = found.place or newest_place(session, job_id, attempts)
     return {
@@ -98,7 +98,7 @@ def to_columns(points: Sequence[TimedValue]) -> Columns:
 def add_rows(
     rows: Iterable[NewsRow], query: MetricsQuery, series: dict[str, list[TimedValue]]
 ) -> None:
-    """Append the values that the query selects to their series."""
+    """Append the selected values to their series."""
     start, end = query.bounds.start, query.bounds.end
     for _, step, at, values in rows:
         if not start <= step < end:
@@ -119,7 +119,7 @@ class _Found:
     rewind_to_step: int | None = None
     has_more: bool = False
     place: Place | None = None
-    """Where the next page starts; None means after all stored data."""
+    """Where the next page starts; None means after all data."""
 
 
 def _plot(session: Session, attempts: Sequence[Attempt], query: MetricsQuery) -> _Found:
@@ -159,7 +159,7 @@ def _ghosts(
     ghosts: list[Ghost] = []
     replaced_from = {piece.attempt.number: piece.before for piece in list_pieces(attempts)}
     for attempt in attempts:
-        # If an attempt is not on the line, all of its points are ghosts.
+        # All points of an attempt that is not on the line are ghosts.
         before = replaced_from.get(attempt.number, 0)
         if before is not None and attempt.last_step is not None and attempt.last_step >= before:
             bounds = Bounds(max(before, query.from_step), query.bounds.end)

@@ -1,4 +1,4 @@
-"""Public routes for a job's history."""
+"""Public routes for job history."""
 
 import json
 from typing import Annotated, Literal
@@ -147,7 +147,7 @@ def list_logs(
     accept: Accept = None,
     requested_format: Annotated[str | None, FormatName, LOGS.names] = None,
 ) -> Response:
-    """Return the output and the log records of the training process: a page as JSON, or everything as plain text."""
+    """Return the training process's output and log records: one page as JSON, or everything as plain text."""
     kind = LOGS.choose(accept, requested_format)
     with database.reading() as session:
         if kind == "text":

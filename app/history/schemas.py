@@ -1,14 +1,15 @@
 """JSON responses for a job's history.
 
-Responses that contain points are TypedDicts. The code builds them as plain data and sends them without validation;
-the type checker checks their keys, and the OpenAPI document is generated from them. The others are small, so they are pydantic models.
+Responses that contain points are TypedDicts, which are built as plain data and sent without validation. The type
+checker verifies their keys, and the OpenAPI document is generated from them. The others are small and use pydantic
+models.
 """
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import BaseModel, Field, WithJsonSchema
-from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
+from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 from contracts.attempt import AttemptStatus
 from contracts.job import JobStatus
@@ -38,7 +39,8 @@ class LossPage(TypedDict):
     has_more: bool
     cursor: str | None
     rewind_to_step: Annotated[NotRequired[int | None], Field(default=None)]
-    """Set if the page continues with a newer attempt: discard your points after this step, then add the points on the page."""
+    """Set if the page continues with a newer attempt. Discard your points after this step, then add the page's
+    points."""
     nonfinite: Annotated[NotRequired[list[int]], Field(default=[])]
     """Steps on this page whose loss was NaN or infinite."""
     points: Annotated[NotRequired[int | None], Field(default=None)]
@@ -59,7 +61,7 @@ class WindowMean(TypedDict):
 
 
 class WindowPage(TypedDict):
-    """The means of whole windows of steps."""
+    """Means of complete windows of steps."""
 
     object: Annotated[NotRequired[Literal["list"]], Field(default="list")]
     data: list[WindowMean]
@@ -74,7 +76,7 @@ class WindowPage(TypedDict):
 
 
 class Columns(TypedDict):
-    """New points of one series: the n-th value belongs to the n-th step."""
+    """New points of a series; the n-th value belongs to the n-th step."""
 
     step: list[int]
     value: list[float | None]
@@ -84,7 +86,7 @@ class Columns(TypedDict):
 
 
 class SeriesView(Columns):
-    """One series in columns: the n-th value belongs to the n-th step."""
+    """A series in columns; the n-th value belongs to the n-th step."""
 
     at: Annotated[NotRequired[list[float] | None], Field(default=None)]
     """With `times=true`: seconds since 1970."""
@@ -93,7 +95,8 @@ class SeriesView(Columns):
     sampled: bool
     """Whether points were omitted and the values were rounded to six significant digits."""
     width: int
-    """Records per bucket. Only each bucket's smallest and largest points are kept; 1 means that every point is included."""
+    """Records per bucket. Only the smallest and largest points of each bucket are included; 1 means that all points
+    are."""
 
 
 class AttemptSpan(TypedDict):
@@ -112,23 +115,24 @@ class Ghost(TypedDict):
 
 
 class MetricsView(TypedDict):
-    """Series of a job, each in columns."""
+    """A job's series in columns."""
 
     object: Annotated[NotRequired[Literal["metrics"]], Field(default="metrics")]
     job: str
     status: JobStatus
     complete: bool
-    """Whether the job has ended. If so, no more data will be added."""
+    """Whether the job has ended, in which case no more data will be added."""
     names: list[str]
-    """All series of the job; with `since`, only those on this page."""
+    """All of the job's series; with `since`, only those on this page."""
     series: dict[str, SeriesView]
     attempts: list[AttemptSpan]
     ghosts: list[Ghost] | None
     rewind_to_step: int | None
-    """Set if the page continues with a newer attempt: discard your points after this step, then add the points on the page."""
+    """Set if the page continues with a newer attempt. Discard your points after this step, then add the page's
+    points."""
     has_more: bool
     cursor: str
-    """Pass it as `since`, here or to the stream, to continue after this response."""
+    """Pass it as `since`, here or to the stream, to continue from this point."""
     poll_after_seconds: float | None
     """Seconds to wait before the next poll; null if no more data will be added."""
 
@@ -147,7 +151,7 @@ class EventView(BaseModel):
 
 
 class LogLine(BaseModel):
-    """A line that the training process printed, or a message that it logged."""
+    """A line printed by the training process, or a message that it logged."""
 
     at: datetime
     attempt: int
@@ -176,7 +180,7 @@ class AttemptView(BaseModel):
     worker: str
     device: str
     gpus: int
-    """Number of GPUs on which it trains; 1 on a CPU unless the worker runs several processes."""
+    """Number of GPUs used. On a CPU, the number of processes, usually 1."""
     started_at: datetime
     synced_at: datetime
     """Time of the last sync."""
@@ -184,7 +188,8 @@ class AttemptView(BaseModel):
     first_step: int | None
     last_step: int | None
     resumed_from: int | None
-    """Number of the attempt whose checkpoint this attempt resumed from; null until reported, or if it started from step 0."""
+    """Number of the attempt whose checkpoint this one resumed from; null until reported, or if it started from step
+    0."""
     resumed_step: int | None
     """Step of that checkpoint."""
     error: AttemptError | None

@@ -32,7 +32,7 @@ from app.series.reader import Reader
 from app.series.store import list_last_samples
 from contracts.attempt import AttemptStatus, Outcome, WorkerInfo
 from contracts.failure import Language
-from contracts.text import escape_lines
+from contracts.values.text import escape_lines
 
 CSV_COLUMNS = ("step", "loss", "learning_rate", "grad_norm", "epoch", "attempt", "at")
 
@@ -86,7 +86,7 @@ def list_names(session: Session, job_id: str, names: Sequence[str] | None) -> li
 
 
 def loss_csv(page: LossPage | WindowPage) -> str:
-    """Return the page's points as CSV; a value that is not finite is an empty field."""
+    """Return the page's points as CSV. Non-finite values are empty fields."""
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()

@@ -1,1 +1,1 @@
-"""Code that routes share to read requests and write responses: bearer tokens, language, formats, ETags, ranges, paging, validation, OpenAPI. Contains no routes and no SQL."""
+"""Request and response handling that routes share: tokens, formats, ETags, paging, … Contains no routes or SQL."""

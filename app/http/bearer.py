@@ -1,6 +1,6 @@
-"""Bearer tokens: the worker token, and the attempt's token, which a claim returns.
+"""Bearer tokens: the worker token, and the attempt's token returned by a claim.
 
-`get_settings` and `get_token` are coroutines because they never block: FastAPI would run a plain function in a thread.
+`get_settings` and `get_token` are coroutines because they never block; FastAPI runs plain functions in a thread.
 """
 
 import hmac

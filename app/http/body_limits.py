@@ -1,7 +1,7 @@
-"""How large a request's body may be. A route that takes more than a small JSON body declares the kind of body with `@takes`.
+"""Request body limits. A route that accepts more than a small JSON body declares its kind of body with `@takes`.
 
-The middleware in app/edge applies the limit as the body arrives. A route that declares nothing gets the smallest limit, so
-a new upload route fails its first test instead of accepting bodies of any size.
+The middleware in app/edge applies the limit as the body arrives. The default is the smallest limit, so a new upload
+route without a declaration fails its first test instead of accepting bodies of any size.
 """
 
 import enum
@@ -19,19 +19,19 @@ _ATTRIBUTE = "body_kind"
 
 
 class BodyKind(enum.Enum):
-    """The kind of body that a route accepts."""
+    """The kind of body accepted by a route."""
 
     JSON = enum.auto()
-    """A user's JSON request; the default."""
+    """A user's JSON request (the default)."""
     WORKER_MESSAGE = enum.auto()
-    """A worker's JSON request: up to a thousand records and a chunk of output."""
+    """A worker's JSON request, with up to a thousand records and a chunk of output."""
     FILE = enum.auto()
     """The bytes of one file, limited by STEPLINE_MAX_UPLOAD_BYTES."""
     FILE_FORM = enum.auto()
-    """One file in a multipart form: the same limit plus the overhead of the form."""
+    """A file in a multipart form, with the same limit plus the overhead of the form."""
 
     def limit_bytes(self, max_upload_bytes: int) -> int:
-        """Return the largest body of this kind, in bytes."""
+        """Return the maximum size of this kind of body, in bytes."""
         match self:
             case BodyKind.JSON:
                 return JSON_LIMIT_BYTES
@@ -54,6 +54,6 @@ def takes(kind: BodyKind) -> Callable[[Endpoint], Endpoint]:
 
 
 def body_kind(scope: Scope) -> BodyKind:
-    """Return the kind of body that the request's route accepts; JSON if the route declares none or is not known yet."""
+    """Return the kind of body that the request's route accepts; JSON if none is declared or the route is unknown."""
     kind: BodyKind = getattr(scope.get("endpoint"), _ATTRIBUTE, BodyKind.JSON)
     return kind

@@ -1,4 +1,4 @@
-"""Parts of the OpenAPI document that FastAPI cannot derive: additional statuses, media types, headers, events."""
+"""Parts of the OpenAPI document that FastAPI cannot derive: additional statuses, media types, headers and events."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,12 +17,10 @@ LOCATION = {"Location": {"description": "Path of the resource.", "schema": {"typ
 
 
 def tagged(content: dict[str, Any] | None = None) -> Answers:
-    """Return the responses of a route that accepts If-None-Match; `content` describes the media types other than JSON."""
+    """Return the responses of a route that accepts If-None-Match. `content` describes media types other than JSON."""
     return {
         200: {"headers": {"ETag": _TAG}, "content": content or {}},
-        304: {
-            "description": "The response has not changed since the version that If-None-Match names."
-        },
+        304: {"description": "Not changed since the version in If-None-Match."},
     }
 
 
@@ -33,12 +31,12 @@ def file_answers(media_type: str) -> Answers:
     return {
         **tagged({media_type: {"schema": {"type": "string", "format": "binary"}}}),
         206: {
-            "description": "The requested ranges; several ranges are sent as a multipart body.",
+            "description": "The requested ranges. Several ranges are sent as a multipart body.",
             "content": {media_type: {"schema": part}, "multipart/byteranges": {"schema": part}},
         },
         416: {
             "model": ErrorBody,
-            "description": "No requested range is within the file.",
+            "description": "None of the requested ranges is within the file.",
             "headers": content_range,
         },
     }
@@ -54,18 +52,18 @@ FILE_PARAMETERS = {
 
 
 def events(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the OpenAPI description of a stream whose events have this model. OpenAPI 3.2 defines `itemSchema`; 3.1 permits it."""
+    """Return the OpenAPI description of a stream of events. OpenAPI 3.2 defines `itemSchema`; 3.1 permits it."""
     item = {"$ref": f"#/components/schemas/{model.__name__}"}
     return {"text/event-stream": {"itemSchema": item}}
 
 
 class DocumentedApp(FastAPI):
-    """A FastAPI application whose OpenAPI document also contains the models that only `events` refers to."""
+    """A FastAPI application whose OpenAPI document also contains models that are referenced only by `events`."""
 
     event_models: Sequence[type[BaseModel]] = ()
 
     def openapi(self) -> dict[str, Any]:
-        """Return the document, which is built only once."""
+        """Return the document, which is built on first use."""
         if self.openapi_schema is None:
             document = super().openapi()
             schemas = document.setdefault("components", {}).setdefault("schemas", {})

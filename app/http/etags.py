@@ -2,7 +2,7 @@
 
 
 def holds(if_none_match: str | None, tag: str) -> bool:
-    """Return whether the header lists this ETag, or is `*`. The comparison is weak, as RFC 9110 requires for this header."""
+    """Return whether the header contains this ETag or is `*`. RFC 9110 requires weak comparison for this header."""
     if if_none_match is None:
         return False
     tags = {each.strip().removeprefix("W/") for each in if_none_match.split(",")}

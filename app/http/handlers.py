@@ -49,7 +49,7 @@ def install(app: FastAPI) -> None:
 
 async def _on_app_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)  # noqa: S101  # the only type registered
-    # A worker running an earlier version does not send this header and would not understand a renamed code.
+    # Workers running earlier versions do not send this header and would not understand a renamed code.
     is_old = error.former_code is not None and CODES_HEADER not in request.headers
     code = error.former_code if is_old else None
     return error_response(error, get_language(request), code=code)
@@ -72,7 +72,7 @@ def _explain(request: Request, found: Sequence[Any], language: Language) -> AppE
 
 
 def _hint(request: Request, error: Any, language: Language) -> str:
-    """Return what to write instead of an invalid value, or ""."""
+    """Return a hint on how to fix an invalid value, or ""."""
     match error["type"]:
         case "extra_forbidden":
             return guess_hint(suggest_field(request, error["loc"]), language)
@@ -85,7 +85,7 @@ def _hint(request: Request, error: Any, language: Language) -> str:
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
-    """Return the error for a status that Starlette or FastAPI has raised."""
+    """Return the error for a status raised by Starlette or FastAPI."""
     assert isinstance(error, HTTPException)  # noqa: S101  # the only type registered
     language = get_language(request)
     if isinstance(error.__cause__, OSError):  # the upload could not be written to disk
@@ -100,7 +100,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
             return error_response(rejected, language, {"Allow": allowed})
         case 413:
             return error_response(errors.BodyTooLarge(limit=error.detail), language)
-    problem = error.detail.rstrip(".")  # it becomes part of a sentence
+    problem = error.detail.rstrip(".")  # used within a sentence
     if request.headers.get("content-type", "").startswith("multipart/"):
         return error_response(errors.InvalidMultipart(problem=problem), language)
     return error_response(errors.InvalidJson(problem=problem), language)
@@ -122,7 +122,7 @@ async def _on_database_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_unstorable_value(request: Request, error: Exception) -> Response:
-    """Reject a value that no column can hold, such as an unpaired surrogate, which JSON allows and UTF-8 cannot encode."""
+    """Reject a value that cannot be stored, such as an unpaired surrogate, which is valid in JSON but not in UTF-8."""
     if isinstance(error, PydanticSerializationError) and "surrogates not allowed" not in str(error):
         raise error
     log.warning("a value cannot be stored", error=str(error))

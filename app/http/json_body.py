@@ -1,4 +1,4 @@
-"""JSON bodies of requests, with the same limit on nesting as dataset rows."""
+"""JSON request bodies, with the same nesting limit as dataset rows."""
 
 import json
 from collections.abc import Callable, Coroutine
@@ -8,11 +8,11 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from app.errors.kinds import BodyTooDeep
-from contracts.nesting import MAX_DEPTH, TooDeep, check_text
+from contracts.values.nesting import MAX_DEPTH, TooDeep, check_text
 
 
 class JsonRoute(APIRoute):
-    """A route that rejects JSON bodies nested too deeply, even if the interpreter could parse them."""
+    """A route that rejects deeply nested JSON bodies, even if the interpreter could parse them."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler, preceded by a check of the body. Raises BodyTooDeep."""
@@ -21,7 +21,7 @@ class JsonRoute(APIRoute):
         async def handle_checked(request: Request) -> Response:
             body = await request.body()
             try:
-                # Decode the body as the parser will.
+                # Decode the body in the same way as the parser.
                 check_text(body.decode(json.detect_encoding(body), "replace"))
             except TooDeep as error:
                 raise BodyTooDeep(limit=MAX_DEPTH) from error

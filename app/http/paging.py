@@ -1,4 +1,4 @@
-"""Lists: the common shape of a page, and opaque cursors."""
+"""Lists: the common page format, and opaque cursors."""
 
 import base64
 import binascii
@@ -13,7 +13,7 @@ _LARGEST = 2**62
 
 
 class Page(BaseModel, Generic[Item]):
-    """One page of a list. `cursor` continues the list, even if there are no more entries yet."""
+    """One page of a list. `cursor` continues the list, even if there are currently no more entries."""
 
     object: Literal["list"] = "list"
     data: list[Item]
@@ -28,7 +28,7 @@ def encode_cursor(*numbers: int) -> str:
 
 
 def encode_text(text: str) -> str:
-    """Return a text as an opaque cursor."""
+    """Return text as an opaque cursor."""
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 

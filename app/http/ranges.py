@@ -1,20 +1,20 @@
-"""Parses the Range header of RFC 9110: which bytes of a file a client requests."""
+"""Parses the Range header (RFC 9110), which requests parts of a file."""
 
 import re
 
 from app.errors.kinds import RangeNotSatisfiable
 
 MOST_RANGES = 16
-"""Maximum number of ranges per request. A request for more gets the whole file, which costs less than many parts."""
+"""Maximum number of ranges per request. Requests for more get the whole file, which costs less than many parts."""
 _RANGE = re.compile(r"([0-9]+)-([0-9]*)|-([0-9]+)")
 _DIGITS = 18
-"""Maximum number of digits in a number; enough for the length of any file."""
+"""Maximum number of digits in a number, which is enough for any file size."""
 
 
 def requested_ranges(header: str, length: int) -> list[tuple[int, int]] | None:
     """Return the first and last byte of each range that is within a file of `length` bytes, in the header's order.
 
-    Return None if the header has no effect: its unit is not bytes, its list of ranges is invalid, or it has too many ranges.
+    Return None if the header must be ignored: its unit is not bytes, its ranges are invalid, or there are too many.
     Raises RangeNotSatisfiable if the header is valid but none of its ranges is within the file.
     """
     unit, equals, given = header.partition("=")

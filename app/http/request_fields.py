@@ -1,4 +1,4 @@
-"""Finds the declaration of a request's field: its bounds, and the names of an object's fields."""
+"""Looks up the declarations of request fields: bounds, and names of an object's fields."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
@@ -12,7 +12,7 @@ BOUNDS = ("gt", "ge", "lt", "le")
 
 
 def bounds_of(request: Request, location: Sequence[str | int]) -> Mapping[str, Any]:
-    """Return the bounds of a number by pydantic's names; empty if there are none.
+    """Return the bounds of a number, by pydantic's names; empty if there are none.
 
     `location` comes from pydantic's error: the source of the value, the names of the enclosing fields, and the field.
     """
@@ -26,7 +26,7 @@ def bounds_of(request: Request, location: Sequence[str | int]) -> Mapping[str, A
 
 
 def parts_of(request: Request, location: Sequence[str | int]) -> list[str]:
-    """Return the names of the fields of an object in the body; empty if the value is not such an object."""
+    """Return the field names of an object in the body; empty if the location is not an object."""
     field = _field_at(request, location)
     if field is None:
         return []
@@ -34,13 +34,13 @@ def parts_of(request: Request, location: Sequence[str | int]) -> list[str]:
 
 
 def models_at(request: Request, parents: Sequence[str | int]) -> list[type[BaseModel]]:
-    """Return the models of the object in the body that contains a field; `parents` are the names of the enclosing fields."""
+    """Return the models of the body object that contains a field. `parents`: the names of the enclosing fields."""
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or route.body_field is None:
         return []
     models = list(models_in(route.body_field.field_info.annotation))
     for parent in (str(part) for part in parents):
-        if not parent.isidentifier():  # others are indexes and members of unions
+        if not parent.isidentifier():  # others are indexes and union members
             continue
         models = [
             inner

@@ -1,4 +1,4 @@
-"""Suggests the name that a caller probably meant: of a field, an option, a model or a module."""
+"""Suggests the field, option, model or module name that a caller probably meant."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from app.http.request_fields import models_at
 
 
 def suggest_field(request: Request, location: Sequence[str | int]) -> str | None:
-    """Return the name closest to that of an unknown field, or None if none is close.
+    """Return the known name closest to an unknown field, or None if none is close.
 
     `location` comes from pydantic's error: "body", the names of the enclosing fields, and the unknown name.
     """

@@ -1,4 +1,4 @@
-"""Describes validation errors in the caller's language: pydantic's errors."""
+"""Describes pydantic's validation errors in the caller's language."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from app.errors.field_words import field_message
 from contracts.failure import Language
 
 OF_NO_FIELD = ("(", "[", "function-", "constrained-", "literal[")
-"""Prefixes of location parts that name a union member or a key instead of a field."""
+"""Prefixes of location parts that denote a union member or a key instead of a field."""
 
 
 def field_errors(
@@ -18,7 +18,7 @@ def field_errors(
 ) -> list[FieldError]:
     """Return one error per field, with its dotted path. `errors` is the result of `ValidationError.errors()`.
 
-    `find_bounds` returns the bounds of the number at a location, because pydantic's error has only the violated one.
+    `find_bounds` returns all bounds of the number at a location; pydantic's error contains only the violated one.
     """
     by_field: dict[str | None, list[Any]] = {}
     for error in errors:

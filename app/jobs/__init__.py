@@ -1,1 +1,1 @@
-"""Jobs: submission, states, lists, queue positions, and a job's transition when its attempt ends. Only app.attempts changes attempts."""
+"""Jobs: submission, states, lists, queue positions, and transitions. Only app.attempts modifies attempts."""

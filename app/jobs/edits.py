@@ -1,4 +1,4 @@
-"""Rules for what a user can change after submission: name, labels, notes, archived, and the priority while the job is queued."""
+"""Rules for edits after submission: name, labels, notes, archived, and priority while the job is queued."""
 
 from typing import Any
 
@@ -14,13 +14,14 @@ from app.errors.kinds import (
     UnsafeCharacter,
 )
 from app.events import store as events
-from app.jobs import etags, service, store
+from app.jobs import service, store
 from app.jobs.queue import reservations
+from app.jobs.requests import etags
 from app.jobs.schemas import JobEdit, JobView
 from app.jobs.views import name_and_labels
 from contracts.failure import Language
 from contracts.job import JobStatus, load_stored_spec
-from contracts.text import find_unsafe
+from contracts.values.text import find_unsafe
 
 MOST_LABELS = 16
 
@@ -28,10 +29,10 @@ MOST_LABELS = 16
 def edit_job(
     session: Session, job_id: str, edit: JobEdit, if_match: str | None, language: Language
 ) -> tuple[JobView, list[str]]:
-    """Change the fields that the edit contains. Without If-Match, the last of several edits wins.
+    """Change the fields contained in the edit. Without If-Match, the last edit takes effect.
 
-    Return the job and the queue, once per ring to send. Raises EditConflict, JobNotQueued, JobNotEnded,
-    TooManyLabels, UnsafeCharacter; in that case, nothing has changed.
+    Return the job, and the queue once per ring to send. Raises EditConflict, JobNotQueued, JobNotEnded, TooManyLabels
+    or UnsafeCharacter, without changing anything.
     """
     job = service.lock_job(session, job_id)
     if if_match is not None:
@@ -92,12 +93,12 @@ def _edit_priority(session: Session, job: Job, edit: JobEdit) -> list[str]:
         raise JobNotQueued("priority", job=job.id, status=job.status.value)
     now = database_now(session)
     before, was_reserved = job.priority, job.reserved_host is not None
-    # The reservation was for the job's old place in the queue.
+    # The reservation was made for the job's previous place in the queue.
     store.update_job(session, job, priority=edit.priority, reserved_host=None)
     events.insert_event(
         session, job.id, "priority_changed", now, before=before, after=edit.priority
     )
-    # The job may now be ahead of one for which a host gathers its GPUs.
+    # The job may now be ahead of one for which a host is reserved.
     is_ring_due = was_reserved or job.priority > before
     return reservations.rings_after(session, job.queue, now) if is_ring_due else []
 

@@ -1,12 +1,12 @@
-"""Time left for a running job: remaining steps, later evaluations, and the rest of the current evaluation."""
+"""Time left for a running job: the remaining steps, later evaluations, and the rest of the current evaluation."""
 
 from app.db.tables import Job
 from contracts.job import JobSpec, Phase
-from contracts.plan import count_evaluations_after
+from contracts.run.plan import count_evaluations_after
 
 
 def eta_seconds(job: Job, spec: JobSpec) -> float | None:
-    """Return the time left in seconds, or None if a part of it has not been measured yet."""
+    """Return the time left in seconds, or None if some part of it has not been measured yet."""
     if job.total_steps is None or job.phase not in {Phase.TRAINING, Phase.EVALUATING}:
         return None
     steps_left = max(0, job.total_steps - job.step)

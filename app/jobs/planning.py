@@ -1,4 +1,4 @@
-"""Which specs the server accepts, and the plan of a job."""
+"""Decides which specs the server accepts, and plans a job."""
 
 from collections.abc import Iterator, Mapping
 
@@ -26,12 +26,12 @@ from contracts.dataset.features import RowFeatures
 from contracts.failure import Language
 from contracts.field_error import FieldProblem
 from contracts.job import DatasetSource, JobSpec
-from contracts.plan import evaluation_cost
-from contracts.text import UNSAFE, find_unsafe
+from contracts.run.plan import evaluation_cost
+from contracts.values.text import UNSAFE, find_unsafe
 
 
 def plan_job(session: Session, spec: JobSpec, language: Language) -> Plan:
-    """Check a spec against the datasets and models and return its plan. Raises an AppError that names the field."""
+    """Check a spec against the datasets and models, and return its plan. Raises an AppError that names the field."""
     _reject_unsafe(spec)
     need = _find_gpus(spec)
     train = _find_rows(session, spec.dataset.train, "dataset.train")
@@ -60,7 +60,7 @@ def plan_job(session: Session, spec: JobSpec, language: Language) -> Plan:
         raise NoTrainingRows("dataset.eval_size", eval_size=spec.dataset.eval_size, rows=rows)
     if spec.dataset.eval is None:
         eval_rows = held_out
-    # Documents are joined and cut to the length, so that the number of samples is known only to the tokenizer.
+    # Documents are concatenated and split at max_length, so the number of samples is not known before tokenization.
     is_countable = not any(dataset and "text" in dataset.forms for dataset in used.values())
     return Plan(
         spec=spec,
@@ -86,7 +86,7 @@ def _find_rows(session: Session, source: DatasetSource, param: str) -> Dataset |
 
 
 def _features(used: Mapping[str, Dataset | None]) -> dict[str, RowFeatures]:
-    """Return what each uploaded dataset needs from the chat template, if it is known."""
+    """Return the chat template features that each uploaded dataset needs, if known."""
     return {
         param: RowFeatures.model_validate(dataset.features)
         for param, dataset in used.items()
@@ -95,7 +95,7 @@ def _features(used: Mapping[str, Dataset | None]) -> dict[str, RowFeatures]:
 
 
 def _trained_rows(dataset: Dataset) -> int:
-    """Return the number of rows of which anything is trained. The worker skips the others before it holds rows out."""
+    """Return the number of trainable rows. The worker skips the others before it holds out rows."""
     features = RowFeatures.model_validate(dataset.features or {})
     return dataset.rows - features.untrained
 
@@ -103,7 +103,7 @@ def _trained_rows(dataset: Dataset) -> int:
 def _require_preference(
     spec: JobSpec, used: Mapping[str, Dataset | None], language: Language
 ) -> None:
-    """Raise InvalidField if rows rate answers and the job does not say what to do with them."""
+    """Raise InvalidField if rows rate answers and the job does not specify how to use them."""
     if spec.dataset.preference is not None:
         return
     for dataset in used.values():
@@ -130,7 +130,7 @@ def _find_gpus(spec: JobSpec) -> GpuNeed:
 def _plan_gpus(
     session: Session, spec: JobSpec, need: GpuNeed, language: Language
 ) -> tuple[int | None, JobWait | None]:
-    """Return how many GPUs a job would use, and why it could not start on any host."""
+    """Return how many GPUs a job would use, and why it could not start, or None."""
     live = workers.list_live(session, spec.queue, database_now(session))
     largest = waits.largest_host(live, spec.model)
     gpus = need.gpus or (None if largest is None else need.on_host(largest))
@@ -138,9 +138,9 @@ def _plan_gpus(
 
 
 def _reject_unsafe(spec: JobSpec) -> None:
-    """Raise UnsafeCharacter if any text in a new job contains a character that must not reach a terminal or a page.
+    """Raise UnsafeCharacter if any text in a new job contains a character that is unsafe to show.
 
-    The contract accepts such characters, because jobs stored by an earlier version may contain some and must still load and run.
+    The contract accepts these characters, because jobs stored by earlier versions may contain them and must still run.
     """
     for field, text in _texts("", spec.model_dump(mode="json")):
         character = find_unsafe(text)
@@ -149,7 +149,7 @@ def _reject_unsafe(spec: JobSpec) -> None:
 
 
 def _texts(path: str, value: object) -> Iterator[tuple[str, str]]:
-    """Yield the dotted path and the content of each string in plain data, including the keys."""
+    """Yield the dotted path and content of each string in plain data, including keys."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, dict):

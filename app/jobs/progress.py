@@ -1,4 +1,4 @@
-"""Progress of a running job: the columns that a worker's report changes, each with its type."""
+"""Progress of a running job: typed columns that a worker's report changes."""
 
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -8,7 +8,7 @@ from contracts.job import Phase
 
 
 class Unchanged(Enum):
-    """The type of UNCHANGED, which differs from None because None clears a column."""
+    """The type of UNCHANGED. It differs from None, which clears a column."""
 
     UNCHANGED = "unchanged"
 
@@ -19,7 +19,7 @@ UNCHANGED: Final = Unchanged.UNCHANGED
 
 @dataclass(frozen=True)
 class Changes:
-    """Columns of one row, by name. Only those that are not UNCHANGED are written."""
+    """Columns of a row, by name. Only those that are not UNCHANGED are written."""
 
     def columns(self) -> dict[str, Any]:
         """Return the columns to write and their values; empty if nothing changes."""

@@ -1,4 +1,4 @@
-"""Public routes of jobs."""
+"""Public routes for jobs."""
 
 from typing import Annotated, Literal
 
@@ -16,8 +16,10 @@ from app.http.etags import holds
 from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
 from app.http.times import Moment
-from app.jobs import edits, etags, planning, service
+from app.jobs import edits, planning, service
 from app.jobs.listing.cursors import MOST_CHARACTERS
+from app.jobs.requests import etags
+from app.jobs.requests.waiting import Waits
 from app.jobs.schemas import (
     DeletedJob,
     JobEdit,
@@ -27,7 +29,6 @@ from app.jobs.schemas import (
     JobView,
     Plan,
 )
-from app.jobs.waiting import Waits
 from app.storage.data_dir import StorageDep
 from contracts.field_error import OneOf
 from contracts.job import JobSpec, JobStatus
@@ -60,7 +61,7 @@ def create_job(
     dry_run: bool = False,
     key: IdempotencyKey = None,
 ) -> Response:
-    """Submit a job. A repeated request with the same Idempotency-Key returns the same job. dry_run only checks the spec."""
+    """Submit a job. Requests with the same Idempotency-Key return the same job. dry_run only checks the spec."""
     if dry_run:
         with database.reading() as session:
             plan = planning.plan_job(session, spec, language)
@@ -142,7 +143,7 @@ async def get_job(
         200: tagged()[200],
         412: {
             "model": ErrorBody,
-            "description": "The job has been edited since the version that If-Match names.",
+            "description": "The job has been edited since the version in If-Match.",
         },
     },
 )
@@ -156,7 +157,7 @@ def edit_job(
     doorbell: DoorbellDep,
     if_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Change a job's name, labels, notes, archived or priority. The submitted spec does not change.
+    """Change a job's name, labels, notes, archived flag or priority. The submitted spec does not change.
 
     With If-Match, the edit is rejected if one of these fields has changed since the job was read.
     """
@@ -256,7 +257,7 @@ def delete_job(
 
 
 def _filter(search: str, label: list[str], archived: str) -> JobFilter:
-    """Return the filter that the query specifies, for any status and time. Raises BadLabelFilter."""
+    """Return the query's filter, without its status and times. Raises BadLabelFilter."""
     pairs = [text.partition(":") for text in label]
     if any(not key or "\0" in key + value for key, _, value in pairs):
         raise BadLabelFilter("label")
@@ -272,5 +273,5 @@ def _filter(search: str, label: list[str], archived: str) -> JobFilter:
 
 
 def _is_known(job: JobView, if_none_match: str | None) -> bool:
-    """Return whether to wait for the next change: the caller already has this state of the job, or sent no ETag."""
+    """Return whether to wait for the next change, because the caller has the current state or sent no ETag."""
     return if_none_match is None or holds(if_none_match, etags.tag_of(job))

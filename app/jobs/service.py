@@ -1,4 +1,4 @@
-"""Rules for jobs: submission, and which actions a job allows in which status."""
+"""Rules for jobs: submission, and the actions allowed in each status."""
 
 import hashlib
 from collections.abc import Callable
@@ -22,13 +22,14 @@ from app.errors.kinds import (
     UnknownDataset,
 )
 from app.events import store as events
-from app.jobs import idempotency, planning, store, transitions
+from app.jobs import planning, store, transitions
 from app.jobs.endings import device_failures
 from app.jobs.listing import lists
 from app.jobs.listing.cursors import decode_place, encode_place
 from app.jobs.queue import order as queue
 from app.jobs.queue import reservations, waits
 from app.jobs.queue.gpu_need import find_need
+from app.jobs.requests import idempotency
 from app.jobs.schemas import (
     JobCounts,
     JobFilter,
@@ -49,7 +50,7 @@ def submit_job(
     """Store a job; return the response body and whether the job is new."""
     now = database_now(session)
     if key is not None:
-        # A request may be repeated across an upgrade.
+        # A request may be repeated after an upgrade.
         content = spec.model_dump_json(exclude=list_newer_defaults(spec))
         fingerprint = hashlib.sha256(content.encode()).hexdigest()
         stored = idempotency.reserve_key(session, key, fingerprint, now)
@@ -134,7 +135,7 @@ def list_jobs(
 
 
 def count_jobs(session: Session, chosen: JobFilter) -> JobCounts:
-    """Return how many jobs match a filter, by status, and how many archived ones do."""
+    """Return how many jobs match a filter, by status, and how many archived jobs match."""
     by_status = {status: lists.count_jobs(session, chosen, [status]) for status in JobStatus}
     archived = lists.count_jobs(session, chosen.model_copy(update={"archived": True}), [])
     return JobCounts(statuses=by_status, archived=archived)
@@ -143,7 +144,7 @@ def count_jobs(session: Session, chosen: JobFilter) -> JobCounts:
 def cancel_job(session: Session, job_id: str, language: Language) -> tuple[JobView, list[str]]:
     """Cancel a job immediately if it is not running, otherwise record the request.
 
-    Return the job and the queue, once per ring to send. Raises JobAlreadyEnded.
+    Return the job, and the queue once per ring to send. Raises JobAlreadyEnded.
     """
     now = database_now(session)
     job = lock_job(session, job_id)
@@ -161,7 +162,7 @@ def cancel_job(session: Session, job_id: str, language: Language) -> tuple[JobVi
 def pause_job(session: Session, job_id: str, language: Language) -> tuple[JobView, list[str]]:
     """Pause a job immediately if it is not running, otherwise record the request.
 
-    Return the job and the queue, once per ring to send. Raises JobAlreadyEnded, CancelPending.
+    Return the job, and the queue once per ring to send. Raises JobAlreadyEnded, CancelPending.
     """
     now = database_now(session)
     job = lock_job(session, job_id)
@@ -177,7 +178,7 @@ def pause_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
 
 
 def resume_job(session: Session, job_id: str, language: Language) -> tuple[JobView, str | None]:
-    """Queue a paused job, or withdraw a pause request. Return the job, and the queue to ring if the job was queued.
+    """Queue a paused job, or withdraw a pause request. Return the job, and the queue to ring if it was queued.
 
     Raises JobAlreadyEnded, CancelPending.
     """
@@ -195,7 +196,7 @@ def resume_job(session: Session, job_id: str, language: Language) -> tuple[JobVi
 
 
 def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobView, str | None]:
-    """Queue a failed or cancelled job again. Return the job, and the queue to ring if the job was queued.
+    """Queue a failed or cancelled job again. Return the job, and the queue to ring if it was queued.
 
     Do nothing if the job is already queued or running. Raises JobAlreadyEnded (if it succeeded), JobPaused,
     CancelPending, DatasetGone.
@@ -223,7 +224,7 @@ def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
 def delete_job(session: Session, job_id: str) -> list[str]:
     """Delete a job that is not running, and every row that refers to it. The caller deletes its files after the commit.
 
-    Return the queue, once per ring to send. Raises JobRunning.
+    Return the queue once per ring to send. Raises JobRunning.
     """
     job = lock_job(session, job_id)
     queue, was_reserved = job.queue, job.reserved_host is not None
@@ -233,7 +234,7 @@ def delete_job(session: Session, job_id: str) -> list[str]:
 
 
 def lock_job(session: Session, job_id: str) -> Job:
-    """Return the job, locked until the transaction ends, so that its status cannot change. Raises JobNotFound."""
+    """Return the job, locked until the transaction ends to keep its status from changing. Raises JobNotFound."""
     job = store.find_and_lock(session, job_id) if is_id(job_id) else None
     if job is None:
         raise JobNotFound(job=job_id[:100])
@@ -277,7 +278,7 @@ def _insert(session: Session, spec: JobSpec, now: datetime) -> Job:
     try:
         store.insert_job(session, job, spec.name or "", spec.labels)
     except IntegrityError as error:
-        # plan_job found the dataset, but another request has deleted it since.
+        # plan_job found the dataset, but another request has deleted it meanwhile.
         raise UnknownDataset("dataset.train", dataset=spec.dataset.train) from error
     events.insert_event(session, job.id, "job_created", now)
     session.flush()

@@ -1,4 +1,4 @@
-"""SQL for jobs: their rows, their locks, and the columns by which lists find them. The status transitions are in transitions.py."""
+"""SQL for jobs: rows, locks, and the columns used by lists. Status transitions are in transitions.py."""
 
 import functools
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _PLAIN = {"synchronize_session": False}
 
 
 class HeldJob(NamedTuple):
-    """The columns of a job that a sync needs, locked until the transaction ends. It is a plain row, like HeldAttempt."""
+    """The columns of a locked job that a sync needs. This is a plain row, like HeldAttempt."""
 
     id: str
     phase: Phase | None
@@ -37,7 +37,7 @@ class HeldJob(NamedTuple):
     pause_requested_at: datetime | None
 
 
-# These statements are built only once, because every sync and every poll runs some of them.
+# These statements are built only once, because syncs and polls run them frequently.
 _STATUS = select(_JOBS.c.status).where(_JOBS.c.id == bindparam("job"))
 _VERSION = select(_JOBS.c.version).where(_JOBS.c.id == bindparam("job"))
 _WITH_LEASE = (
@@ -53,7 +53,7 @@ _HOLD = (
 
 
 def insert_job(session: Session, job: Job, name: str, labels: dict[str, str]) -> None:
-    """Store a new job with its search text and its labels."""
+    """Store a new job with its search text and labels."""
     session.add(job)
     session.flush()
     text = text_of(name, job.model, job.id)
@@ -62,24 +62,24 @@ def insert_job(session: Session, job: Job, name: str, labels: dict[str, str]) ->
 
 
 def update_job(session: Session, job: Job, **values: Any) -> None:
-    """Write columns that a user may edit, and increment the version. The caller holds the job's lock."""
+    """Write columns that a user may edit, and increment the version. The job must be locked."""
     update_where(session, (Job.id == job.id,), **values)
 
 
 def update_name(session: Session, job: Job, name: str) -> None:
-    """Write the name by which lists find and sort the job."""
+    """Write the name that lists use for search and sorting."""
     text = text_of(name, job.model, job.id)
     _update_text(session, job, text=text, name=sort_name_of(name))
 
 
 def replace_labels(session: Session, job: Job, labels: dict[str, str]) -> None:
-    """Write the labels by which lists find the job."""
+    """Write the labels that lists use for filtering."""
     session.execute(delete(JobLabel).where(JobLabel.job_id == job.id), execution_options=_PLAIN)
     _insert_labels(session, job, labels)
 
 
 def mark_archived(session: Session, job: Job, *, archived: bool) -> None:
-    """Write whether lists omit the job. The caller holds the job's lock."""
+    """Write whether lists omit the job. The job must be locked."""
     update_job(session, job, archived=archived)
     _update_text(session, job, archived=archived)
     labels = update(JobLabel).where(JobLabel.job_id == job.id).values(archived=archived)
@@ -111,14 +111,14 @@ def find_plain(session: Session, job_id: str) -> Job | None:
 
 
 def lock_job(session: Session, job_id: str) -> Job:
-    """Return an existing job, locked until the transaction ends, so that decisions based on it stay valid."""
+    """Return an existing job, locked until the transaction ends."""
     job = find_and_lock(session, job_id)
-    assert job is not None  # noqa: S101  # the caller holds its attempt, and a running job cannot be deleted
+    assert job is not None  # noqa: S101  # the caller has locked its attempt, and a running job cannot be deleted
     return job
 
 
 def hold_job(session: Session, job_id: str) -> HeldJob:
-    """Return those columns of an existing job that a sync needs; the row is locked as in lock_job()."""
+    """Return the columns of an existing job that a sync needs, locked like lock_job()."""
     return HeldJob._make(session.execute(_HOLD, {"job": job_id}).one())
 
 
@@ -155,12 +155,12 @@ def delete_job(session: Session, job_id: str) -> bool:
 
 
 def update_health(session: Session, job_id: str, health: list[dict[str, Any]] | None) -> None:
-    """Write the findings on a job that the caller has locked, and increment its version."""
+    """Write the findings on a job, and increment its version. The job must be locked."""
     update_where(session, (Job.id == job_id,), health=health)
 
 
 def update_progress(session: Session, attempt: HeldAttempt, progress: JobProgress) -> None:
-    """Write the job's progress and increment its version, unless the attempt is no longer the job's current one."""
+    """Write the job's progress and increment its version, unless the attempt is no longer current."""
     columns = progress.columns()
     held = {"job": attempt.job_id, "attempt": attempt.id}
     session.execute(_progress(tuple(columns)), held | columns)
@@ -178,7 +178,7 @@ def _progress(names: tuple[str, ...]) -> Update:
 def update_where(
     session: Session, where: Sequence[ColumnElement[bool]], **values: Any
 ) -> Job | None:
-    """Write columns of the job that meets these conditions, increment its version and return it; None if no job meets them."""
+    """Update the job that meets these conditions, increment its version and return it; None if no job meets them."""
     return session.scalars(
         update(Job)
         .where(*where)

@@ -1,4 +1,4 @@
-"""The status transitions of a job. Each is one UPDATE that checks the current status; it returns None if the check fails."""
+"""Job status transitions. Each is one UPDATE that checks the current status and returns None if the check fails."""
 
 from datetime import datetime
 from typing import Any
@@ -16,13 +16,13 @@ from contracts.summary import Summary
 NO_ROWS: dict[str, None] = dict.fromkeys(
     ("rows_done", "rows_total", "rows_seconds", "rows_seconds_left")
 )
-"""Row counts of a phase that does not count rows or has just begun."""
+"""Row counts of a phase that does not count rows or has just started."""
 
 
 def mark_running(
     session: Session, number: ScalarSelect[int], attempt_id: str, now: datetime
 ) -> Job | None:
-    """Queued → running: assign the job with this number to an attempt. One statement, so only one of several concurrent claims succeeds."""
+    """Queued → running: assign the job to an attempt. A single statement, so only one concurrent claim succeeds."""
     return update_where(
         session,
         (Job.number == number, Job.status == JobStatus.QUEUED),
@@ -180,7 +180,7 @@ def mark_paused(session: Session, attempt: HeldAttempt) -> Job | None:
 def mark_queued_again(
     session: Session, attempt: HeldAttempt, not_before: datetime | None
 ) -> Job | None:
-    """Running → queued: the attempt ended and the job continues, unless a cancel has been requested."""
+    """Running → queued: the attempt has ended and the job continues, unless a cancel has been requested."""
     return _end(
         session,
         attempt,

@@ -1,4 +1,4 @@
-"""Converts a stored job to the form that users see."""
+"""Converts a stored job to its public representation."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from app.jobs.queue import order as queue
 from app.jobs.schemas import HealthView, JobError, JobView, JobWait, Progress, RowsDone
 from contracts.failure import Failure, Language
 from contracts.job import JobSpec, JobStatus, load_stored_spec
-from contracts.text import escape_lines
+from contracts.values.text import escape_lines
 from contracts.verdicts.finding import HealthCode
 
 
@@ -21,7 +21,7 @@ def view(
     now: datetime,
     language: Language,
 ) -> JobView:
-    """Return a job as users see it. `now` is the database's time, `place` the job's place in its queue."""
+    """Return a job as users see it. `now`: the database's time; `place`: the job's place in its queue."""
     is_far = place is not None and place > queue.MOST_PLACES
     spec = load_stored_spec(job.spec)
     name, labels = name_and_labels(job, spec)
@@ -62,19 +62,19 @@ def view(
 
 
 def name_and_labels(job: Job, spec: JobSpec) -> tuple[str | None, dict[str, str]]:
-    """Return a job's name and labels: those of its spec, until a user has edited them."""
+    """Return a job's name and labels: those of its spec unless a user has edited them."""
     if job.edited is None:
         return spec.name, spec.labels
     return job.edited["name"], job.edited["labels"]
 
 
 def current_health(job: Job) -> list[HealthView]:
-    """Return the findings that currently apply. Those about the pace and the host end with the attempt."""
+    """Return the findings that currently apply. Findings about pace and host apply only while the attempt runs."""
     is_running = job.status is JobStatus.RUNNING
     return [
         HealthView.model_validate(finding | {"acknowledged": bool(finding["acknowledged_at"])})
         for finding in job.health or ()
-        # A later version may know more codes.
+        # Later versions may have more codes.
         if finding["code"] in list(HealthCode)
         and (is_running or HealthCode(finding["code"]).concerns_learning)
     ]

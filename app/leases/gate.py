@@ -1,6 +1,6 @@
 """Access control for worker routes. The token is checked before the body, query and headers are read.
 
-Therefore, a caller without a valid token never gets any other error, and cannot make the server parse a large body.
+A caller without a valid token therefore cannot get any other error or make the server parse a large body.
 """
 
 from collections.abc import Callable, Coroutine
@@ -19,9 +19,9 @@ MOST_KNOWN = 10_000
 
 
 class KnownTokens:
-    """A cache of the hashes of valid tokens, which saves the busiest routes a query.
+    """A cache of valid token hashes, which saves a query on the busiest routes.
 
-    A token never changes. The service checks in its own transaction whether the attempt has ended.
+    Tokens never change. The service checks in its own transaction whether the attempt has ended.
     """
 
     def __init__(self) -> None:

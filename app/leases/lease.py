@@ -1,4 +1,4 @@
-"""Lease rules: tokens, and how long a worker may be silent. All times come from the database's clock."""
+"""Lease rules: tokens, and how long a worker may go without reporting. All times come from the database's clock."""
 
 import hashlib
 import hmac
@@ -33,16 +33,16 @@ class Times:
         return cls(settings.lease_seconds, settings.takeover_seconds, settings.retry_seconds)
 
     def lease_expires_at(self, now: datetime) -> datetime:
-        """Return when a worker that syncs now will count as unreachable."""
+        """Return when a worker that syncs now becomes unreachable unless it syncs again."""
         return now + timedelta(seconds=self.lease_seconds)
 
     def takeover_at(self, now: datetime) -> datetime:
-        """Return when the attempt of a worker that syncs now will count as lost."""
+        """Return when the attempt of a worker that syncs now is lost unless the worker syncs again."""
         return now + timedelta(seconds=self.takeover_seconds)
 
 
 def make_token(secret: str, attempt_id: str, claim_id: str | None) -> str:
-    """Return an unguessable token. A repeated claim gets the same one; a claim without an id gets a random one."""
+    """Return an unguessable token. Repeated claims get the same token; a claim without an id gets a random one."""
     if claim_id is None:
         return secrets.token_urlsafe(32)
     message = f"{attempt_id} {claim_id}".encode("utf-8", "surrogateescape")
@@ -57,7 +57,7 @@ def hash_token(token: str) -> str:
 def hold(
     session: Session, attempt_id: str, token: str, times: Times
 ) -> tuple[HeldAttempt, datetime]:
-    """Renew the lease of a running attempt; return the attempt and the current time.
+    """Renew the lease of a running attempt, and return the attempt and the current time.
 
     Raises InvalidToken, or AttemptSuperseded if the attempt has ended.
     """
@@ -77,7 +77,7 @@ def hold(
 
 
 def get_attempt(session: Session, attempt_id: str, token: str) -> Attempt:
-    """Return the attempt, whatever its status. Raises InvalidToken if the token does not belong to it."""
+    """Return the attempt, regardless of its status. Raises InvalidToken if the token does not belong to it."""
     attempt = (
         store.find_attempt(session, attempt_id, hash_token(token)) if is_id(attempt_id) else None
     )

@@ -1,4 +1,4 @@
-"""SQL for leases. Every write by a worker begins with hold_attempt: one UPDATE checks the token and renews the lease."""
+"""SQL for leases. Worker writes begin with hold_attempt, an UPDATE that checks the token and renews the lease."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from contracts.attempt import AttemptStatus
 class HeldAttempt(NamedTuple):
     """An attempt whose row is locked until the transaction ends.
 
-    This is a plain row, because creating an ORM object takes longer than the statement itself.
+    A plain row, because creating an ORM object takes longer than the statement itself.
     """
 
     id: str
@@ -37,7 +37,7 @@ class HeldAttempt(NamedTuple):
     resumed_step: int | None
 
 
-# Also for speed, the statements of a sync are built once and use plain tables.
+# Also for speed, the statements used by syncs are built once and use plain tables.
 ATTEMPTS = Base.metadata.tables[Attempt.__tablename__]
 
 
@@ -61,7 +61,7 @@ _HOLD = (
 
 
 def find_attempt(session: Session, attempt_id: str, token_sha256: str) -> Attempt | None:
-    """Return the attempt, re-read from the database; None if the token does not belong to it."""
+    """Re-read the attempt from the database; return None if the token does not belong to it."""
     return session.scalars(
         select(Attempt)
         .where(Attempt.id == attempt_id, Attempt.token_sha256 == token_sha256)
@@ -88,7 +88,7 @@ def hold_attempt(
     return None if row is None else HeldAttempt._make(row)
 
 
-# Every poll runs this query, and building it takes longer than running it.
+# Every poll runs this query, which takes longer to build than to run.
 _ATTEMPTS_OF_JOB = (
     select(Attempt).where(Attempt.job_id == bindparam("job")).order_by(Attempt.number)
 )

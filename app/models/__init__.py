@@ -1,1 +1,1 @@
-"""Models: which ones the workers have, and what is known about them before a job runs."""
+"""Models: which ones workers have, and what is known about them before a job runs."""

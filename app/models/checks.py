@@ -1,7 +1,7 @@
-"""Checks a new job against what the workers know about its model.
+"""Checks a new job against the workers' facts about its model.
 
-A job is rejected only if no live worker of its queue could run it. Nothing is rejected if a worker might download the model or
-has not read its files.
+A job is rejected only if no live worker of its queue could run it. It is not rejected if a worker might download the
+model or has not read its files.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,12 +22,12 @@ from contracts.failure import Language
 from contracts.field_error import FieldProblem
 from contracts.job import JobSpec
 from contracts.model_facts import ModelFacts, TemplateFacts
-from contracts.module_paths import example_target, is_target
+from contracts.values.module_paths import example_target, is_target
 
 MOST_NAMED = 20
-"""Maximum number of models that an error names."""
+"""Maximum number of models named in an error."""
 _TEMPLATE_HINT = (
-    "Use a model whose chat template writes them, such as Qwen2.5 or Qwen3 for tools, or remove them from the rows.",
+    "Use a model whose chat template supports them, such as Qwen2.5 or Qwen3 for tools, or remove them from the rows.",
     "请换用对话模板支持这些内容的模型（工具调用可用 Qwen2.5 或 Qwen3），或从数据中去掉这些内容。",
 )
 
@@ -40,7 +40,7 @@ def check_model(
 ) -> ModelCheck:
     """Return what is known about a job's model. Raises UnknownModel, or InvalidField if the job does not fit the model.
 
-    `features` says what the rows of the job need from the chat template, by the field that names the dataset.
+    `features`: the chat template features that the job's rows need, by dataset field.
     """
     known = workers.known_models(session, spec.queue, database_now(session))
     if known is not None and spec.model not in known:
@@ -61,7 +61,7 @@ def check_model(
 
 
 def nearest_model(wrong: str, names: Iterable[str]) -> str | None:
-    """Return the id closest to a wrong one, or None. An id without its owner is close to the whole id."""
+    """Return the id closest to an unknown one, or None. An id without its owner is close to the full id."""
     ordered = sorted(names)
     last = wrong.rpartition("/")[2].lower()
     same = [name for name in ordered if name.rpartition("/")[2].lower() == last]
@@ -74,7 +74,7 @@ def _reject_misfit(
     features: Mapping[str, RowFeatures],
     language: Language,
 ) -> None:
-    """Raise InvalidField if the settings fit none of a model's copies. A fact that a copy lacks fits everything."""
+    """Raise InvalidField if the settings fit no copy of the model. Unknown facts fit any settings."""
     problems: list[FieldError] = []
     hints: list[str] = []
     lengths = [copy.max_length for copy in facts if copy.max_length is not None]
@@ -114,9 +114,9 @@ def _reject_misfit(
 
 
 def find_lacking(needed: RowFeatures, templates: Sequence[TemplateFacts | None]) -> dict[str, int]:
-    """Return what every copy's template leaves out of the rows, and out of how many. An unknown template writes everything.
+    """Return what the templates of all copies omit, and from how many rows. Unknown templates omit nothing.
 
-    Reasoning may be left out: many templates do so on purpose.
+    Reasoning may be omitted, because many templates do so intentionally.
     """
     uses = {
         **{f"role: {role}": rows for role, rows in needed.roles.items()},
@@ -139,7 +139,7 @@ def find_lacking(needed: RowFeatures, templates: Sequence[TemplateFacts | None])
 
 
 def _has_module(facts: ModelFacts, target: str) -> bool:
-    """Return whether a target names linear modules of a model: their whole path, or its end, such as `self_attn.q_proj`."""
+    """Return whether a target matches a model's linear modules by full path or suffix, such as `self_attn.q_proj`."""
     if facts.module_paths is not None:
         return any(is_target(path, target) for path in facts.module_paths)
     return target.rpartition(".")[2] in (facts.linear_modules or ())
@@ -164,6 +164,6 @@ def _problem(
 
 
 def _guess(name: str | None, language: Language) -> str:
-    """Return a suggestion as a sentence with a space after it; empty without a name."""
+    """Return a suggestion as a sentence with a trailing space; empty without a name."""
     hint = guess_hint(name, language)
     return f"{hint} " if hint and language == "en" else hint

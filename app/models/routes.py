@@ -1,4 +1,4 @@
-"""Public routes of models. The list has the form of OpenAI's, so that its clients can read it."""
+"""Public routes for models. The list uses OpenAI's format, so its clients can read it."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from app.models import service
 from app.models.schemas import ModelPage, ModelView
 
 MOST_LISTED = 1000
-"""Also the default, because OpenAI's clients read only the first page."""
+"""Also the default, because OpenAI clients read only the first page."""
 LONGEST_CURSOR = 300
 
 router = APIRouter(prefix="/v1/models", tags=["models"])

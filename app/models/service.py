@@ -1,4 +1,4 @@
-"""Rules for models: which ones exist, and on which workers."""
+"""Rules for models: which ones exist, and which workers have them."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -27,26 +27,28 @@ class Copy(NamedTuple):
     worker: Worker
     is_live: bool
     reported: WorkerModel | None
-    """None if the worker has reported only the name, as workers of earlier versions do."""
+    """None if the worker has reported only the name, as earlier versions do."""
 
     @property
     def facts(self) -> ModelFacts | None:
-        """What the worker has read from the model's files."""
+        """Facts that the worker has read from the model's files."""
         return None if self.reported is None else ModelFacts.model_validate(self.reported.facts)
 
     @property
     def first_seen_at(self) -> datetime:
-        """When the server first heard of this copy."""
+        """When this copy was first reported."""
         return (self.reported or self.worker).first_seen_at
 
 
 def receive_report(session: Session, report: ModelReport) -> None:
-    """Store the models that a worker has. Raises WorkerNotFound if the worker has not sent a hello."""
+    """Store a worker's models. Raises WorkerNotFound if the worker has not sent a hello."""
     now = database_now(session)
     models = [facts for facts in report.models if is_model_name(facts.name)]
     if len(models) < len(report.models):
         number = len(report.models) - len(models)
-        log.warning("models left out that no job can name", worker=report.worker_id, number=number)
+        log.warning(
+            "skipped models whose names no job can use", worker=report.worker_id, number=number
+        )
     if not store.replace_models(session, report.worker_id.replace("\0", ""), models, now):
         raise WorkerNotFound(worker=report.worker_id)
 
@@ -89,7 +91,8 @@ def get_model(session: Session, name: str) -> ModelView:
 def list_copies(session: Session, queue: str, name: str) -> list[ModelFacts | None]:
     """Return the facts about a model for each live worker of a queue that can run its jobs.
 
-    An entry is None if the copy is unknown: the worker would have to download the model, or it runs an earlier version.
+    An entry is None if the facts are unknown, because the worker would have to download the model or runs an earlier
+    version.
     """
     now = database_now(session)
     live = store.list_workers(session, queue, _live_since(now))
@@ -115,7 +118,7 @@ def _copies(
         by_worker.setdefault(row.worker_id, {})[row.name] = row
     for worker in workers:
         rows = by_worker.get(worker.id, {})
-        # A hello names the models too, unless the worker can download others. It may be newer than the report.
+        # A hello also names the models, unless the worker can download others. It may be newer than the report.
         named = _named(worker)
         for name in rows if named is None else named:
             yield Copy(name, worker, _is_live(worker, now), rows.get(name))
@@ -137,7 +140,7 @@ def _view(name: str, copies: list[Copy]) -> ModelView:
 
 
 def _precedence(copy: Copy) -> tuple[bool, bool, float]:
-    """Order copies, which may differ: prefer a live worker's, then one with facts, then the one reported last."""
+    """Sort key for differing copies: prefer those of live workers, then those with facts, then the latest report."""
     reported = copy.reported
     return copy.is_live, reported is not None, reported.reported_at.timestamp() if reported else 0
 
@@ -155,6 +158,6 @@ def _has_hub(worker: Worker) -> bool:
 
 
 def _named(worker: Worker) -> list[str] | None:
-    """Return the models that a worker's last hello named; None if it can download others."""
+    """Return the models named in a worker's last hello; None if it can download others."""
     named = WorkerInfo.model_validate(worker.info).models
     return None if named is None else [name for name in named if is_model_name(name)]

@@ -1,4 +1,4 @@
-"""SQL for the models that workers have reported."""
+"""SQL for models reported by workers."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ _TABLE = Base.metadata.tables[WorkerModel.__tablename__]
 def replace_models(
     session: Session, worker_id: str, models: Sequence[ModelFacts], now: datetime
 ) -> bool:
-    """Store the models of a worker in place of its earlier ones. Return False if the worker is unknown."""
+    """Replace a worker's stored models. Return False if the worker is unknown."""
     locked = select(Worker.id).where(Worker.id == worker_id).with_for_update()
     if session.scalar(locked) is None:
         return False
@@ -52,7 +52,7 @@ def list_workers(
 
 
 def list_reported(session: Session, names: Collection[str]) -> Sequence[WorkerModel]:
-    """Return every worker's copy of these models, as reported."""
+    """Return all reported copies of these models."""
     query = select(WorkerModel).where(WorkerModel.name.in_(names))
     return session.scalars(query.order_by(WorkerModel.worker_id, WorkerModel.name)).all()
 
@@ -60,7 +60,7 @@ def list_reported(session: Session, names: Collection[str]) -> Sequence[WorkerMo
 def list_names_after(
     session: Session, worker_ids: Collection[str], after: str, limit: int
 ) -> Sequence[str]:
-    """Return the first names after `after` of models that any of the workers has reported."""
+    """Return the first names after `after` among the models reported by these workers."""
     if not worker_ids:
         return []
     names = select(WorkerModel.name).where(
@@ -70,6 +70,6 @@ def list_names_after(
 
 
 def list_reported_names(session: Session, worker_ids: Sequence[str]) -> set[str]:
-    """Return the names of the models that any of the workers has reported."""
+    """Return the names of the models reported by these workers."""
     query = select(WorkerModel.name).where(WorkerModel.worker_id.in_(worker_ids)).distinct()
     return set(session.scalars(query))

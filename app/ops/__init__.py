@@ -1,1 +1,1 @@
-"""Operating the server: health, logs, process limits and memory. Knows nothing about jobs."""
+"""Server operation: health checks, logs, process limits and memory. Knows nothing about jobs."""

@@ -23,7 +23,7 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """State of the server's dependencies. The broker is reported but not required: jobs wait until it is available again."""
+    """State of the server's dependencies. The broker is reported but not required, because jobs can wait for it."""
 
     ready: bool
     database: str
@@ -33,7 +33,7 @@ class Readiness(BaseModel):
 
 @router.get("/healthz")
 async def get_health() -> Health:
-    """Report that the process is alive; nothing else is checked."""
+    """Report that the process is alive. Nothing else is checked."""
     return Health()
 
 

@@ -6,11 +6,11 @@ import sys
 
 import structlog
 
-from contracts.text import escape_json
+from contracts.values.text import escape_json
 
 
 def configure_logging() -> None:
-    """Send structlog's and the standard library's records through one renderer."""
+    """Send log records of structlog and the standard library through one renderer."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -1,4 +1,4 @@
-"""The server process: raises its limit on open files and returns freed memory to the system."""
+"""Manages the server process: raises its open file limit and returns freed memory to the system."""
 
 import contextlib
 import ctypes
@@ -24,16 +24,15 @@ def raise_file_limit() -> None:
 def return_memory(above_bytes: int) -> int:
     """Return freed memory to the system if the process uses more than `above_bytes`. Return the bytes used afterwards.
 
-    After many concurrent connections, glibc keeps most of their memory, because blocks that are still in use are scattered
-    throughout it. A garbage collection stops all threads for a moment, so it runs only if needed. On systems other
-    than Linux, do nothing and return 0.
+    After many concurrent connections, glibc keeps most of their memory because of fragmentation. A garbage collection
+    briefly stops all threads, so it runs only if needed. On systems other than Linux, do nothing and return 0.
     """
     if not _STATM.exists():
         return 0
     if _resident_bytes() > above_bytes:
         gc.collect()
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:  # only glibc has it
+        if trim is not None:  # specific to glibc
             trim(0)
     return _resident_bytes()
 

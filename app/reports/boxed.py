@@ -1,6 +1,6 @@
 """Renders a summary as the boxed report (训练结果摘要) or as Markdown, in Chinese or English.
 
-This file contains only texts and layout; contracts.summary computes every figure and verdict.
+This file contains only texts and layout; contracts.summary computes all figures and verdicts.
 """
 
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from wcwidth import center, ljust, width, wrap
 from app.reports.figures import perplexity_text
 from app.reports.verdict_words import verdict_message
 from contracts.failure import Language
-from contracts.sizes import format_bytes
 from contracts.summary import Summary
-from contracts.text import escape
+from contracts.values.sizes import format_bytes
+from contracts.values.text import escape
 
 COLUMNS = 64
 """Width of the box in terminal columns (wcwidth), including its borders."""
@@ -24,7 +24,7 @@ _SEPARATOR = " | "
 
 
 def render_report(summary: Summary, language: Language, zone: tzinfo | None = None) -> str:
-    """Return the boxed report. `zone` is the time zone for the finish time; the default is this machine's."""
+    """Return the boxed report. `zone`: time zone of the finish time; this machine's by default."""
     words = _WORDS[language]
     lines = ["╔" + "═" * _INSIDE + "╗", "║" + center(_title(summary, words), _INSIDE) + "║"]
     lines += ["╠" + "═" * _INSIDE + "╣", _row("")]
@@ -150,7 +150,7 @@ _WORDS: dict[Language, _Words] = {
 
 
 def _title(summary: Summary, words: _Words) -> str:
-    """Return the title with the model's name. Its owner and suffix are removed: Qwen/Qwen2-0.5B-Instruct becomes Qwen2-0.5B."""
+    """Return the title with the model's name, without owner and suffix: Qwen/Qwen2-0.5B-Instruct becomes Qwen2-0.5B."""
     name = _short_name(summary)
     for ending in ("-Instruct", "-Chat"):
         name = name.removesuffix(ending)
@@ -215,7 +215,7 @@ def _window_lines(summary: Summary, words: _Words) -> list[str]:
 
 
 def _measured(summary: Summary, words: _Words) -> Iterator[str]:
-    """Yield a line for each optional measurement that the run has."""
+    """Yield a line for each available optional measurement."""
     if summary.base_eval_loss is not None and summary.base_perplexity is not None:
         before = perplexity_text(summary.base_perplexity)
         yield words.base.format(loss=summary.base_eval_loss, perplexity=before)

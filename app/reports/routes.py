@@ -33,7 +33,7 @@ def get_summary(
     with database.reading() as session:
         summary = service.get_summary(session, job_id, language)
     if kind in {"text", "markdown"}:
-        from app.reports import boxed  # noqa: PLC0415  # imported here because wcwidth's tables slow down startup
+        from app.reports import boxed  # noqa: PLC0415  # imported here because wcwidth's tables would slow down startup
 
         if kind == "text":
             return PlainTextResponse(boxed.render_report(summary, lang or language))

@@ -1,4 +1,4 @@
-"""The report as users see it: the summary, with its verdicts in words."""
+"""The report as users see it: the summary with its verdicts as text."""
 
 from pydantic import PrivateAttr, computed_field
 
@@ -12,9 +12,9 @@ class VerdictView(Verdict):
     """A verdict in the caller's language."""
 
     message: str
-    """What was found, with its figures."""
+    """The verdict as text, with its figures."""
     hint: str | None
-    """What to do about it; null if there is nothing to do."""
+    """Recommended action; null if there is none."""
 
 
 class SummaryView(Summary):
@@ -29,9 +29,9 @@ class SummaryView(Summary):
         view._language = language  # noqa: SLF001  # its own private attribute
         return view
 
-    @computed_field  # type: ignore[prop-decorator]  # pydantic's documented order of decorators
+    @computed_field  # type: ignore[prop-decorator]  # the decorator order that pydantic documents
     @property
-    def verdicts(self) -> list[VerdictView]:  # type: ignore[override]  # nothing appends to the list, so a list of a subclass will do
+    def verdicts(self) -> list[VerdictView]:  # type: ignore[override]  # read-only, so a list of a subclass is fine
         """The verdicts on the figures; also computed for summaries of earlier versions."""
         return [
             VerdictView(

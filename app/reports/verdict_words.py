@@ -1,4 +1,4 @@
-"""Puts verdicts into words, in both languages: what was found, and what to do about it."""
+"""Texts for verdicts in English and Chinese: the result, and a recommended action."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from contracts.verdicts.verdict import Verdict, VerdictCode
 
 
 def verdict_message(verdict: Verdict, language: Language) -> str:
-    """Return one sentence or phrase with the verdict's figures, as in the boxed report."""
+    """Return a sentence or phrase with the verdict's figures, as in the boxed report."""
     figures: dict[str, float | str] = dict(verdict.figures)
     for name in ("perplexity", "base_perplexity"):
         if name in verdict.figures:
@@ -21,7 +21,7 @@ def verdict_message(verdict: Verdict, language: Language) -> str:
 
 
 def verdict_hint(verdict: Verdict, language: Language) -> str | None:
-    """Return what to do about the verdict; None if there is nothing to do."""
+    """Return the recommended action for the verdict, or None."""
     return _HINTS[language].get(verdict.code)
 
 
@@ -87,7 +87,7 @@ _EVAL_LOSS_ROSE: Mapping[Language, str] = {
     "zh": "过拟合: 验证loss从第{lowest_eval_step:.0f}步的{lowest_eval_loss:.4f}升至{eval_loss:.4f}",
     "en": "Overfitted: eval loss rose from {lowest_eval_loss:.4f} at step {lowest_eval_step:.0f} to {eval_loss:.4f}",
 }
-"""Used for OVERFITTED if the eval loss has risen from its minimum."""
+"""Used for OVERFITTED if the eval loss rose after its minimum."""
 
 _HINTS: Mapping[Language, Mapping[VerdictCode, str]] = {
     "zh": {

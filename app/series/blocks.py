@@ -1,9 +1,9 @@
 """Curve blocks: each series of an attempt on progressively coarser grids, written as records arrive.
 
-A level-1 block covers 1,024 records, thinned in buckets of 16 records. A block of level n+1 covers 16 blocks of level n,
-thinned in buckets 16 times as wide. The server writes a block once, when all of its records have arrived, and never changes
-it. The records remain the source of truth: readers use them for the newest points, which are not in a block yet, and for
-the edges of a range.
+A level-1 block covers 1,024 records, thinned in buckets of 16. A block of level n+1 covers 16 blocks of level n,
+thinned in buckets 16 times as wide. The server writes a block once all of its records have arrived, and never changes
+it. The records remain the source of truth: readers use them for the newest points, which are not in a block yet, and
+for the edges of a range.
 """
 
 import itertools
@@ -22,12 +22,12 @@ LENGTH = 1024
 FAN = 16
 """Number of blocks combined into one block of the next level; also the width of the finest buckets, in records."""
 MAX_PER_SYNC = 32
-"""Maximum number of level-1 blocks written per sync. A backlog from an older version takes several syncs."""
+"""Maximum number of level-1 blocks written per sync. A backlog from an earlier version takes several syncs."""
 LONGEST_NAME = 100
 EVALUATION, PACE = "eval_loss", "tokens_per_second"
-"""Series that the server derives: an evaluation's loss, and tokens divided by seconds."""
+"""Series derived by the server: evaluation loss, and tokens per second."""
 SYSTEM = "sys."
-"""Prefix of the series that the supervisor samples; values of training records with this prefix are ignored."""
+"""Prefix of series sampled by the supervisor. Values in training records with this prefix are ignored."""
 
 
 def length(level: int) -> int:
@@ -43,7 +43,7 @@ def width(level: int) -> int:
 def values_of(
     kind: str, data: Mapping[str, Any], only: Collection[str] | None = None
 ) -> dict[str, float]:
-    """Return the values of a stored record by series; `only` restricts the series."""
+    """Return a stored record's values by series; `only` restricts the series."""
     if kind == "eval":
         return {EVALUATION: float(data["loss"])} if only is None or EVALUATION in only else {}
     if kind != "metric":
@@ -62,7 +62,7 @@ def values_of(
 
 
 def values_of_sample(data: Mapping[str, Any]) -> dict[str, float]:
-    """Return the values of a stored sample by series."""
+    """Return a stored sample's values by series."""
     return {name: float(value) for name, value in data.items()}
 
 
@@ -71,7 +71,7 @@ def _is_storable(name: str) -> bool:
 
 
 def fold(session: Session, attempt_id: str, folded_seq: int, acked_seq: int) -> int:
-    """Write the blocks completed by the records up to `acked_seq`; return the `seq` of the last folded record."""
+    """Write the blocks completed by records up to `acked_seq`, and return the `seq` of the last folded record."""
     start = folded_seq // LENGTH
     end = min(acked_seq // LENGTH, start + MAX_PER_SYNC)
     for number in range(start, end):
@@ -102,7 +102,7 @@ def read_records(
 def by_series(
     records: Iterable[tuple[int, int, datetime, Mapping[str, float]]],
 ) -> dict[str, list[Point]]:
-    """Return the points of each series, in the order of the records."""
+    """Return the points of each series, in record order."""
     series: dict[str, list[Point]] = defaultdict(list)
     for seq, step, at, values in records:
         moment = at.timestamp()

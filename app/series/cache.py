@@ -1,4 +1,4 @@
-"""A cache of the rows that one request reads, so that no row is read or decoded twice."""
+"""A per-request cache that avoids reading or decoding a row twice."""
 
 from collections.abc import Collection, Sequence
 from functools import cached_property
@@ -14,7 +14,7 @@ PointsByName = dict[str, list[Point]]
 
 
 class Cache:
-    """The data of some attempts as one transaction sees it. `only` restricts the series read from records."""
+    """The data of some attempts within one transaction. `only` restricts the series read from records."""
 
     def __init__(
         self, session: Session, attempts: Sequence[Attempt], only: Collection[str] | None = None
@@ -51,7 +51,7 @@ class Cache:
         return self._folded[key]
 
     def samples(self, attempt: Attempt) -> PointsByName:
-        """Return the points that the supervisor sampled."""
+        """Return the points sampled by the supervisor."""
         if attempt.id not in self._samples:
             rows = store.list_samples(self.session, attempt.id, 0, FAR)
             self._samples[attempt.id] = blocks.by_series(

@@ -1,9 +1,9 @@
-"""The line across all attempts of a job: which attempt provides which steps, and the positions of readers on the line.
+"""The line across a job's attempts: which attempt provides which steps, and readers' positions on the line.
 
 The line ends with the newest attempt that has trained. The steps before it come from the attempt whose checkpoint it
-resumed from, and so on back to the first step. Attempts outside this chain are ghosts, for example an attempt that trained
-without a connection while its job continued on another worker. An attempt that has not recorded a step yet does not replace
-anything and is omitted, unless it is older than every attempt that has trained.
+resumed from, and so on back to the first step. Attempts outside this chain are ghosts, for example an attempt that
+trained offline while its job continued on another worker. An attempt that has not recorded a step yet replaces nothing
+and is omitted, unless it is older than all attempts that have trained.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ FAR = 2**62
 
 @dataclass(frozen=True)
 class Place:
-    """A reader's position: the attempt, the last record and sample read from it, and the last event read."""
+    """A reader's position: the attempt, its last record and sample read, and the last event read."""
 
     attempt: int = 0
     seq: int = 0
@@ -32,7 +32,7 @@ class Place:
         return cls(*decode_cursor(cursor, 4, param)) if cursor else cls()
 
     def covers(self, other: "Place") -> bool:
-        """Return whether a reader at this place has received everything that a reader at `other` has."""
+        """Return whether a reader at this place has received everything up to `other`."""
         mine, others = (self.attempt, self.seq), (other.attempt, other.seq)
         is_as_far = mine > others or (mine == others and self.sample >= other.sample)
         return is_as_far and self.event >= other.event
@@ -44,7 +44,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Piece:
-    """An attempt on the line, and the step from which a newer attempt replaces it, or None if none does."""
+    """An attempt on the line, and the step from which a newer attempt replaces it, or None."""
 
     attempt: Attempt
     before: int | None
@@ -78,7 +78,7 @@ def list_pieces(attempts: Sequence[Attempt]) -> list[Piece]:
 
 
 def step_before(attempt: Attempt) -> int:
-    """Return the step after which an attempt's points replace those of earlier attempts."""
+    """Return the step after which the attempt's points replace those of earlier attempts."""
     return (attempt.first_step or 1) - 1
 
 
@@ -88,9 +88,9 @@ def step_of_sample(attempt: Attempt, step: int | None) -> int:
 
 
 def usable_steps(attempts: Sequence[Attempt]) -> list[tuple[Attempt, int | None]]:
-    """Return each attempt with the last step from which a new attempt may resume; None means any step.
+    """Return each attempt with the last step from which a new attempt may resume; None means no limit.
 
-    Attempts after the newest one known to have trained have no limit, because they may have trained without a connection.
+    Attempts after the newest one known to have trained have no limit, because they may have trained offline.
     """
     befores = {piece.attempt.number: piece.before for piece in list_pieces(attempts)}
     newest = max((a.number for a in attempts if a.first_step is not None), default=0)
@@ -102,7 +102,7 @@ def usable_steps(attempts: Sequence[Attempt]) -> list[tuple[Attempt, int | None]
 
 
 def on_line(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Return those attempts of a job that are on the line. The argument and the result are ordered oldest first."""
+    """Return the attempts that are on the line. Both the argument and the result are ordered oldest first."""
     trained = [attempt for attempt in attempts if attempt.first_step is not None]
     if not trained:
         return list(attempts)
@@ -113,7 +113,7 @@ def on_line(attempts: Sequence[Attempt]) -> list[Attempt]:
 
 
 def _parent(attempt: Attempt, attempts: Sequence[Attempt]) -> Attempt | None:
-    """Return the attempt whose steps this one continues; if that is not recorded, the newest one that began at an earlier step."""
+    """Return the attempt that this one continues; if not recorded, the newest attempt that began at an earlier step."""
     earlier = {each.number: each for each in attempts if each.number < attempt.number}
     recorded = earlier.get(attempt.resumed_from or 0)
     while recorded is not None and recorded.first_step is None:
@@ -126,7 +126,7 @@ def _parent(attempt: Attempt, attempts: Sequence[Attempt]) -> Attempt | None:
 
 
 def cut(attempts: Sequence[Attempt], first_steps: Sequence[int | None]) -> list[Piece]:
-    """Return the attempts as pieces; `first_steps` are the steps from which they replace the attempts before them."""
+    """Return the attempts as pieces. `first_steps`: the steps from which they replace earlier attempts."""
     pieces: list[Piece] = []
     before: int | None = None
     for attempt, first_step in zip(reversed(attempts), reversed(first_steps), strict=True):

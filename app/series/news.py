@@ -1,4 +1,4 @@
-"""Reads the rows that follow a reader's place on the job's line, in order and without thinning, for polls and streams."""
+"""Reads the rows after a reader's place on the line, in order and without thinning, for polls and streams."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ class Batch:
 
     attempt: int
     rewind_to_step: int | None
-    """Set if the batch moves on to another attempt: the reader must discard the points it holds beyond this step."""
+    """Set if the batch continues with another attempt. The reader must discard its points after this step."""
     rows: list[NewsRow] = field(default_factory=list)
     place: Place = field(default_factory=Place)
     """The reader's place after the batch."""
@@ -97,7 +97,7 @@ def read_news(
         if has_more or left == 0:
             return News(batches, place, has_more=has_more or _is_behind(place, attempts, until))
     if until is not None and all(until.attempt != piece.attempt.number for piece in pieces):
-        # The attempt of `until` has left the line, so there is nothing more to read.
+        # The attempt of `until` is no longer on the line, so there is nothing more to read.
         place = replace(place, attempt=until.attempt, seq=until.seq, sample=until.sample)
     return News(batches, place, has_more=False)
 

@@ -1,4 +1,4 @@
-"""Thins the points of a series on a fixed grid, and packs them into the bytes of a block."""
+"""Thins the points of a series on a fixed grid, and packs them as a block's bytes."""
 
 import struct
 from collections.abc import Iterable, Sequence
@@ -40,7 +40,7 @@ def thin(points: Iterable[Point], width: int) -> list[Point]:
 
 
 def with_ends(points: Sequence[Point], kept: list[Point]) -> list[Point]:
-    """Return `kept` with the first and the last of `points` added."""
+    """Return `kept` plus the first and last of `points`."""
     if points and kept[0] != points[0]:
         kept = [points[0], *kept]
     if points and kept[-1] != points[-1]:
@@ -49,7 +49,7 @@ def with_ends(points: Sequence[Point], kept: list[Point]) -> list[Point]:
 
 
 def weigh(points: Iterable[Point], width: int) -> int:
-    """Return the maximum number of points that thinning may keep. Adding points never lowers this number."""
+    """Return an upper bound for the number of points after thinning. Adding points never lowers it."""
     buckets = {(point[0] - 1) // width for point in points}
     non_finite = {(point[0] - 1) // width for point in points if not isfinite(point[3])}
     return 2 * len(buckets) + len(non_finite)

@@ -1,6 +1,6 @@
-"""Samples a series of the line for a plot: keeps the smallest and the largest point of each bucket of records.
+"""Samples a series of the line for a plot, keeping the smallest and largest points of each bucket of records.
 
-Blocks only save time: a plot read from blocks has exactly the same points as a plot read from records.
+Blocks are only an optimization: a plot read from blocks has exactly the same points as one read from records.
 """
 
 import itertools
@@ -70,7 +70,7 @@ class Reader:
 
 
 def _read_sampled(cache: Cache, spans: Sequence[Span], max_points: int) -> Series:
-    """Choose the level of blocks, read the spans from it, and thin them to at most `max_points` points."""
+    """Choose a block level, read the spans from it, and thin them to at most `max_points` points."""
     records = sum(estimate_records(cache, span) for span in spans)
     level = _level(_width(records, max_points))
     found = [read_span(cache, span, level) for span in spans]
@@ -83,7 +83,7 @@ def _read_sampled(cache: Cache, spans: Sequence[Span], max_points: int) -> Serie
         return Series(_numbered(spans, exact), count)
     width = _width(count, max_points)
     if width < blocks.width(level) and 2 * records <= blocks.width(level) * max_points:
-        # Not every record has this series, so the next finer level is still small enough and shows more detail.
+        # Not all records contain this series, so the next finer level is still small enough and shows more detail.
         level -= 1
         found = [read_span(cache, span, level) for span in spans]
     kept, width = _thin_to(found, max(width, blocks.width(level)), max_points)
@@ -103,7 +103,7 @@ def _thin_to(
 
 
 def _restore_ends(found: Sequence[SpanPoints], kept: Sequence[SpanPoints]) -> None:
-    """Restore the end points of the first and the last span that have points."""
+    """Restore the end points of the first and last spans that have points."""
     pairs = [(full, thinned) for full, thinned in zip(found, kept, strict=True) if full.points]
     for full, thinned in itertools.islice(pairs, 0, None, max(1, len(pairs) - 1)):
         thinned.points = with_ends(full.points, thinned.points)

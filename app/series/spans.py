@@ -1,4 +1,4 @@
-"""Reads one series of one attempt between two steps: from blocks where they are fine enough, otherwise from records."""
+"""Reads a series of an attempt between two steps, from blocks where they are fine enough and otherwise from records."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from app.series.points import Point, unpack
 
 @dataclass(frozen=True)
 class Span:
-    """A series of an attempt within bounds."""
+    """A series of an attempt within step bounds."""
 
     name: str
     attempt: Attempt
@@ -21,7 +21,7 @@ class Span:
 
     @property
     def is_sampled(self) -> bool:
-        """Whether the supervisor samples the series. Samples have no blocks."""
+        """Whether the series is sampled by the supervisor. Samples have no blocks."""
         return self.name.startswith(blocks.SYSTEM)
 
 
@@ -40,7 +40,7 @@ class SpanPoints:
 
 
 class _Blocks(NamedTuple):
-    """The blocks of a level from number `start` up to, but not including, `end`."""
+    """The blocks of a level numbered from `start` up to, but not including, `end`."""
 
     level: int
     start: int
@@ -59,7 +59,7 @@ def estimate_records(cache: Cache, span: Span) -> int:
 
 
 def read_span(cache: Cache, span: Span, coarsest: int) -> SpanPoints:
-    """Return the points of a span from blocks of the level `coarsest` or finer; level 0 returns every point."""
+    """Return the points of a span from blocks at level `coarsest` or finer; level 0 returns every point."""
     if span.is_sampled:
         points = _within(cache.samples(span.attempt).get(span.name, ()), span.bounds)
         return SpanPoints(points, len(points))
@@ -71,7 +71,7 @@ def read_span(cache: Cache, span: Span, coarsest: int) -> SpanPoints:
 
 
 def _cover(folded_seq: int, coarsest: int) -> Iterator[_Blocks]:
-    """Yield the fewest blocks that cover all folded records, in the order of the records."""
+    """Yield the fewest blocks that cover all folded records, in record order."""
     start = 0
     for level in range(coarsest, 0, -1):
         end = folded_seq // blocks.length(level)

@@ -1,4 +1,4 @@
-"""SQL for series: the values of records and samples, and the blocks folded from records."""
+"""SQL for series: values of records and samples, and blocks folded from records."""
 
 import math
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ _LAST_SAMPLES = (
 
 
 NON_FINITE = ("NaN", "Infinity", "-Infinity")
-"""Strings for non-finite numbers in records, because JSON has no such numbers."""
+"""String forms of non-finite numbers in records, because JSON does not support them."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def list_metrics(
 def sum_windows(
     session: Session, attempt: Attempt, before_step: int | None, width: int
 ) -> dict[int, WindowSums]:
-    """Return the sums of an attempt's losses by window, numbered from 0.
+    """Return the sums of an attempt's losses by window number, from 0.
 
     The database computes the sums. Loading a million rows as Python objects would take ten times as long and delay every
     other request.
@@ -218,7 +218,7 @@ def insert_blocks(
 def list_level(
     session: Session, attempt_id: str, level: int, start: int, end: int
 ) -> Sequence[Row[Any]]:
-    """Return the blocks of a level numbered from `start` to `end` (exclusive), ordered by series and number."""
+    """Return a level's blocks numbered from `start` to `end` (exclusive), ordered by series and number."""
     return session.execute(
         _blocks(attempt_id, level, start, end).order_by(CurveBlock.name, CurveBlock.number)
     ).all()
@@ -234,7 +234,7 @@ def list_blocks(
     end: int,
     bounds: Bounds,
 ) -> Sequence[Row[Any]]:
-    """Return a series' blocks of a level, numbered from `start` to `end` (exclusive), that have steps within the bounds."""
+    """Return a series' blocks at a level, numbered from `start` to `end` (exclusive), with steps within the bounds."""
     return session.execute(
         _blocks(attempt_id, level, start, end)
         .where(
@@ -247,7 +247,7 @@ def list_blocks(
 
 
 def find_span(session: Session, attempt_id: str, bounds: Bounds) -> tuple[int, int]:
-    """Return the first and the last number of the level-1 blocks that have steps within the bounds; (0, -1) if none."""
+    """Return the first and last numbers of the level-1 blocks with steps within the bounds; (0, -1) if none."""
     first, last = session.execute(
         select(func.min(CurveBlock.number), func.max(CurveBlock.number)).where(
             CurveBlock.attempt_id == attempt_id,

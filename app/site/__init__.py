@@ -1,1 +1,1 @@
-"""Serves the web page and the examples. The page's source is in web/."""
+"""Serves the web page and the examples. The page's source code is in web/."""

@@ -1,9 +1,8 @@
 """Serves the web page, which is built from web/. If there is no build, `/` explains how to create one.
 
-The page has a fixed list of paths. At any other path, a browser gets the page with the status 404, and shows that it does not
-exist; other clients get the API's JSON error. The build is small, so the server
-compresses it once and keeps it in memory. The server also sets the headers of each file, which Starlette's StaticFiles does
-not do.
+The page has a fixed list of paths. For any other path, browsers get the page with status 404, which reports that the
+path does not exist; other clients get the API's JSON error. The build is small, so the server compresses it once and
+keeps it in memory. Starlette's StaticFiles cannot set headers per file, so it is not used.
 """
 
 import functools
@@ -23,7 +22,7 @@ from app.http.negotiation.accept import preferences
 BUILD_DIR = Path(__file__).parent.parent / "static"
 PATHS = ("/", "/jobs/{job_id}", "/compare", "/new", "/datasets", "/workers", "/docs")
 API_PATHS = ("/v1/", "/internal/", "/assets/")
-"""Beginnings of paths that never belong to the page."""
+"""Prefixes of paths that never belong to the page."""
 SECURITY = {
     "Content-Security-Policy": (
         "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
@@ -75,7 +74,7 @@ class Page:
 
     @property
     def index(self) -> _File:
-        """The HTML document, which is the same at every path of the page."""
+        """The HTML document, which is the same for every path of the page."""
         return self._files.get("index.html") or _file(UNBUILT.encode(), "text/html")
 
     def asset(self, name: str) -> _File:
@@ -87,13 +86,13 @@ class Page:
 
 
 async def show_page(request: Request) -> Response:
-    """Return the page. The page's own router decides which view to show."""
+    """Return the page, whose router decides which view to show."""
     page: Page = request.app.state.page
     return page.index.answer(request, SECURITY | {"Cache-Control": "no-cache"})
 
 
 async def show_unknown_path(request: Request, error: Exception) -> Response:
-    """Return the page with the status 404 to a browser, and the API's error to other clients. Handles the status 404."""
+    """Handle status 404: browsers get the page with this status, and other clients get the API's error."""
     if request.method not in {"GET", "HEAD"} or request.url.path.startswith(API_PATHS):
         return await on_http_error(request, error)
     weights = dict(preferences(request.headers.get("accept", "")))
@@ -121,7 +120,7 @@ def _accepts_gzip(accept_encoding: str) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _read(path: Path, modified_ns: int) -> _File:  # noqa: ARG001  # part of the cache's key
-    """Read a file. Compressing the build takes tenths of a second, and tests create many applications in one process."""
+    """Read a file. Cached, because compression is slow and tests create many applications in one process."""
     media_type = mimetypes.guess_type(path.name)[0]
     return _file(path.read_bytes(), media_type or "application/octet-stream")
 

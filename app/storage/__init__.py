@@ -1,1 +1,1 @@
-"""Files in the data directory: receives, stores and sends them. The feature packages know which row each file belongs to."""
+"""Files in the data directory: receives, stores and sends them. The feature packages manage their rows."""

@@ -1,4 +1,4 @@
-"""Files in the data directory. Each is written under a temporary name, synced and renamed. It never changes afterwards."""
+"""Files in the data directory. Each is written under a temporary name, synced and renamed, and then never changes."""
 
 import contextlib
 import hashlib
@@ -19,9 +19,9 @@ log = structlog.get_logger(__name__)
 KINDS = ("datasets", "artifacts", "checkpoints")
 """Directories of stored files; a database row refers to each file in them."""
 RESERVE_BYTES = 512 * 1024
-"""Disk space reserved for deletions: on a full disk, the database has to write before a deletion frees space."""
+"""Disk space reserved for deletions, because the database has to write before a deletion frees space."""
 ABANDONED_SECONDS = 24 * 3600
-"""Age after which a temporary file counts as abandoned; another process may still be writing a newer one."""
+"""Age after which a temporary file counts as abandoned. Newer files may still be in use by another process."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Storage:
         if self._reserve.exists() or self._free() < 4 * RESERVE_BYTES:
             return
         with contextlib.suppress(OSError):  # another process filled the disk first
-            # Random bytes, because some file systems do not allocate space for zeros.
+            # Random bytes, because some file systems do not allocate space for blocks of zeros.
             self._reserve.write_bytes(os.urandom(RESERVE_BYTES))
 
     def give_up_reserve(self) -> None:
@@ -68,7 +68,7 @@ class Storage:
         return f"datasets/{dataset_id}-{uuid.uuid4().hex[:8]}.jsonl"
 
     def artifact(self, job_id: str, attempt_id: str, sha256: str, name: str) -> str:
-        """Return the relative path of an artifact, which depends on the content."""
+        """Return the relative path of an artifact, which depends on its content."""
         return f"artifacts/{job_id}/{attempt_id}/{sha256[:16]}-{name}"
 
     def checkpoint_blob(self, job_id: str, sha256: str) -> str:
@@ -77,7 +77,7 @@ class Storage:
 
     @contextlib.contextmanager
     def draft(self) -> Iterator["Draft"]:
-        """Open a temporary file. It is deleted at the end of the block unless it was kept."""
+        """Open a temporary file, which is deleted at the end of the block unless it was kept."""
         path = self._temporary / uuid.uuid4().hex
         with path.open("xb") as file:
             draft = Draft(self, path, file)
@@ -99,14 +99,14 @@ class Storage:
             shutil.rmtree(self.root / kind / job_id, ignore_errors=True)
 
     def belongs_to(self, database: str) -> bool:
-        """Return whether this directory belongs to this database. The first database to be checked becomes its owner."""
+        """Return whether this directory belongs to this database. The first database checked becomes its owner."""
         owner = self.root / "owner"
         with contextlib.suppress(FileExistsError), owner.open("x") as file:
             file.write(database)
         return owner.read_text() == database
 
     def list_old(self, older_than_seconds: float) -> Iterator[str]:
-        """Yield the relative paths of stored files older than this, and remove empty directories older than this."""
+        """Yield the relative paths of stored files of at least this age, and remove empty directories of that age."""
         before = time.time() - older_than_seconds
         for kind in KINDS:
             for directory, _, names in os.walk(self.root / kind, topdown=False):

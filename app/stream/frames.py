@@ -1,4 +1,4 @@
-"""Frames of a stream: each change to a job is encoded only once per language, for all listeners."""
+"""Stream frames. Each change to a job is encoded only once per language for all listeners."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ LIMIT = 1000
 
 @dataclass
 class Frame:
-    """One event of the stream. Its id, if it has one, is the listener's place after the event."""
+    """An event of the stream. Its id, if any, is the listener's place after the event."""
 
     event: str
     data: Callable[[Language], Any]
@@ -35,7 +35,7 @@ class Frame:
     _encoded: dict[Language, bytes] = field(default_factory=dict)
 
     def encode(self, language: Language) -> bytes:
-        """Return the frame as bytes, encoded once per language."""
+        """Return the frame as bytes, cached per language."""
         if language not in self._encoded:
             self._encoded[language] = format_sse_event(
                 data_str=json.dumps(self.data(language), allow_nan=False, separators=(",", ":")),
@@ -123,7 +123,7 @@ def _frames_of(batch: Batch, place: Place) -> Sequence[Frame]:
     if batch.rewind_to_step is None:
         return [metrics]
     rewind: RewindData = {"attempt": batch.attempt, "rewind_to_step": batch.rewind_to_step}
-    # The rewind has no id, so a client that loses its connection right after it will get it again.
+    # The rewind has no id, so a client that disconnects right after it will receive it again.
     return [Frame("rewind", lambda _: rewind), metrics]
 
 

@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 
 Cursor = Annotated[str | None, Query(max_length=200)]
 NOW = "now"
-"""Accepted instead of a cursor: skips the history and streams only new events."""
+"""Accepted instead of a cursor to skip the history and stream only new events."""
 
 
 @router.get(
@@ -25,7 +25,7 @@ NOW = "now"
     response_class=StreamingResponse,
     responses={
         200: {"content": events(StreamEvent)},
-        204: {"description": "The job has ended, and there is nothing after Last-Event-ID."},
+        204: {"description": "The job has ended, and there are no events after Last-Event-ID."},
     },
 )
 async def stream_job(
@@ -36,7 +36,7 @@ async def stream_job(
     since: Cursor = None,
     last_event_id: Annotated[str | None, Header(max_length=200)] = None,
 ) -> Response:
-    """Stream the events of a job as Server-Sent Events, from its start or a given place until it ends."""
+    """Stream a job's events as Server-Sent Events, from its start or a given place until it ends."""
     streams: Streams = request.app.state.streams
     place, has_ended = await streams.find_end(job_id)
     begin = (

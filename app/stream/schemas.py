@@ -1,4 +1,4 @@
-"""The events of a job's stream: the data that frames.py encodes, and its description for OpenAPI."""
+"""Events of a job's stream: the data encoded by frames.py, and its OpenAPI description."""
 
 from typing import Annotated, Any, Literal
 
@@ -29,7 +29,7 @@ class MetricsData(TypedDict):
 
 
 class RewindData(TypedDict):
-    """A new attempt has started: discard your points after this step."""
+    """A new attempt has started. Discard your points after this step."""
 
     attempt: int
     rewind_to_step: int
@@ -91,7 +91,7 @@ class RewindEvent(BaseModel):
 
 
 class HappenedEvent(BaseModel):
-    """One item of `/events`."""
+    """An item of `/events`."""
 
     event: Literal["event"]
     data: Annotated[EventView, _AsJson()]
@@ -124,4 +124,4 @@ class StreamEvent(
         | DoneEvent
     ]
 ):
-    """One event of the stream. To get the events after it, send its `id` as Last-Event-ID."""
+    """An event of the stream. To get later events, send its `id` as Last-Event-ID."""

@@ -1,8 +1,8 @@
-"""Streams: one database read serves many listeners. No listener holds a session, and a slow one does not delay others.
+"""Streams: one database read serves many listeners. Listeners hold no sessions, and slow ones do not delay others.
 
-A feed reads one job's history and keeps the place that it has reached. A new listener first gets the frames between its
-own place and the feed's from the database, and then every frame that the feed reads. No frame is missed or sent twice.
-All of this runs in one event loop; only the database reads run in threads.
+A feed reads a job's history and keeps track of its place. A new listener first gets the frames between its own place
+and the feed's place from the database, and then all frames that the feed reads. No frame is missed or sent twice. All
+of this runs in one event loop; only database reads run in threads.
 """
 
 import asyncio
@@ -32,15 +32,15 @@ log = structlog.get_logger(__name__)
 READ_SECONDS = 0.3
 """Time between reads. Frames are sent a few times per second."""
 REFRESH_SECONDS = 5.0
-"""Time after which a job is read again even if nothing was written, because its worker may have become unreachable."""
+"""Time after which a job is read again even without changes, because its worker may have become unreachable."""
 PING_SECONDS = 15.0
-"""Idle time after which a comment is sent, to keep proxies from closing the stream."""
+"""Idle time after which a comment is sent to keep proxies from closing the stream."""
 SEND_SECONDS = 30.0
 """Time that a client has to receive a chunk before the server closes the connection."""
 READ_THREADS = 2
-"""Maximum number of concurrent reads. If a thousand streams open together, other requests still get threads."""
+"""Maximum number of concurrent reads. Leaves threads for other requests even if a thousand streams open at once."""
 MOST_WAITING = 50
-"""Maximum number of reads whose frames may wait for a slow listener."""
+"""Maximum number of reads whose frames may be queued for a slow listener."""
 T = TypeVar("T")
 START = b"retry: 1000\n\n"
 PING = b": ping\n\n"
@@ -66,7 +66,7 @@ class StreamResponse(EventSourceResponse):
             except TimeoutError:
                 raise ClientDisconnect from None
 
-        # Close the content here. Otherwise, the feed would push frames to the listener until the garbage collector closed it.
+        # Close the content here. Otherwise, the feed would push frames to the listener until it is garbage-collected.
         async with contextlib.aclosing(self._content):
             await super().stream_response(send_in_time)
 
@@ -90,7 +90,7 @@ class _Listener:
 
 
 class _Feed:
-    """A job with listeners, and the place up to which it has been read."""
+    """A job with listeners, and the place reached so far."""
 
     def __init__(self, job_id: str, place: Place) -> None:
         self.job_id = job_id
@@ -147,7 +147,7 @@ class Streams:
     async def listen(
         self, job_id: str, place: Place | None, end: Place, language: Language
     ) -> AsyncGenerator[bytes, None]:
-        """Yield a job's stream from `place` on; None skips the history. `end` is the current result of find_end()."""
+        """Yield a job's stream from `place`; None skips the history. `end`: the current result of find_end()."""
         yield START
         feed, listener = await self._join(job_id, place or end, end)
         try:
@@ -180,7 +180,7 @@ class Streams:
             self._leave(feed, listener)
 
     async def _join(self, job_id: str, place: Place, end: Place) -> tuple[_Feed, _Listener]:
-        """Add a listener to the job's feed, and read the feed further if it has not reached the listener's place."""
+        """Add a listener to the job's feed, and advance the feed if it has not reached the listener's place."""
         self._loop = asyncio.get_running_loop()
         feed = self._feeds.get(job_id)
         if feed is None or feed.has_ended:
@@ -192,7 +192,7 @@ class Streams:
         except BaseException:
             self._leave(feed, listener)
             raise
-        listener.waiting.clear()  # these frames are before the feed's place; _replay() reads them from the database
+        listener.waiting.clear()  # before the feed's place; _replay() reads these frames from the database
         if feed.has_ended and feed.found is not None:
             listener.push([frames.done_frame(feed.found)])
         if self._watching is None or self._watching.done():
@@ -214,7 +214,7 @@ class Streams:
                 return
 
     async def _watch(self) -> None:
-        """Read the changed jobs periodically while there are feeds."""
+        """Periodically read changed jobs while there are feeds."""
         while self._feeds and not self._is_stopped:
             began = time.monotonic()
             try:
@@ -240,9 +240,9 @@ class Streams:
         ]
 
     async def _advance(self, feed: _Feed, unless_it_covers: Place | None = None) -> None:
-        """Read the new frames of a job and push them to all of its listeners."""
+        """Read a job's new frames and push them to all of its listeners."""
         async with feed.lock:
-            # If a thousand listeners join together, the first one's read serves all of them.
+            # If a thousand listeners join at once, a single read serves all of them.
             if unless_it_covers and feed.found and feed.place.covers(unless_it_covers):
                 return
             while not feed.has_ended:

@@ -1,1 +1,1 @@
-"""Periodic work of one server process: expired leases, due retries, rings, and orphaned files."""
+"""Periodic work, done by one server process: expired leases, due retries, rings, and orphaned files."""

@@ -1,4 +1,4 @@
-"""Leader election: only one server process at a time performs a task. A row records when the task was last done."""
+"""Leader election: only one server process at a time performs a task. A row stores when it was last done."""
 
 from datetime import datetime, timedelta
 
@@ -14,7 +14,7 @@ def lead(
 ) -> float | None:
     """Become or remain the leader for a term. Return None if another process is the leader.
 
-    Otherwise, return the seconds since the task was last done; infinity if it has never been done.
+    Otherwise, return the seconds since the task was last done, or infinity if never.
     """
     expires_at = now + timedelta(seconds=term_seconds)
     row = {"task": task, "holder": holder, "beat_at": now, "expires_at": expires_at}

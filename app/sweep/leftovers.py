@@ -1,4 +1,4 @@
-"""Deletes orphaned files: files without a row, left by a crash while a file was being stored or deleted."""
+"""Deletes orphaned files, which have no row because a crash interrupted their storage or deletion."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -14,16 +14,16 @@ from app.storage.data_dir import Storage
 log = structlog.get_logger(__name__)
 
 AGE_SECONDS = 3600.0
-"""Age at which a file without a row counts as orphaned. A newer file may still get a row; uploads time out sooner."""
+"""Age at which a file without a row counts as orphaned. A newer file may still get its row; uploads time out sooner."""
 _BATCH = 500
 
 
 def remove_leftovers(
     database: Database, storage: Storage, age_seconds: float = AGE_SECONDS
 ) -> list[str]:
-    """Delete the orphaned files that are older than `age_seconds`, and return their paths.
+    """Delete orphaned files older than `age_seconds`, and return their paths.
 
-    If the data directory was last used with another database, its files may be in use there, so nothing is deleted.
+    Nothing is deleted if the data directory belongs to another database, which may still use the files.
     """
     if not storage.belongs_to(database.url.render_as_string(hide_password=True)):
         log.warning("the data directory belongs to another database; no orphaned files are deleted")

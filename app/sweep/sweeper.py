@@ -1,7 +1,7 @@
-"""The sweep: work that no request triggers. It ends silent attempts and unusable reservations, repeats rings, and deletes orphaned files.
+"""The sweep: work that is not triggered by requests. It ends lost attempts, repeats rings, and deletes orphaned files.
 
-The sweep is a task in the server's lifespan. Its work runs in a thread, and in only one process at a time. Together with
-the orphaned files, it deletes the workers that have been silent for a week.
+The sweep is a task in the server's lifespan. Its work runs in a thread, in only one process at a time. It also ends
+unusable reservations and deletes workers that have not reported for a week.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from app.config.settings import Settings
 from app.db.engine import Database, database_now
 from app.db.ids import new_id
 from app.doorbell import Doorbell, is_ring_due
-from app.jobs import idempotency
 from app.jobs.queue import order as queue
 from app.jobs.queue import reservations
+from app.jobs.requests import idempotency
 from app.leases.lease import Times
 from app.ops.process import return_memory
 from app.storage.data_dir import Storage
@@ -39,11 +39,11 @@ LEFTOVERS_SECONDS = 3600.0
 """Time between searches for orphaned files."""
 
 GROWTH_BYTES = 16 * 1024**2
-"""Memory growth of the process after which a sweep returns freed memory to the operating system."""
+"""Memory growth after which a sweep returns freed memory to the operating system."""
 
 
 class Sweeper:
-    """Sweeps periodically. Each server process may have a sweeper, but only the leader does the work."""
+    """Sweeps periodically. Every server process has a sweeper, but only the leader does the work."""
 
     def __init__(self, database: Database, settings: Settings, doorbell: Doorbell) -> None:
         self._database = database
@@ -61,7 +61,7 @@ class Sweeper:
             try:
                 await run_in_threadpool(self.sweep_once)
             except Exception:
-                # This is the outermost handler. The next sweep may succeed, for example when the database is available again.
+                # Outermost handler: the next sweep may succeed, for example when the database is available again.
                 log.exception("sweep failed")
             held = await run_in_threadpool(return_memory, held + GROWTH_BYTES)
             await asyncio.sleep(self._settings.sweep_seconds)
@@ -81,7 +81,7 @@ class Sweeper:
             rings.update(to_ring)
         with self._database.writing() as session:
             rings.update(reservations.end_unusable(session, database_now(session)))
-        # A queue that is in both counters gets the larger count.
+        # A queue in both counters gets the larger count.
         for name, times in (rings | self._queues_to_ring()).items():
             self._doorbell.ring(name, times)
         if time.monotonic() - self._searched_at >= LEFTOVERS_SECONDS:
@@ -98,7 +98,7 @@ class Sweeper:
             if silent_seconds is None:
                 return False
             if silent_seconds > self._settings.lease_seconds:
-                # No server was running to receive syncs, so the workers may still be training.
+                # No server was running to receive syncs, so workers may still be training.
                 attempt_rows.extend_all(session, self._times.takeover_at(now))
                 if math.isfinite(silent_seconds):  # not on a new database
                     log.info("leases extended", silent_seconds=silent_seconds)
@@ -116,10 +116,10 @@ class Sweeper:
             return list(attempt_rows.list_silent(session, database_now(session)))
 
     def _queues_to_ring(self) -> Counter[str]:
-        """Return the queues with claimable jobs that have not been rung lately, and how many times to ring each.
+        """Return queues with claimable jobs that have not been rung recently, and how many times to ring each.
 
-        One ring starts one job on one worker. The broker may have lost all rings, so each live worker gets one. A worker whose
-        device has failed takes rings too, so such workers are counted as well, unless no worker can run jobs.
+        One ring starts one job on one worker. The broker may have lost all rings, so each live worker gets one. Workers
+        whose devices have failed also take rings, so they are counted as well, unless no worker can run jobs.
         """
         due: Counter[str] = Counter()
         with self._database.reading() as session:

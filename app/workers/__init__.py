@@ -1,1 +1,1 @@
-"""Workers: their devices, models and versions, and when each was last seen."""
+"""Workers: their devices, models and versions, and when they were last seen."""

@@ -19,23 +19,23 @@ class WorkerView(BaseModel):
     queue: str
     device: Device
     models: list[str] | None
-    """Model directories on the worker; null if it can also download models from the hub."""
+    """Model directories on the worker; null if it can also download models."""
     versions: dict[str, str]
     device_check: DeviceCheck | None
     """Whether the worker's GPU works. If the GPU has failed, the worker does not claim jobs. Null if the worker has no GPU or has not checked it yet."""
     last_seen_at: datetime
     live: bool
     gpus: int
-    """Number of GPUs that it can use for one job: its own, and those of its host that it can borrow."""
+    """Number of GPUs that it can use for one job: its own and those it can borrow on its host."""
     current_job: str | None
     current_gpus: int | None
     """Number of GPUs that its current job uses; null if it is idle."""
     lends_gpu_to: str | None
-    """The job of another worker of its host that trains on its GPU; it claims no job meanwhile."""
+    """Another worker's job that is using this worker's GPU. Meanwhile, this worker does not claim jobs."""
 
 
 def list_workers(session: Session, now: datetime) -> list[WorkerView]:
-    """Return every worker that is not forgotten."""
+    """Return all known workers."""
     alive_since = now - timedelta(seconds=store.LIVE_SECONDS)
     loans = store.find_loans(session)
     views = []
@@ -63,9 +63,9 @@ def list_workers(session: Session, now: datetime) -> list[WorkerView]:
 
 
 def known_models(session: Session, queue: str, now: datetime) -> set[str] | None:
-    """Return the models of the queue's live workers; None if there is none, or one of them can download models.
+    """Return the models of a queue's live workers; None if there are no live workers, or if one can download models.
 
-    A worker whose device has failed counts too: its device will be checked again, so its jobs can wait for it to recover.
+    Workers whose devices have failed are included, because the devices will be checked again and may recover.
     """
     workers = store.list_live(session, queue, now)
     if not workers or any(worker.models is None for worker in workers):
@@ -74,7 +74,7 @@ def known_models(session: Session, queue: str, now: datetime) -> set[str] | None
 
 
 def is_able(worker: WorkerInfo) -> bool:
-    """Return whether a live worker can run jobs: its device has not failed, or is not checked."""
+    """Return whether a live worker can run jobs, that is, its device has not failed or is not checked."""
     return worker.device_check is None or worker.device_check.passed
 
 
@@ -91,7 +91,7 @@ def list_live_by_queue(
 
 
 def list_ready(session: Session, worker: WorkerInfo, now: datetime) -> list[WorkerInfo]:
-    """Return the other workers of the queue that are live, run no attempt, have not lent their GPU, and can run jobs."""
+    """Return the other workers of the queue that are ready: live, idle, with a working GPU that is not lent."""
     return [
         other
         for other in store.list_idle(session, worker.queue, now)
@@ -102,7 +102,7 @@ def list_ready(session: Session, worker: WorkerInfo, now: datetime) -> list[Work
 def list_starters(
     session: Session, queue: str, now: datetime, except_host: str = ""
 ) -> list[WorkerInfo]:
-    """Return a worker for each set of models and number of GPUs with which an idle host can start a job on several GPUs."""
+    """Return one worker per combination of models and number of GPUs, from hosts that can start multi-GPU jobs."""
     sharing = store.list_sharing_hosts(session) | {"", except_host}
     found = {
         (worker.cards, None if worker.models is None else tuple(worker.models)): worker
@@ -117,9 +117,9 @@ def claimable_models(
 ) -> tuple[list[str] | None, list[str]]:
     """Return the models whose jobs a worker may claim, as (allowed models or None for all, excluded models).
 
-    If only other workers have the model of a job, the job is left to them. If no worker has the model, any worker may claim the
-    job, which then fails with a reason instead of waiting forever. A worker whose device has failed keeps its claim on such
-    jobs: they wait until the device works again or the worker is no longer live.
+    If only other workers have a job's model, the job is left to them. If no worker has the model, any worker may claim
+    the job, which then fails with a reason instead of waiting forever. Workers whose devices have failed are included:
+    their jobs wait until the device recovers or the worker is no longer live.
     """
     if claimant.models is None:
         return None, []

@@ -11,14 +11,14 @@ from app.db.tables import Attempt, Worker, to_json
 from contracts.attempt import AttemptStatus, Idle, WorkerInfo
 
 LIVE_SECONDS = 60
-"""A worker is live if it sent a hello within this time. Workers send one about every 20 seconds."""
+"""A worker is live if it has sent a hello within this time. Workers send one about every 20 seconds."""
 
 FORGET_SECONDS = 7 * 24 * 3600
-"""A worker that has been silent for this long is forgotten, with its models. If it comes back, it introduces itself again."""
+"""A worker that has not reported for this long is deleted with its models. If it comes back, it registers again."""
 
 
 def save_worker(session: Session, info: WorkerInfo, now: datetime) -> None:
-    """Store when a worker was last seen, and its description. Locks the worker's row."""
+    """Store a worker's description and when it was last seen. Locks the worker's row."""
     seen = {"queue": info.queue, "info": to_json(info), "last_seen_at": now}
     found = session.execute(
         update(Worker)
@@ -32,7 +32,7 @@ def save_worker(session: Session, info: WorkerInfo, now: datetime) -> None:
 
 
 def forget_silent(session: Session, now: datetime) -> list[str]:
-    """Delete the workers that have been silent for FORGET_SECONDS, with their models, and return their ids."""
+    """Delete workers that have not reported for FORGET_SECONDS, with their models, and return their ids."""
     running = select(Attempt.id).where(
         Attempt.worker_id == Worker.id, written_out(Attempt.status, AttemptStatus.RUNNING)
     )
@@ -46,7 +46,7 @@ def forget_silent(session: Session, now: datetime) -> list[str]:
 
 
 def take_turn(session: Session, worker_id: str, idle: Idle) -> bool:
-    """Store the turn that a worker announced for its lock, and lock the worker's row. Return False if a later turn is already stored."""
+    """Store the turn of a worker's device lock, and lock the worker's row. Return False if a later turn is stored."""
     taken = session.execute(
         update(Worker)
         .where(
@@ -65,7 +65,7 @@ def take_turn(session: Session, worker_id: str, idle: Idle) -> bool:
 
 
 def list_workers(session: Session) -> Sequence[tuple[Worker, str | None, int | None]]:
-    """Return every worker with the id of the job that it runs and the number of its GPUs, or None."""
+    """Return every worker with its current job's id and number of GPUs, or None."""
     rows = session.execute(
         select(Worker, Attempt.job_id, Attempt.gpus)
         .outerjoin(
@@ -78,7 +78,7 @@ def list_workers(session: Session) -> Sequence[tuple[Worker, str | None, int | N
 
 
 def count_live(session: Session, queue: str, now: datetime) -> int:
-    """Return how many workers of a queue are live; 0 if the devices of all of them have failed."""
+    """Return the number of live workers of a queue; 0 if all of their devices have failed."""
     passed = Worker.info["device_check"]["passed"].as_boolean()
     count = select(func.count(), func.count().filter(passed.is_not(false()))).select_from(Worker)
     live, able = session.execute(count.where(*_is_live(queue, now))).one()
@@ -86,7 +86,7 @@ def count_live(session: Session, queue: str, now: datetime) -> int:
 
 
 def list_idle(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
-    """Return the descriptions of the live workers of a queue that run no attempt and have not lent their GPU to one."""
+    """Return the descriptions of a queue's live workers that run no attempt and have not lent their GPU."""
     busy = select(Attempt.id).where(
         Attempt.worker_id == Worker.id, written_out(Attempt.status, AttemptStatus.RUNNING)
     )
@@ -97,9 +97,9 @@ def list_idle(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
 
 
 def find_loans(session: Session) -> dict[tuple[str, str | None], str]:
-    """Return the job that trains on each GPU of a job on several GPUs, by the id of the host and the uuid of the GPU.
+    """Return the job that uses each GPU of a multi-GPU job, by host id and GPU UUID.
 
-    The GPUs of a worker that did not name them in its claim are left out.
+    GPUs that a worker did not report in its claim are omitted.
     """
     running = written_out(Attempt.status, AttemptStatus.RUNNING)
     columns = (Attempt.worker["host_id"].as_string(), Attempt.cards, Attempt.job_id)
@@ -108,7 +108,7 @@ def find_loans(session: Session) -> dict[tuple[str, str | None], str]:
 
 
 def list_sharing_hosts(session: Session) -> set[str]:
-    """Return the ids of the hosts that run a job on several GPUs; some of their idle workers may have lent their GPUs to it."""
+    """Return the ids of hosts that run a multi-GPU job. Some of their idle workers may have lent their GPUs."""
     running = written_out(Attempt.status, AttemptStatus.RUNNING)
     rows = session.scalars(select(Attempt.worker).where(running, Attempt.gpus > 1))
     return {WorkerInfo.model_validate(info).host_id for info in rows}
@@ -122,7 +122,7 @@ def list_live(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
 def list_live_by_queue(
     session: Session, queues: Collection[str], now: datetime
 ) -> dict[str, list[WorkerInfo]]:
-    """Return the descriptions of the live workers of each of these queues, in one statement; see list_live."""
+    """Return the descriptions of the live workers of these queues in one statement; see list_live."""
     live: dict[str, list[WorkerInfo]] = {queue: [] for queue in queues}
     rows = session.execute(
         select(Worker.queue, Worker.info).where(

@@ -1,4 +1,7 @@
-"""Lets a build of torch without CUDA run the training step on fake CUDA tensors. For predictions only: it computes nothing."""
+"""Lets a build of torch without CUDA run the training step on fake CUDA tensors.
+
+For predictions only: no values are computed.
+"""
 
 import ctypes
 import importlib.util
@@ -9,7 +12,7 @@ from pathlib import Path
 
 
 def enable() -> None:
-    """Compile and load the device that does nothing, unless torch has CUDA. Call it before torch is imported; needs g++.
+    """Compile and load the fake device unless torch has CUDA. Call it before torch is imported; needs g++.
 
     Raises RuntimeError if torch has been imported.
     """
@@ -34,7 +37,7 @@ def enable() -> None:
 
 
 def _skip_checks_of_the_driver() -> None:
-    """Let autocast believe that a GPU with bfloat16 is present."""
+    """Make autocast treat the fake device as a GPU that supports bfloat16."""
     import torch  # noqa: PLC0415 - only after the device is loaded
 
     torch.cuda.amp.common.amp_definitely_not_available = lambda: False

@@ -1,5 +1,5 @@
-// A CUDA device that computes nothing, for builds of torch without CUDA: autograd asks it for devices and streams when it
-// runs over fake CUDA tensors. Loaded by benchmarks/fake_cuda/__init__.py before torch.
+// A fake CUDA device for builds of torch without CUDA. It computes nothing, but autograd needs its devices and streams
+// to process fake CUDA tensors. Loaded by benchmarks/fake_cuda/__init__.py before torch.
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
@@ -40,7 +40,7 @@ C10_REGISTER_GUARD_IMPL(CUDA, IdleGuard)
 
 namespace at {
 
-// torch finds it in its registry under this name.
+// torch looks up the hooks in its registry under this name.
 struct CUDAHooks final : CUDAHooksInterface {
   explicit CUDAHooks(CUDAHooksArgs) {}
   void init() const override {}

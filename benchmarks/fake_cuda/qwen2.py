@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.qwen2_sizes import Size
+from benchmarks.fake_cuda.qwen2_sizes import Size
 
 
 def prepare() -> None:
-    """Import what the training program imports, in its order. Call it after `fake_cuda.enable`."""
+    """Import the training program's modules in its order. Call this after `fake_cuda.enable`."""
     from worker.training.__main__ import prepare_environment  # noqa: PLC0415 - after the fake device
 
     prepare_environment()
@@ -25,9 +25,9 @@ def demand_of(size: Size, rank: int, shape: Any, *, masked: bool) -> Iterator[An
 
     from contracts.job import JobSpec  # noqa: PLC0415
     from worker.training.compute.device import Device  # noqa: PLC0415
-    from worker.training.memory.fake_attention import UNMASKED  # noqa: PLC0415
-    from worker.training.memory.fake_model import Traits  # noqa: PLC0415
     from worker.training.memory.plan import trace_demand  # noqa: PLC0415
+    from worker.training.memory.tracing.fake_attention import UNMASKED  # noqa: PLC0415
+    from worker.training.memory.tracing.fake_model import Traits  # noqa: PLC0415
 
     config = Qwen2Config(**size.config())
     spec = JobSpec.model_validate(

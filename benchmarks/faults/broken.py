@@ -1,6 +1,6 @@
 """Deliberately broken builds that test the checker: `python -m benchmarks.faults.broken NAME`.
 
-Each replaces one function and then starts the real process, so that exactly one promise is broken:
+Each replaces one function, which breaks exactly one promise, and then starts the real process:
 
     no_fence     the server accepts requests of superseded attempts
     early_ack    the server acknowledges records and stores them from memory a moment later
@@ -63,7 +63,7 @@ def early_ack() -> str:
 
 
 def no_spool() -> str:
-    """Drop records that could not be sent immediately, and pretend that they never existed."""
+    """Drop records that could not be sent immediately, as if they had never been written."""
     from worker.supervisor.reporting import records, reporter  # noqa: PLC0415
     from worker.supervisor.server.answers import ServerUnavailable  # noqa: PLC0415
 

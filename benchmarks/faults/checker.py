@@ -1,6 +1,6 @@
 """The checker: decides whether a history keeps the promises of docs/reliability.md. A pure function, like Jepsen's checkers.
 
-It knows nothing about how the service works; it sees only observations from outside.
+It uses only observations from outside and does not depend on the implementation of the service.
 """
 
 from collections import Counter, defaultdict

@@ -1,7 +1,7 @@
 """History: the requests to a service, the observations during the run, and the final content of its database.
 
-The history is plain data, so that the checker can be a pure function. Times are seconds of
-time.monotonic() in the recording process.
+The history is plain data, which lets the checker be a pure function. Times are values of time.monotonic() in the
+recording process, in seconds.
 """
 
 import json
@@ -38,7 +38,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Cut:
-    """A period in which a worker could not learn that it was superseded: it was suspended or cut off."""
+    """A period in which a worker could not detect that it was superseded, because it was suspended or cut off."""
 
     worker: str
     began: float

@@ -14,8 +14,8 @@ from contextlib import ExitStack
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.faults.cluster import Cluster
-from tests.processes import find_trainings
+from tests.faults.harness.cluster import Cluster
+from tests.programs.processes import find_trainings
 
 KINDS = (
     "kill_child",

@@ -1,11 +1,12 @@
 """Measures the training engine on this host's GPU.
 
-    python -m benchmarks.gpu --quick         # at most about ten minutes: the 0.5B shape, the main settings
+    python -m benchmarks.gpu --quick         # about ten minutes at most: the 0.5B shape, the main settings
     python -m benchmarks.gpu                 # 0.5B, 1.5B and 7B with every switch; continues where an earlier run stopped
 
-It checks the device, trains models with Qwen2's shapes and random weights, with one switch of the engine changed at a time, beside
-transformers' Trainer on the same rows, and runs the tests that need a GPU. What does not fit in the GPU's memory is named and
-skipped. All sides of a model run on the same card, one after the other. The last line is JSON.
+It checks the device, trains models with Qwen2's shapes and random weights, and runs the tests that need a GPU. Each
+model is trained with one engine switch changed at a time, and with transformers' Trainer on the same rows. Measurements
+that do not fit into the GPU's memory are listed and skipped. All measurements of a model run on the same card, one
+after the other. The last line is JSON.
 """
 
 import argparse
@@ -35,7 +36,7 @@ def main() -> int:
     options = arguments()
     if not torch.cuda.is_available() and not options.allow_cpu:
         print(
-            "There is no GPU that torch can use; see docs/gpu.md. To try the benchmark: --allow-cpu",
+            "torch cannot use a GPU; see docs/gpu.md. To try the benchmark without one, use --allow-cpu",
             file=sys.stderr,
         )
         return 1
@@ -50,7 +51,7 @@ def main() -> int:
     for cell in cells(options.shapes, options.settings, options.gpus):
         result = results.find(cell)
         if result is None and options.quick and time.monotonic() - began > QUICK_SECONDS:
-            print(f"{cell.name}: skipped, because the time is up", flush=True)
+            print(f"{cell.name}: skipped, because the time limit was reached", flush=True)
             continue
         if result is None:
             print(f"{cell.name}: running", flush=True)
@@ -78,13 +79,16 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--settings", type=_names([*SETTINGS, TRAINER]), default=None)
     parser.add_argument(
-        "--updates", type=int, default=8, help="measured optimizer updates; two more precede them"
+        "--updates",
+        type=int,
+        default=8,
+        help="measured optimizer updates, after two warm-up updates",
     )
     parser.add_argument(
         "--gpus",
         type=int,
         default=torch.cuda.device_count(),
-        help="also measure this number of GPUs together",
+        help="also measure training on this number of GPUs",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("gpu.md"), help="where to write the table"
@@ -119,7 +123,7 @@ def machine() -> str:
 
 
 def slug(text: str) -> str:
-    """Return a text as the name of a directory."""
+    """Return a text converted to a directory name."""
     return "".join(
         character if character.isalnum() or character in ".-" else "-" for character in text
     )

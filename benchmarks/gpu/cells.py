@@ -1,4 +1,4 @@
-"""One measurement: a model, and one setting of the engine or a peer. Each runs in its own process; its result is kept in a file."""
+"""Measures one setting of the engine, or a peer, on one model, in a separate process; stores the result in a file."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.engine import Run, run_ours, run_peer
 from benchmarks.gpu.shapes import make_model
-from benchmarks.roofline import tokens_per_second_limit
+from benchmarks.peers.roofline import tokens_per_second_limit
 from contracts.job import JobSpec
 
 SETTINGS: Mapping[str, dict[str, Any]] = {
@@ -23,7 +23,7 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
 """Stepline's engine with one switch changed, by name."""
 TRAINER = "Trainer"
 WARM_UP = 2
-"""Updates before the measured ones: the first ones compile kernels and fill caches."""
+"""Number of warm-up updates, which compile kernels and fill caches."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """A name that is also a file name."""
+        """The name, which is also a valid file name."""
         return f"{self.shape} {self.setting} {self.gpus}"
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a cell measured. A cell that failed has only `failure`."""
+    """The measurements of a cell. A failed cell has only `failure`."""
 
     failure: str | None = None
     tokens_per_second: float = 0.0
@@ -125,7 +125,7 @@ def _reason(output: str, work: Path) -> str:
 
 
 class Results:
-    """The results so far, one file for each cell, so that a run continues where an earlier one stopped."""
+    """The results so far, in one file per cell. A new run continues where an earlier one stopped."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -12,7 +12,7 @@ HEADER = (
 
 
 def table(machine: str, results: Mapping[Cell, Result]) -> str:
-    """Return the results as Markdown, with the machine above them.
+    """Return the results as Markdown, below a description of the machine.
 
     The last column compares a cell's losses with those of `auto` on one GPU, on the same rows.
     """

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.qwen2_sizes import SIZES, Size
+from benchmarks.fake_cuda.qwen2_sizes import SIZES, Size
 
 VOCABULARY = 20_000
-"""Tokens of the tokenizer; the model's own vocabulary is larger, as in Qwen2, whose embeddings have unused entries."""
+"""Vocabulary size of the tokenizer; that of the model is larger, as in Qwen2, whose embeddings have unused entries."""
 ROWS = 2_000
 _WORDS = 4_000
 _SENTENCE = (6, 14)
@@ -24,7 +24,7 @@ SHAPES = {
 
 
 def make_model(name: str, folder: Path) -> Path:
-    """Write the model of this name, in bfloat16, and its tokenizer, unless it is already there; return its directory."""
+    """Write the model of this name, in bfloat16, and its tokenizer, unless they exist; return their directory."""
     from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: PLC0415 - slow to import
 
     from tests.tiny_model import make_tokenizer  # noqa: PLC0415

@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx2
 
-from benchmarks.points import PLOT_POINTS, SERIES, timed, values_at, wait_for
-from tests.ports import find_free_port
+from benchmarks.filling.points import PLOT_POINTS, SERIES, timed, values_at, wait_for
+from tests.programs.ports import find_free_port
 
 PEER_ENVIRONMENT = Path.home() / ".cache" / "stepline" / "benchmark-mlflow"
 MLFLOW = "mlflow==3.17.2"

@@ -43,7 +43,7 @@ class Rows(Dataset[dict[str, list[int]]]):
 
 
 class Watch(TrainerCallback):
-    """Times each update and keeps its logged loss."""
+    """Measures the time of each update and records its logged loss."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -61,7 +61,7 @@ class Watch(TrainerCallback):
         self.seconds.append(time.perf_counter() - self._began)
 
     def on_log(self, *_: Any, logs: dict[str, float] | None = None, **__: Any) -> None:
-        """Keep the loss of the update."""
+        """Record the loss of the update."""
         if logs and "loss" in logs:
             self.losses.append(float(logs["loss"]))
 
@@ -106,7 +106,7 @@ def main(kind: str, plan_path: Path, result_path: Path) -> None:
 
 
 def build_model(plan: Plan, on_cpu: bool) -> Any:
-    """Load the base in NF4 and add a fresh LoRA."""
+    """Load the base in NF4 and add a new LoRA adapter."""
     dtype = getattr(torch, plan.compute_dtype)
     quantization = BitsAndBytesConfig(
         load_in_4bit=True,

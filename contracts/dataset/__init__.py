@@ -1,1 +1,1 @@
-"""Dataset files: row formats, errors in rows, and facts about the rows. Nothing here reads a file or uses a tokenizer."""
+"""Dataset files: row formats, row errors, and facts about the rows. Nothing here reads a file or uses a tokenizer."""

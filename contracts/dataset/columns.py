@@ -1,6 +1,6 @@
-"""Columns: the chosen format of a file and the names of its columns, and how a row gets the names that the formats know.
+"""Columns: a file's chosen format and column mapping, and how a row's columns are renamed to those the format expects.
 
-Rows are stored with the arranged columns, so that everything after the upload recognises the format by the columns alone.
+Rows are stored with the renamed columns, so later steps recognise the format from the columns alone.
 """
 
 import json
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.dataset import preference
 from contracts.dataset.conversation import Form
 from contracts.dataset.detect import ORDINARY, detect_form
+from contracts.dataset.formats import preference
 from contracts.dataset.row_error import RowError, RowProblem
 from contracts.dataset.values import BadValue
 
@@ -24,7 +24,7 @@ REQUIRED: Mapping[Form, tuple[str, ...]] = {
     "preference": (),
     "kto": ("label",),
 }
-"""Columns that every row of a format has. A preference pair has one of several sets."""
+"""Columns that every row of a format must have. A preference pair has one of several sets."""
 KNOWN: Mapping[Form, tuple[str, ...]] = {
     **{form: (*module.REQUIRED, *module.OPTIONAL) for form, module in ORDINARY.items()},
     "preference": (
@@ -43,11 +43,11 @@ _TRUTHS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.
 
 @dataclass(frozen=True)
 class Columns:
-    """A choice made at upload. Without one, the columns of each row determine its format."""
+    """A choice made at upload. Without it, each row's columns determine its format."""
 
     form: Form | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
-    """Name of the column in the file by the name that the formats know: `{"instruction": "question"}`."""
+    """Maps the name that the format expects to the name in the file: `{"instruction": "question"}`."""
 
     @property
     def are_chosen(self) -> bool:
@@ -56,7 +56,7 @@ class Columns:
 
     @property
     def key(self) -> str:
-        """The same text for the same choice."""
+        """A canonical text; equal choices give equal texts."""
         return json.dumps(self.stored, sort_keys=True)
 
     @property
@@ -65,7 +65,7 @@ class Columns:
         return {"format": self.form, "columns": dict(self.sources)}
 
     def arrange(self, row: Any, line: int) -> Any:
-        """Return the row with the known names, and with the columns of the chosen format only. Raises RowError."""
+        """Return the row with its columns renamed, and only the columns of the chosen format. Raises RowError."""
         if not self.are_chosen or not isinstance(row, dict):
             return row
         try:
@@ -74,7 +74,7 @@ class Columns:
             raise RowError(line, error.problem, **error.figures) from error
 
     def explain(self, error: RowError) -> RowError:
-        """Return an error about an arranged row with the name of the column in the file."""
+        """Return an error about a renamed row, with the column's name in the file."""
         place = str(error.figures.get("place", ""))
         name = place.partition("[")[0].partition(".")[0]
         if name not in self.sources:
@@ -95,7 +95,7 @@ class Columns:
                 if name not in arranged:
                     raise BadValue(RowProblem.MISSING, place=name)
         for name in preference.LABELS:
-            # The user says that the column is a label, so its text is not a class.
+            # The user has declared the column to be a KTO label, so its text is not a class name.
             if name in self.sources or (self.form == "kto" and name == "label"):
                 arranged[name] = _read_label(arranged[name])
         if self.form is not None and detect_form(arranged) != self.form:

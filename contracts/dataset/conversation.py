@@ -1,4 +1,4 @@
-"""What a dataset row becomes, whatever its format: a conversation, or a document of plain text."""
+"""The parsed form of a dataset row, regardless of its format: a conversation or a plain-text document."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,12 +10,12 @@ SYSTEM_ROLES: tuple[Role, ...] = ("system", "developer")
 """Roles that only the first turn may have."""
 Form = Literal["alpaca", "prompt", "messages", "sharegpt", "text", "preference", "kto"]
 RATING_FORMS: tuple[Form, ...] = ("preference", "kto")
-"""Formats whose rows rate answers. A job must say that only the good answers are trained."""
+"""Formats whose rows rate answers. A job must explicitly choose to train only on the good answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call of a tool by the assistant."""
+    """A tool call by the assistant."""
 
     name: str
     arguments: Mapping[str, Any]
@@ -25,47 +25,48 @@ class ToolCall:
 class Message(NamedTuple):
     """One turn. `content` is empty if an assistant turn only calls tools.
 
-    A named tuple, because a frozen dataclass takes several times as long to create, and a file has millions of turns.
+    A named tuple, because creating a frozen dataclass takes several times as long and a file may have millions of
+    turns.
     """
 
     role: Role
     content: str
     trained: bool = True
-    """Whether the model learns this turn. Only assistant turns are ever learned."""
+    """Whether the model is trained on this turn. Only assistant turns can be."""
     tool_calls: tuple[ToolCall, ...] = ()
     reasoning_content: str | None = None
-    """What the assistant thought before it answered."""
+    """The assistant's reasoning before its answer."""
     name: str | None = None
     tool_call_id: str | None = None
-    """On a tool turn, the id of the call that it answers."""
+    """On a tool turn, the id of the corresponding call."""
 
     @property
     def is_answer(self) -> bool:
-        """Whether the turn is something that the assistant says or calls."""
+        """Whether the assistant produced the turn."""
         return self.role == "assistant" and bool(self.content or self.tool_calls)
 
 
 def begin_with(system: list[Message], turns: list[Message]) -> list[Message]:
-    """Return the turns after a system prompt from another column, unless they begin with their own."""
+    """Return the turns, preceded by the system prompt from another column unless they begin with their own."""
     return turns if turns and turns[0].role in SYSTEM_ROLES else [*system, *turns]
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A row of turns."""
+    """A row that consists of turns."""
 
     form: Form
     turns: list[Message]
     tools: list[Mapping[str, Any]] = field(default_factory=list)
-    """The tools that the assistant may call, in OpenAI's shape: `{"type": "function", "function": {"name": …}}`."""
+    """The tools that the assistant may call, in OpenAI's format: `{"type": "function", "function": {"name": …}}`."""
 
     @property
     def is_trained(self) -> bool:
-        """Whether the model learns any turn of it. Other rows are skipped."""
+        """Whether the model is trained on any turn. Rows without a trained turn are skipped."""
         return any(turn.trained and turn.is_answer for turn in self.turns)
 
     def with_only_the_last_answer_trained(self) -> "Conversation":
-        """Return a copy in which the turns before the last user or tool turn are context."""
+        """Return a copy in which the turns before the last user or tool turn are context only."""
         asked = max(
             (place for place, turn in enumerate(self.turns) if turn.role != "assistant"), default=-1
         )
@@ -84,14 +85,14 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A row of plain text, of which every token is trained."""
+    """A row of plain text. The model is trained on every token."""
 
     text: str
     form: Form = "text"
 
     @property
     def is_trained(self) -> bool:
-        """Whether there is any text. Rows without text are skipped; text corpora contain many."""
+        """Whether there is any text. Rows without text, which are common in text corpora, are skipped."""
         return bool(self.text.strip())
 
 

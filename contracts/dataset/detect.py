@@ -1,10 +1,10 @@
-"""Recognises the format of a row by its columns."""
+"""Detects the format of a row from its columns."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from contracts.dataset import alpaca, messages, preference, prompt, sharegpt, text
 from contracts.dataset.conversation import Form
+from contracts.dataset.formats import alpaca, messages, preference, prompt, sharegpt, text
 from contracts.dataset.row_error import RowProblem
 from contracts.dataset.values import BadValue
 
@@ -15,11 +15,11 @@ ORDINARY: Mapping[Form, Any] = {
     "sharegpt": sharegpt,
     "text": text,
 }
-"""The modules of the formats that do not rate answers, in order of precedence."""
+"""Modules of the formats that do not rate answers, in order of precedence."""
 
 
 def detect_form(row: Mapping[Any, Any]) -> Form:
-    """Return the format of a row. Raises BadValue if no format has its columns."""
+    """Return the format of a row. Raises BadValue if the columns match no format."""
     if preference.has_rejected(row):
         return "preference"
     ordinary = _find_ordinary(row)
@@ -31,7 +31,7 @@ def detect_form(row: Mapping[Any, Any]) -> Form:
 
 
 def detect_ordinary(row: Mapping[Any, Any]) -> Form:
-    """Return the format of a row without regard to columns that rate its answer. Raises BadValue."""
+    """Return the format of a row, ignoring columns that rate its answer. Raises BadValue."""
     found = _find_ordinary(row)
     if found is None:
         raise _unknown(row)
@@ -39,7 +39,7 @@ def detect_ordinary(row: Mapping[Any, Any]) -> Form:
 
 
 def _find_ordinary(row: Mapping[Any, Any]) -> Form | None:
-    """Return the first format of which the row has every required column, otherwise the first of which it has any."""
+    """Return the first format whose required columns are all present, or else the first with any of them present."""
     for form in ORDINARY:
         if _is_complete(row, form):
             return form

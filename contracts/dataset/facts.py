@@ -10,7 +10,7 @@ from contracts.base import Tolerant
 
 
 class RowFacts(Tolerant):
-    """Counts over the rows of one split before any row is truncated or dropped. Rows are compared after normalisation."""
+    """Counts for one split, before any row is truncated or dropped. Rows are compared after normalisation."""
 
     rows: int = Field(ge=0)
     distinct_rows: int = Field(ge=0)
@@ -22,7 +22,7 @@ class RowFacts(Tolerant):
 
 
 class DataFacts(Tolerant):
-    """Counts over both splits."""
+    """Counts for both splits."""
 
     train: RowFacts
     evaluation: RowFacts

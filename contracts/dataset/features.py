@@ -1,4 +1,4 @@
-"""RowFeatures: what the rows of a dataset need from a chat template, counted at upload and compared with the model at submission."""
+"""RowFeatures: chat template features that a dataset's rows need, counted at upload and checked at submission."""
 
 from collections import Counter
 
@@ -15,17 +15,18 @@ class RowFeatures(Tolerant):
     """Numbers of rows."""
 
     roles: dict[Role, Count] = {}
-    """Conversations that have a turn of the role."""
+    """Conversations with a turn of this role."""
     tools: int = _ZERO
     """Conversations that offer tools to the assistant."""
     tool_calls: int = _ZERO
     """Conversations in which the assistant calls a tool."""
     reasoning_content: int = _ZERO
-    """Conversations with reasoning of the assistant."""
+    """Conversations that contain the assistant's reasoning."""
     weights: int = _ZERO
-    """Conversations of which some answers are trained and others are not."""
+    """Conversations in which only some of the answers are trained on."""
     untrained: int = _ZERO
-    """Rows of which nothing is trained: a KTO label or every weight says no, or the text is empty. Training skips them."""
+    """Rows with nothing to train on: the KTO label is false, every weight is 0, or the text is empty. Training skips
+    them."""
 
 
 class FeatureCounter:
@@ -36,7 +37,7 @@ class FeatureCounter:
         self._counts: Counter[str] = Counter()
 
     def add(self, row: Parsed) -> None:
-        """Count a row. A row of which nothing is trained is not rendered, so it needs nothing from the template."""
+        """Count a row. A row with nothing to train on is not rendered, so it needs no template features."""
         if not row.is_trained:
             self._counts["untrained"] += 1
             return

@@ -8,7 +8,7 @@ from contracts.failure import Language
 
 
 class RowProblem(StrEnum):
-    """Every reason for rejecting a row, or the file that contains it."""
+    """Reasons for rejecting a row or the file that contains it."""
 
     NOT_AN_OBJECT = "not_an_object"
     UNKNOWN_FORM = "unknown_form"
@@ -34,9 +34,10 @@ class RowProblem(StrEnum):
 
 
 class RowError(ValueError):
-    """A row that cannot be trained on. `line` counts from 1; `figures` are inserted into the problem's sentence.
+    """A row that cannot be used for training. `line` counts from 1; `figures` are inserted into the message.
 
-    If a figure named `found` or `expected` is a key of `_KINDS_EN` and `_KINDS_ZH`, the sentence describes that kind of value.
+    If the figure `found` or `expected` is a key of `_KINDS_EN` and `_KINDS_ZH`, the message describes that kind of
+    value.
     """
 
     def __init__(self, line: int, problem: RowProblem, **figures: str | int) -> None:
@@ -103,7 +104,7 @@ _KINDS_EN = {
     "tool": "an object {type, function: {name, description, parameters}}",
     "tool_calls": "a list of tool calls {function: {name, arguments}}",
     "tool_call": "a tool call {name, arguments}",
-    "arguments": "an object with the arguments",
+    "arguments": "an object that contains the arguments",
     "part": "a string or an object {type: text, text}",
     "openai_input": "an object {messages}",
     "message": "an object {role, content}",
@@ -141,7 +142,7 @@ _WORDS: dict[RowProblem, _Words] = {
         "its keys ({keys}) match no known format", "键（{keys}）不符合任何已知格式"
     ),
     RowProblem.OTHER_FORM: _Words(
-        "it has no row of the chosen format {form} in its columns ({keys})",
+        "its columns ({keys}) do not form a row of the chosen format {form}",
         "其列（{keys}）不构成所选格式 {form} 的数据",
     ),
     RowProblem.MISSING: _Words("{place} is missing", "缺少 {place}"),
@@ -173,7 +174,7 @@ _WORDS: dict[RowProblem, _Words] = {
         "{place} 是{found}，应为 0（该轮不参与训练）或 1",
     ),
     RowProblem.NOT_TEXT: _Words(
-        "{place} is a part of type {kind}; only text parts can be trained on. Remove the part or the row",
+        "{place} is a part of type {kind}, but only text parts are supported. Remove the part or the row",
         "{place} 的类型是 {kind}，只支持文本（text）类型：请删除这一部分或整行",
     ),
     RowProblem.LABEL: _Words(

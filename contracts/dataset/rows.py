@@ -1,25 +1,25 @@
 """Parses the rows of a dataset. Both upload and training use this module.
 
-Each format has a module: `alpaca`, `prompt`, `messages`, `sharegpt`, `text`, `preference`. The columns of a row determine its format
-(`detect`).
+Each format has a module: `alpaca`, `prompt`, `messages`, `sharegpt`, `text`, `preference`. A row's columns determine
+its format (`detect`).
 """
 
 from collections.abc import Iterable, Iterator
 from json import JSONDecodeError
 from typing import Any
 
-from contracts.dataset import preference
 from contracts.dataset.conversation import SYSTEM_ROLES, Conversation, Document, Parsed
 from contracts.dataset.detect import ORDINARY, detect_form, detect_ordinary
+from contracts.dataset.formats import preference
 from contracts.dataset.row_error import RowError, RowProblem, kind_of
 from contracts.dataset.values import BadValue
-from contracts.nesting import MAX_DEPTH, TooDeep, loads
+from contracts.values.nesting import MAX_DEPTH, TooDeep, loads
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 
 
 def parse_row(row: Any, line: int) -> Parsed:
-    """Return the row as a conversation with at least one assistant answer, or as a document. Raises RowError."""
+    """Return the row as a document, or as a conversation with at least one assistant answer. Raises RowError."""
     if not isinstance(row, dict):
         raise RowError(line, RowProblem.NOT_AN_OBJECT, found=kind_of(row))
     try:
@@ -65,7 +65,7 @@ def read_jsonl(lines: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
 
 
 def parse_json(text: str | bytes, line: int) -> Any:
-    """Parse one JSON value. Raises RowError, including for input that exceeds the parser's own limits."""
+    """Parse one JSON value. Raises RowError, also for input that exceeds the parser's limits."""
     try:
         return loads(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Reads the tools of a row and the tool calls of a turn, in OpenAI's shape and in those of ShareGPT files."""
+"""Reads the tools of a row and the tool calls of a turn, in the formats of OpenAI and ShareGPT."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from contracts.dataset.values import (
 )
 
 TOOL_COLUMNS = ("tools", "functions")
-"""`functions` is the older name, whose entries are the bare functions."""
+"""`functions` is the older name; its entries are functions without the wrapper object."""
 
 
 def read_tools(row: dict[Any, Any]) -> list[Mapping[str, Any]]:
@@ -41,7 +41,7 @@ def read_tools(row: dict[Any, Any]) -> list[Mapping[str, Any]]:
 
 def _read_tool(value: Any, place: str) -> Mapping[str, Any]:
     tool = read_json(value, place, "tool")
-    check_strings(tool, place)  # again: in JSON text, an unpaired surrogate is escaped
+    check_strings(tool, place)  # again: JSON text may contain an escaped unpaired surrogate
     if not isinstance(tool, dict):
         raise wrong_type(tool, place, "tool")
     function = tool.get("function")
@@ -68,7 +68,7 @@ def read_tool_calls(turn: dict[Any, Any], place: str) -> tuple[ToolCall, ...]:
 
 
 def read_call_text(text: str, place: str) -> tuple[ToolCall, ...]:
-    """Return the calls that a `function_call` turn writes as JSON: one object, or a list of them."""
+    """Return the calls of a `function_call` turn, whose content is JSON: one object or a list."""
     calls = read_json(text, place, "tool_call")
     if isinstance(calls, list) and calls:
         return tuple(_read_call(call, f"{place}[{number}]") for number, call in enumerate(calls))

@@ -1,4 +1,4 @@
-"""Reads a list of turns, with the keys of OpenAI's chats (`role`, `content`) or of ShareGPT's (`from`, `value`)."""
+"""Reads a list of turns with OpenAI's keys (`role`, `content`) or ShareGPT's (`from`, `value`)."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -38,13 +38,13 @@ _ROLES: Mapping[str, Role | Literal["call"]] = {
 """`call` is an assistant turn whose content is a tool call in JSON."""
 _WEIGHTS = ("weight", "loss_weight")
 _SWITCHES = ("train", "training", "loss")
-"""Names for the same as a switch. `loss` is a switch only if it is true or false; a number there was measured."""
+"""Boolean alternatives to a weight. A `loss` that is a number is a measurement, not a switch."""
 
 
 def read_turns(value: Any, place: str, *, may_be_empty: bool = False) -> list[Message]:
-    """Return the turns of a list, which may be JSON text, as in a CSV file.
+    """Return the turns of a list, which may be JSON text as in a CSV file.
 
-    Tool calls that follow each other, or an answer, become one assistant turn.
+    Consecutive tool calls, and the answer before them, are merged into one assistant turn.
     """
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = read_json(value, place, "messages")
@@ -69,7 +69,7 @@ def read_turns(value: Any, place: str, *, may_be_empty: bool = False) -> list[Me
 
 
 def _read_turn(turn: Any, place: str) -> tuple[Message, bool]:
-    """Return a turn, and whether it only calls tools because of its role."""
+    """Return a turn, and whether its role implies that it only calls tools."""
     if not isinstance(turn, dict):
         raise wrong_type(turn, place, "message")
     role = _read_role(turn, place)
@@ -142,7 +142,7 @@ def _read_part(part: Any, place: str) -> str:
 
 
 def _is_trained(turn: dict[Any, Any], place: str) -> bool:
-    """Return whether an assistant turn is trained. Each mark counts, so that one that says no is enough."""
+    """Return whether to train on an assistant turn. A single negative mark is enough to exclude it."""
     trained = True
     for key in _WEIGHTS:
         weight = turn.get(key)

@@ -1,16 +1,16 @@
-"""Reads single values of a row. A value that cannot be used raises BadValue, which names its place in the row."""
+"""Reads single values of a row. An unusable value raises BadValue, which names its place in the row."""
 
 import json
 from typing import Any
 
 from contracts.dataset.row_error import RowProblem, kind_of
-from contracts.nesting import MAX_DEPTH, TooDeep, loads
+from contracts.values.nesting import MAX_DEPTH, TooDeep, loads
 
 MAX_CHARACTERS = 2_000_000
 
 
 class BadValue(Exception):
-    """A problem of a row whose line is not known yet. `parse_row` turns it into a RowError."""
+    """A problem in a row whose line is not known yet. `parse_row` converts it to a RowError."""
 
     def __init__(self, problem: RowProblem, **figures: str | int) -> None:
         self.problem = problem
@@ -43,14 +43,14 @@ def read_optional(value: Any, place: str) -> str | None:
 
 
 def require(row: dict[Any, Any], column: str, place: str | None = None) -> Any:
-    """Return the value of a column, which may be null."""
+    """Return the value of a column; None for null or an absent column."""
     if column not in row:
         raise BadValue(RowProblem.MISSING, place=place or column)
     return row[column]
 
 
 def read_json(value: Any, place: str, expected: str) -> Any:
-    """Return a value that may be given as JSON in a string."""
+    """Return a value, decoding it if it is JSON in a string."""
     if not isinstance(value, str):
         return value
     try:
@@ -77,5 +77,5 @@ def check_unicode(text: str, place: str) -> None:
 
 
 def wrong_type(value: Any, place: str, expected: str) -> BadValue:
-    """Return the error for a value of another type. `expected` is a kind that `row_error` has words for."""
+    """Return the error for a value of the wrong type. `expected` is a kind that `row_error` can describe."""
     return BadValue(RowProblem.WRONG_TYPE, place=place, found=kind_of(value), expected=expected)

@@ -1,5 +1,5 @@
-"""Verdicts on the figures of a run. All rules and thresholds of the service are in this package.
+"""Verdicts on a run's figures. All of the service's rules and thresholds are in this package.
 
-`course.py` has the rules over losses by step, for finished runs and for the history of running ones; `rows.py` has the
-rules over the data; `judge.py` applies both to a finished run. docs/numbers.md gives the reason for each threshold.
+`course.py` contains the loss rules, for finished and running jobs; `rows.py` contains the data rules; `judge.py`
+applies both to a finished run. docs/numbers.md explains each threshold.
 """

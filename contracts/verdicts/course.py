@@ -1,4 +1,4 @@
-"""Course: the losses of a run up to a step, and the rules that judge them. The rules apply to finished and to running jobs.
+"""Course: the losses of a run up to a step, and the rules that judge them, for finished and running jobs.
 
 Losses are in nats per supervised token.
 """
@@ -9,21 +9,23 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 RECENT_SAMPLES = 160
-"""Number of samples in the averages that the rules judge: ten updates of the reference batch."""
+"""Number of samples in the averages that the rules use: ten updates of the reference batch."""
 DIVERGED_RISE = math.log(2)
-"""A train loss has diverged if it ends this far above its start, or above its start and this far above its minimum. A rise
-of this size doubles the perplexity."""
+"""A train loss has diverged if it ends this far above its start, or above its start and this far above its minimum. An
+increase by this amount doubles the perplexity."""
 ABSURD_LOSS = 13.0
-"""Nats per token. If the base's loss is not known, a loss above this counts as divergence, because it is worse
-than a uniform guess among 400,000 tokens."""
+"""Nats per token. If the base model's loss is unknown, a loss above this counts as divergence, because it is worse than
+a uniform guess among 400,000 tokens."""
 OVERFIT_RATIO = 1.1
-"""Evaluation and train loss are close if their ratio is below this. The ratio has grown if it rose by more than this factor."""
+"""Evaluation and train loss are close if their ratio is below this. The ratio has grown if it increased by more than
+this factor."""
 RISE_RATIO = 1.05
 """An evaluation loss above this multiple of its minimum has risen."""
 SMALLEST_GAP = 0.05
-"""Nats per token. A smaller difference between two losses does not count as a gap or a rise, whatever its ratio."""
+"""Nats per token. A smaller difference between two losses does not count as a gap or an increase, regardless of their
+ratio."""
 FAIR_BATCH = 8
-"""Smallest batch whose first loss is a fair estimate of the base's loss on training rows."""
+"""Smallest batch whose first loss is a reliable estimate of the base model's loss on training rows."""
 
 
 class LossPoint(Protocol):
@@ -52,15 +54,15 @@ class Course:
     train: Sequence[LossPoint]
     """Train losses in order of steps, averaged by `smooth`. Never empty."""
     evaluations: Sequence[LossPoint]
-    """In order of steps. The base's evaluation, if known, is at step 0."""
+    """In order of steps. The base model's evaluation, if known, is at step 0."""
     first_step_loss: float | None = None
-    """Loss of the first step: the base's loss on the first batch."""
+    """Loss of the first step: the base model's loss on the first batch."""
     effective_batch: int = 16
     """Samples per step."""
 
     @property
     def base(self) -> float | None:
-        """The base's evaluation loss."""
+        """The base model's evaluation loss."""
         is_known = self.evaluations and self.evaluations[0].step == 0
         return self.evaluations[0].loss if is_known else None
 
@@ -71,11 +73,11 @@ class Course:
 
     @property
     def fair_start(self) -> float | None:
-        """Loss of the first step, if its batch is large enough to estimate the base's loss on training rows."""
+        """Loss of the first step, if its batch is large enough to estimate the base model's loss on training rows."""
         return self.first_step_loss if self.effective_batch >= FAIR_BATCH else None
 
     def train_loss_at(self, step: int) -> float:
-        """Return the newest train loss up to a step, or the oldest one if all are later."""
+        """Return the latest train loss up to a step, or the first one if all are later."""
         known = [point for point in self.train if point.step <= step]
         return (known[-1] if known else self.train[0]).loss
 
@@ -100,7 +102,7 @@ def recent_steps(window_steps: int, effective_batch: int) -> int:
 
 
 def find_divergence(course: Course) -> dict[str, float] | None:
-    """Return figures if the train loss ended far above its start and the eval loss confirms the divergence, else None."""
+    """Return figures if the train loss ended far above its start and the eval loss confirms it, else None."""
     recent, base = course.train[-1].loss, course.base
     latest = course.trained[-1].loss if course.trained else None
     figures = {"recent_train_loss": recent}
@@ -121,7 +123,8 @@ def find_divergence(course: Course) -> dict[str, float] | None:
     if not (far_above or lost_gains):
         return None
     if base is not None and latest is not None:
-        # Training rows may be harder than evaluation rows. Without a fair first loss, only a large rise of both losses counts.
+        # Training rows may be harder than evaluation rows. Without a reliable first loss, only a large increase in both
+        # losses counts.
         bound = base if course.fair_start is not None else base + DIVERGED_RISE
         return figures if latest > bound else None
     return figures
@@ -137,10 +140,11 @@ def find_rise(evaluations: Sequence[LossPoint]) -> LossPoint | None:
 
 
 def find_gap_growth(course: Course, train_loss: float, eval_loss: float) -> bool | None:
-    """Return whether training widened the ratio of evaluation to train loss. None: unknown.
+    """Return whether training increased the ratio of evaluation loss to train loss. None: unknown.
 
-    If the base's loss is not known, the gap counts as grown. If the first step's loss is missing or has too few samples,
-    the oldest average replaces it. Training may already have lowered that average, so only growth can be proven.
+    If the base model's loss is unknown, the gap counts as grown. If the first step's loss is missing or has too few
+    samples, the first average is used instead. Training may already have lowered that average, so only growth can be
+    proven.
     """
     base = course.base
     if base is None:
@@ -151,5 +155,5 @@ def find_gap_growth(course: Course, train_loss: float, eval_loss: float) -> bool
 
 
 def exp_loss(loss: float) -> float:
-    """Return exp(loss): infinity beyond the range of floats, NaN for NaN."""
+    """Return exp(loss). The result is infinity on overflow, and NaN for NaN."""
     return math.inf if loss >= 700 else math.exp(loss)

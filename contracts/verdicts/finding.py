@@ -8,7 +8,7 @@ from contracts.base import Tolerant
 
 Level = Literal["info", "warning", "error"]
 LEVELS: tuple[Level, ...] = ("info", "warning", "error")
-"""In ascending order."""
+"""From least to most severe."""
 
 
 class HealthCode(StrEnum):
@@ -28,7 +28,7 @@ class HealthCode(StrEnum):
 
     @property
     def concerns_learning(self) -> bool:
-        """Whether the finding concerns the losses, so that it still holds after the attempt has ended."""
+        """Whether the finding is about the losses. If so, it still applies after the attempt has ended."""
         return self in _LEARNING
 
 
@@ -43,24 +43,24 @@ _LEARNING = {
 
 
 EASING = 1.25
-"""A finding that was raised is cleared only this far beyond its threshold, so that it does not come and go."""
+"""A raised finding is cleared only this far beyond its threshold, which keeps it from flickering."""
 
 
 def ease(code: HealthCode, held: Collection[HealthCode]) -> float:
-    """Return the factor by which to relax a threshold; `held` are the codes of the findings that are currently raised."""
+    """Return the factor by which to relax a threshold. `held`: codes of the findings that are currently raised."""
     return EASING if code in held else 1.0
 
 
 class Finding(Tolerant):
-    """Result of one rule."""
+    """The result of one rule."""
 
     code: HealthCode
     level: Level
     step: int
-    """The step that the finding is about, for example that of a spike."""
+    """The step to which the finding refers, for example the step of a spike."""
     values: dict[str, float] = {}
-    """The figures behind the finding. All are finite."""
+    """The figures on which the finding is based. All are finite."""
     severity: float = 1.0
-    """How bad it is, on a scale of the rule's own. An acknowledged finding is raised again if this doubles."""
+    """Severity, on a scale specific to the rule. An acknowledged finding is raised again if this doubles."""
     count: int = 1
-    """How often it has happened. An acknowledged finding is raised again if it happens again."""
+    """Number of occurrences. An acknowledged finding is raised again if this increases."""

@@ -1,4 +1,4 @@
-"""Judges a running job: `judge_health` returns its findings, worst first. docs/numbers.md gives the reason for each threshold."""
+"""Judges a running job: `judge_health` returns its findings, worst first. docs/numbers.md explains each threshold."""
 
 from contracts.verdicts.finding import LEVELS, Finding
 from contracts.verdicts.learning import judge_learning
@@ -9,7 +9,7 @@ from contracts.verdicts.trace import Trace
 def judge_health(
     trace: Trace, total_steps: int | None, conditions: Conditions | None = None
 ) -> list[Finding]:
-    """Return the findings of every rule for which the run has figures."""
+    """Apply every rule for which the run has figures, and return the findings."""
     conditions = conditions or Conditions()
     found = [
         *judge_learning(trace, total_steps, conditions.held),

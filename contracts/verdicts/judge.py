@@ -22,38 +22,38 @@ from contracts.verdicts.verdict import Verdict, VerdictCode
 EXCELLENT_PERPLEXITY = 3.0
 """A perplexity below this is excellent."""
 GOOD_PERPLEXITY = 5.0
-"""A perplexity below this is good; a higher one needs work."""
+"""A perplexity below this is good; a higher one needs improvement."""
 LARGE_GAP = 1.5
-"""An eval loss above this multiple of the train loss indicates overfitting, even if it is still falling."""
+"""An eval loss above this multiple of the train loss indicates overfitting, even if the eval loss is still falling."""
 NOISE_WITHOUT_INTERVAL = 0.01
-"""Share of the base's loss that a change must exceed if no interval was measured."""
+"""Without a measured interval, a change counts only if it exceeds this fraction of the base model's loss."""
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished run, as the rules see it. None means not measured."""
+    """A finished run, as input to the rules. None means not measured."""
 
     course: Course
     eval_loss: float
     """Evaluation loss of the saved adapter."""
     adapter_step: int
-    """Step of the saved adapter; earlier than the last step if early stopping restored the best adapter."""
+    """Step of the saved adapter; before the last step if early stopping restored the best adapter."""
     mean_train_loss: float
     eval_rows: int
     trainable_parameters: int
     all_parameters: int
     improvement: tuple[float, float] | None = None
-    """95 % interval of the base's evaluation loss minus the adapter's."""
+    """95 % confidence interval of the base model's evaluation loss minus the adapter's."""
     truncated_rows: int = 0
     dropped_rows: int = 0
     given_rows: int = 0
     overlapping_rows: int = 0
-    """Exact copies only; `data` also counts normalized copies."""
+    """Exact copies only; `data` also counts rows that match after normalisation."""
     data: DataFacts | None = None
 
 
 def judge(run: FinishedRun) -> list[Verdict]:
-    """Return the verdicts of every rule for which the run has figures, in the order of the report."""
+    """Apply every rule for which the run has figures, and return the verdicts in the order of the report."""
     diverged = _judge_divergence(run)
     overlap = _judge_overlap(run)
     problems = [
@@ -71,7 +71,7 @@ def judge(run: FinishedRun) -> list[Verdict]:
         *_count_rows(run),
         *(verdict for verdict in overlap if verdict.code is VerdictCode.ROWS_OVERLAP),
     ]
-    if problems:  # good figures would be misleading
+    if problems:  # favourable figures would be misleading
         findings = [verdict for verdict in findings if verdict.level != "good"]
     elif _is_no_better(improvement):
         findings = [_without_praise(verdict) for verdict in findings]

@@ -1,4 +1,4 @@
-"""Rules over the losses and the gradients of a running job. Divergence and rising evaluation loss share the rules of `course.py`."""
+"""Rules on the losses and gradients of a running job. Divergence and rising eval loss use the rules of `course.py`."""
 
 import math
 from collections.abc import Collection
@@ -16,23 +16,23 @@ from contracts.verdicts.finding import Finding, HealthCode, ease
 from contracts.verdicts.trace import Trace
 
 FRESH_SPIKE_STEPS = 100
-"""After this many steps without another one, a spike is no longer a warning."""
+"""A spike is no longer reported after this many steps without another one."""
 PLATEAU_STEPS = 100
-"""Minimum number of steps after which a loss can be a plateau."""
+"""A loss cannot be a plateau before this many steps."""
 PLATEAU_SHARE = 0.1
-"""Share of the run after which a loss can be a plateau."""
+"""A loss cannot be a plateau before this fraction of the run."""
 PLATEAU_FALL = 0.01
-"""A loss that has fallen by less than this share of its start has not fallen."""
+"""A decrease of less than this fraction of the initial loss does not count."""
 PLATEAU_EASING = 3.0
-"""A plateau that was raised is cleared if the loss has fallen by this many times the noise. This hardly ever happens by chance."""
+"""A raised plateau is cleared once the loss has fallen by this many times the noise, which rarely happens by chance."""
 EXPLODED_RATIO = 10.0
-"""Gradients have exploded if their norm is this many times what it was."""
+"""Gradients have exploded if their norm is this many times the earlier norm."""
 EXPLODED_STEPS = 10
-"""The norm is the median of this many steps, so that a single spike does not count."""
+"""The norm is the median over this many steps, which makes it robust to single spikes."""
 FEWEST_WINDOWS = 5
 """The earlier norm is the median of at least this many windows."""
 CLIPPED_STEPS = 100
-"""Gradients are permanently clipped if nearly all of this many steps were."""
+"""Gradients count as permanently clipped if nearly all of this many steps were clipped."""
 CLIPPED_SHARE = 0.95
 CLIPPED_RATIO = 10.0
 """The norm must also be this many times the limit. AdamW does not depend on the scale of the gradients, so mild clipping is
@@ -42,7 +42,7 @@ harmless."""
 def judge_learning(
     trace: Trace, total_steps: int | None, held: Collection[HealthCode] = ()
 ) -> list[Finding]:
-    """Return the findings on the losses and the gradients, worst first. `held`: codes of the findings that are currently raised."""
+    """Return the findings on losses and gradients, worst first. `held`: codes of the currently raised findings."""
     if trace.nonfinite_step is not None:
         return [Finding(code=HealthCode.DIVERGED, level="error", step=trace.nonfinite_step)]
     if not trace.recent:
@@ -50,7 +50,7 @@ def judge_learning(
     diverged = _judge_divergence(trace)
     found = [
         diverged,
-        # The other rules would repeat what a divergence says.
+        # The other rules would only report the divergence again.
         None if diverged else _judge_evaluations(trace),
         None
         if diverged
@@ -65,9 +65,9 @@ def judge_learning(
 
 
 def _judge_divergence(trace: Trace) -> Finding | None:
-    """Apply the rule of finished runs to the run so far.
+    """Apply the rule for finished runs to the run so far.
 
-    An evaluation from before the newest steps says nothing about them, so only a newer one can contradict them.
+    An evaluation cannot reflect steps that came after it, so only a newer one can contradict them.
     """
     newest = trace.newest(trace.start_steps)
     # A single spike can move the mean, but not the median.
@@ -110,7 +110,7 @@ def _judge_evaluations(trace: Trace) -> Finding | None:
 
 
 def _judge_plateau(trace: Trace, total_steps: int | None, easing: float) -> Finding | None:
-    """Find a run that has learned nothing yet. A run that learned and then became flat may simply be done."""
+    """Find a run that has not learned anything yet. A loss that fell and then levelled off may have converged."""
     start, step = trace.start, trace.last_step
     needed = max(PLATEAU_STEPS, 4 * trace.start_steps, PLATEAU_SHARE * (total_steps or 0))
     if start is None or step < needed:

@@ -1,4 +1,4 @@
-"""Rules over the pace of a running job and the load of its host, as the supervisor samples it."""
+"""Rules on the pace of a running job and the load of its host, which the supervisor samples."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,30 +8,30 @@ from contracts.verdicts.finding import Finding, HealthCode, ease
 from contracts.verdicts.trace import BIN_SECONDS, Trace
 
 STALL_SECONDS = 60.0
-"""No run counts as stalled within this time."""
+"""A run never counts as stalled before this time."""
 STALL_RATIO = 10.0
-"""A run has stalled if it has made no step for this many times the usual duration of a step."""
+"""A run has stalled if it has not completed a step for this many times the usual step duration."""
 LONGEST_RATIO = 2.0
-"""It must also be silent for this many times the longest of the recent steps."""
+"""The time must also be this many times the longest recent step."""
 FEWEST_STEPS = 5
-"""The usual duration is known after this many steps."""
+"""Number of steps after which the usual step duration is known."""
 FIRST_STEPS_SECONDS = 600.0
-"""Before the usual duration is known, a run has stalled if it has made no step for this long."""
+"""Until the usual duration is known, a run has stalled if it has not completed a step for this long."""
 SLOW_SHARE = 0.5
 """A run is slow if its throughput is below this share of its own earlier throughput."""
 SLOW_BINS = 3
-"""The throughput is that of this many stretches of BIN_SECONDS, so that a short disturbance does not count."""
+"""The throughput is averaged over this many bins of BIN_SECONDS, so a short disturbance does not count."""
 FEWEST_WINDOWS = 5
 """The earlier throughput is the median of at least this many windows."""
 FEWEST_SAMPLES = 12
-"""The load is judged over this many samples of the host: a minute, at the usual interval of 5 seconds."""
+"""The load is averaged over this many samples of the host: one minute at the usual interval of 5 seconds."""
 STARVED_PERCENT = 30.0
 """A GPU is starved if its mean utilisation is below this."""
 THROTTLED_SHARE = 0.5
-"""A GPU is throttled if at least this share of the samples says so."""
+"""A GPU is throttled if at least this fraction of the samples reports throttling."""
 THROTTLE_REASONS = 0x08 | 0x20 | 0x40 | 0x80
-"""NVML's hardware slowdown, software and hardware thermal slowdown, and power brake. The power cap (0x04) is not among
-them, because every GPU under full load reaches it."""
+"""NVML's hardware slowdown, software and hardware thermal slowdown, and power brake. The power cap (0x04) is excluded,
+because every GPU reaches it under full load."""
 DISK_BYTES = 2 * 1024**3
 """Free space below which the worker's disk is nearly full: a checkpoint of a rank-64 adapter of a 7B model takes about 2 GB."""
 DISK_ERROR_BYTES = DISK_BYTES // 4
@@ -42,12 +42,12 @@ Samples = Sequence[Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Conditions:
-    """The state of a run apart from its trace."""
+    """The state of a run, apart from its trace."""
 
     is_training: bool = True
-    """Whether the run is currently making steps, rather than evaluating or saving."""
+    """Whether the run is currently training, as opposed to evaluating or saving."""
     silent_seconds: float = 0.0
-    """Time since the last step, or since the run began to train."""
+    """Time since the last step, or since training began."""
     samples: Samples = ()
     """The newest samples of the host, oldest first."""
     held: Collection[HealthCode] = ()
@@ -59,14 +59,14 @@ class Conditions:
 
 
 def judge_machine(trace: Trace, conditions: Conditions) -> list[Finding]:
-    """Return the findings on the pace and the host."""
+    """Return the findings on pace and host."""
     found = [_judge_disk(trace, conditions)]
     if conditions.is_training:
         stalled = _judge_stall(trace, conditions)
         found += [
             stalled,
             None if stalled else _judge_pace(trace, conditions),
-            # A stalled run does not use its GPU either.
+            # A stalled run also leaves its GPU idle.
             None if stalled else _judge_utilisation(trace, conditions),
             _judge_throttling(trace, conditions),
         ]
@@ -74,7 +74,7 @@ def judge_machine(trace: Trace, conditions: Conditions) -> list[Finding]:
 
 
 def stall_limit(trace: Trace) -> float | None:
-    """Return how many seconds a run may take for a step; None if its usual duration is unknown."""
+    """Return the maximum duration of a step in seconds; None if the usual duration is unknown."""
     durations = _durations(trace)
     if len(durations) < FEWEST_STEPS:
         return None
@@ -123,7 +123,7 @@ def _judge_pace(trace: Trace, conditions: Conditions) -> Finding | None:
 
 
 def _paces_before(trace: Trace, newest_seconds: float) -> list[float]:
-    """Return the tokens per second of the windows, excluding those that cover the newest part of the training time."""
+    """Return the tokens per second of each window, except those that cover the latest part of the training time."""
     seconds = 0.0
     windows = list(trace.windows)
     while windows and seconds < newest_seconds:
@@ -132,7 +132,7 @@ def _paces_before(trace: Trace, newest_seconds: float) -> list[float]:
 
 
 def _judge_utilisation(trace: Trace, conditions: Conditions) -> Finding | None:
-    # The mean over the GPUs of the attempt: one that is waiting for the others is busy.
+    # The mean over the attempt's GPUs, because a GPU that waits for the others appears busy.
     loads = [
         [value for name, value in sample.items() if _is(name, "sys.gpu_percent")]
         for sample in conditions.samples
@@ -192,5 +192,5 @@ def _judge_disk(trace: Trace, conditions: Conditions) -> Finding | None:
 
 
 def _is(name: str, series: str) -> bool:
-    """Return whether a series is the given one, of the first GPU or another one (`.1`, `.2`, …)."""
+    """Return whether a series is the given one, for the first GPU or another one (`.1`, `.2`, …)."""
     return name == series or name.startswith(f"{series}.")

@@ -1,22 +1,22 @@
-"""Rules that judge the rows: whether a low loss on them is meaningful."""
+"""Rules on the rows: whether a low loss is meaningful."""
 
 from contracts.dataset.facts import DataFacts, RowFacts
 from contracts.verdicts.verdict import Verdict, VerdictCode
 
 FEWEST_EVAL_ROWS = 10
-"""With fewer evaluation rows, no figure is rated good."""
+"""Minimum number of evaluation rows for rating a figure as good."""
 LEAKED_SHARE = 0.05
-"""The evaluation is leaked if at least this share of its rows is also in the training data."""
+"""The evaluation data counts as leaked if at least this fraction of its rows is also in the training data."""
 TOP_ANSWER_SHARE = 0.9
-"""The data is degenerate if at least this share of the rows has the same answer."""
+"""The data is degenerate if at least this fraction of the rows has the same answer."""
 FEWEST_ROWS_FOR_SHARES = 20
-"""With fewer rows, a frequent answer may be due to chance."""
+"""With fewer rows than this, a frequent answer may be due to chance."""
 DISTINCT_SHARE = 0.1
-"""The data is degenerate if at most this share of the rows is distinct."""
+"""The data is degenerate if at most this fraction of the rows is distinct."""
 
 
 def judge_variety(data: DataFacts) -> list[Verdict]:
-    """Return `degenerate_data` if one of the splits is degenerate."""
+    """Return `degenerate_data` if either split is degenerate."""
     if not (is_degenerate(data.train) or is_degenerate(data.evaluation)):
         return []
     figures: dict[str, float] = {}
@@ -40,7 +40,7 @@ def is_degenerate(facts: RowFacts) -> bool:
 
 
 def judge_overlap(rows: int, exact_rows: int, eval_rows: int) -> list[Verdict]:
-    """Return the verdict if `rows` of `eval_rows` evaluation rows are also training rows, `exact_rows` of them exact copies."""
+    """Return the verdict if `rows` evaluation rows are also training rows, including `exact_rows` exact copies."""
     if not rows:
         return []
     if rows < LEAKED_SHARE * eval_rows:
@@ -55,7 +55,7 @@ def judge_overlap(rows: int, exact_rows: int, eval_rows: int) -> list[Verdict]:
 
 
 def judge_evaluation_size(eval_rows: int) -> list[Verdict]:
-    """Return `few_eval_rows` if there are too few rows to rate a figure good."""
+    """Return `few_eval_rows` if there are too few rows to rate a figure as good."""
     if eval_rows >= FEWEST_EVAL_ROWS:
         return []
     figures = {"rows": float(eval_rows)}

@@ -1,6 +1,6 @@
-"""Trace: what the rules for running jobs remember about a run, in bounded memory: windows over all steps, and the newest steps.
+"""Trace: the history of a run that the rules for running jobs need: windows over all steps, and the latest steps.
 
-A run of 1,000,000 steps needs as much memory as one of 1,000. Losses are in nats per supervised token.
+Memory is bounded: a run of 1,000,000 steps needs no more than one of 1,000. Losses are in nats per supervised token.
 """
 
 import json
@@ -16,32 +16,32 @@ from typing import Any, NamedTuple, Self
 from contracts.verdicts.course import RECENT_SAMPLES, LossAt
 
 MOST_WINDOWS = 128
-"""If there are more windows, neighbours are merged, so that each covers twice as many steps."""
+"""Maximum number of windows. Beyond it, adjacent windows are merged, and each covers twice as many steps."""
 RECENT_STEPS = 160
-"""Number of newest steps that are kept one by one: RECENT_SAMPLES samples, even with one sample per step."""
+"""Number of latest steps that are kept individually: enough for RECENT_SAMPLES samples at one sample per step."""
 MOST_EVALUATIONS = 64
-"""The first, the lowest and the newest evaluations are kept."""
+"""Maximum number of evaluations. The first, the lowest and the newest are kept."""
 USUAL_STEPS = 64
-"""A loss is compared with the losses of this many steps before it."""
+"""A loss is compared with the losses of this many preceding steps."""
 FEWEST_USUAL_STEPS = 16
-"""With fewer steps before it, no loss counts as a spike."""
+"""A loss with fewer preceding steps does not count as a spike."""
 SPIKE_RISE = math.log(2)
-"""A spike is at least this far above the usual loss: the perplexity doubles."""
+"""A spike is at least this far above the usual loss, which corresponds to doubling the perplexity."""
 SPIKE_DEVIATIONS = 8.0
-"""A spike is also at least this many standard deviations above the usual loss. Losses of single samples vary by several."""
+"""A spike is also at least this many standard deviations above the usual loss. Single-sample losses vary by several."""
 DEVIATION_PER_MAD = 1.4826
-"""Standard deviation of normally distributed values ÷ their median absolute deviation."""
+"""Ratio of standard deviation to median absolute deviation for a normal distribution."""
 BIN_SECONDS = 60.0
-"""The pace is averaged over this much time of training, and at least one step."""
+"""The pace is averaged over this much training time, and at least one step."""
 MOST_BINS = 5
 WINDOW_FIGURES = 6
 """Number of figures per window."""
 _REFRESH_STEPS = 16
-"""Steps after which the usual loss is computed again."""
+"""Number of steps after which the usual loss is recomputed."""
 
 
 class Step(NamedTuple):
-    """One optimizer step. Figures that were not recorded are 0."""
+    """An optimizer step. Figures that were not recorded are 0."""
 
     step: int
     loss: float
@@ -54,18 +54,18 @@ class Step(NamedTuple):
 
 @dataclass(slots=True)
 class Window:
-    """Sums over consecutive steps. It is changed in place, because thousands of steps may arrive per second."""
+    """Sums over consecutive steps. Mutable for speed, because thousands of steps may arrive per second."""
 
     end: int
-    """The last step."""
+    """Last step of the window."""
     steps: int
     """Number of steps."""
     nll: float
     """Sum of loss × tokens."""
     weight: float
-    """Sum of the tokens; a step without this figure counts as one token."""
+    """Sum of tokens; a step without this figure counts as one token."""
     grad_norm: float
-    """Sum of the gradient norms."""
+    """Sum of gradient norms."""
     seconds: float
 
     @property
@@ -75,12 +75,12 @@ class Window:
 
     @classmethod
     def of(cls, step: Step) -> "Window":
-        """Return a window of one step."""
+        """Return a window with a single step."""
         weight = _weight(step.tokens)
         return cls(step.step, 1, step.loss * weight, weight, step.grad_norm, step.seconds)
 
     def add(self, step: Step) -> None:
-        """Add the step after the last one."""
+        """Add the next step."""
         number, loss, grad_norm, tokens, seconds = step
         weight = _weight(tokens)
         self.end = number
@@ -92,11 +92,11 @@ class Window:
 
     @property
     def row(self) -> tuple[float, ...]:
-        """The figures in the order of the fields."""
+        """The figures, in field order."""
         return self.end, self.steps, self.nll, self.weight, self.grad_norm, self.seconds
 
     def merged(self, later: "Window") -> "Window":
-        """Return the sums over this window and the one after it."""
+        """Return this window merged with the next one."""
         return Window(
             later.end,
             self.steps + later.steps,
@@ -108,17 +108,17 @@ class Window:
 
 
 class Spike(NamedTuple):
-    """The newest step at which the loss jumped."""
+    """The latest step at which the loss spiked."""
 
     step: int
     loss: float
     usual: float
-    """Median loss of the steps before it."""
+    """Median loss of the preceding steps."""
 
 
 @dataclass
 class Trace:
-    """A run up to its newest step. `add` and `add_evaluation` extend it; `rewind` forgets the steps that a resume repeats."""
+    """A run up to its latest step. `add` and `add_evaluation` extend it; `rewind` drops steps that a resume repeats."""
 
     effective_batch: int = 16
     """Samples per step."""
@@ -127,19 +127,19 @@ class Trace:
     """Oldest first; all but the last cover `width` steps."""
     width: int = 0
     recent: deque[Step] = field(default_factory=lambda: deque(maxlen=RECENT_STEPS))
-    """The newest steps, oldest first."""
+    """The latest steps, oldest first."""
     first_loss: float | None = None
-    """Loss of step 1. Also None if the trace does not begin there."""
+    """Loss of step 1; None if the trace does not begin there."""
     start: Window | None = None
     """The first `start_steps` steps; None if the trace does not begin at step 1."""
     nonfinite_step: int | None = None
-    """The first step whose loss or gradient norm was not finite. Such steps are not averaged."""
+    """The first step whose loss or gradient norm was not finite. Non-finite steps are excluded from averages."""
     evaluations: list[LossAt] = field(default_factory=list)
     spike: Spike | None = None
     spikes: int = 0
     """Number of spikes; consecutive steps above the bound are one spike."""
     bins: deque[list[float]] = field(default_factory=lambda: deque(maxlen=MOST_BINS))
-    """[seconds, tokens] of the newest stretches of BIN_SECONDS; the last one may be shorter."""
+    """[seconds, tokens] of the latest bins of BIN_SECONDS; the last bin may be incomplete."""
     _usual: float = math.inf
     _bound: float = math.inf
     _is_high: bool = False
@@ -155,23 +155,23 @@ class Trace:
 
     @property
     def last_step(self) -> int:
-        """The newest step; 0 before the first."""
+        """The latest step; 0 before the first."""
         return self.recent[-1].step if self.recent else 0
 
     @property
     def recent_loss(self) -> float:
-        """Token-weighted mean loss of the newest RECENT_SAMPLES samples, or of all steps if there are fewer. Needs a step."""
+        """Token-weighted mean loss of the latest RECENT_SAMPLES samples, or of all steps if there are fewer."""
         newest = self.newest(self.start_steps)
         return sum(step.loss * _weight(step.tokens) for step in newest) / sum(
             _weight(step.tokens) for step in newest
         )
 
     def newest(self, count: int) -> list[Step]:
-        """Return at most `count` of the newest steps, oldest first."""
+        """Return at most `count` of the latest steps, oldest first."""
         return list(self.recent)[-count:]
 
     def add(self, steps: Iterable[Step]) -> None:
-        """Add steps in the order of training. A step that is not above the last one replaces that step and all later ones."""
+        """Add steps in training order. A step that is not above the last one replaces that step and all later ones."""
         last = max(self.last_step, self.nonfinite_step or 0)
         for step in steps:
             if step.step <= last:
@@ -188,7 +188,7 @@ class Trace:
             self._extend_bins(step)
 
     def add_evaluation(self, step: int, loss: float) -> None:
-        """Add an evaluation; a repeated one replaces the earlier one."""
+        """Add an evaluation, replacing any at the same or a later step."""
         if not math.isfinite(loss):
             if self.nonfinite_step is None:
                 self.nonfinite_step = step
@@ -197,7 +197,7 @@ class Trace:
         self.evaluations = _thinned([*kept, LossAt(step, loss)])
 
     def rewind(self, step: int) -> None:
-        """Forget everything after a step. A window that contains the step is forgotten entirely."""
+        """Drop everything after a step. A window that contains the step is dropped entirely."""
         self.recent = deque((s for s in self.recent if s.step <= step), RECENT_STEPS)
         self.windows = [window for window in self.windows if window.end <= step]
         self.evaluations = [point for point in self.evaluations if point.step <= step]
@@ -273,7 +273,7 @@ class Trace:
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Return the trace that encode() wrote."""
+        """Return the trace encoded by encode()."""
         (length,) = struct.unpack_from("<I", data)
         header: dict[str, Any] = json.loads(data[4 : 4 + length])
         figures = array("d")
@@ -305,7 +305,7 @@ class Trace:
 
 
 def _weight(tokens: float) -> float:
-    """Return the weight of a step's loss; a step whose count of tokens is missing or impossible weighs as much as one token."""
+    """Return the weight of a step's loss; a step with a missing or invalid token count has the weight of one token."""
     return tokens if 0 < tokens < math.inf else 1.0
 
 

@@ -32,7 +32,7 @@ class VerdictCode(StrEnum):
 
 
 class Verdict(Tolerant):
-    """Result of one rule: a code, a level and the figures behind it."""
+    """The result of one rule: a code, a level and the figures on which it is based."""
 
     code: VerdictCode
     level: Literal["good", "info", "warning"]

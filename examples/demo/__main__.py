@@ -57,7 +57,7 @@ def run(data_dir: Path, port: int | None, once: bool, language: Language) -> int
     try:
         client = Client(url)
         service.start()
-        # The page can be opened while the base model is being made.
+        # The page can be opened while the base model is being built.
         _wait_until_ready(service, language)
         print(say(language, "ready", url=url), flush=True)
         print(say(language, "base"), flush=True)

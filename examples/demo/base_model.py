@@ -1,7 +1,7 @@
-"""Makes the demo's base model: a small Qwen2 whose parameters are all trained briefly on the general text.
+"""Builds the demo's base model: a small Qwen2 whose parameters are all trained briefly on the general text.
 
 Run separately as `python -m examples.demo.base_model MODELS_DIR`, it creates MODELS_DIR/stepline-demo-qwen2 with safetensors
-weights, a tokenizer and a chat template. If a model made with the same recipe already exists, it is kept.
+weights, a tokenizer and a chat template. An existing model with the same recipe is kept.
 """
 
 import hashlib
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def make_base_model(models_dir: Path, recipe: Recipe, say: Say) -> Path:
-    """Return the model's directory; create it unless a model made with this recipe exists."""
+    """Return the model's directory; create it unless a model with this recipe exists."""
     target = models_dir / MODEL_NAME
     rows = list(general_rows(recipe.seed, recipe.scenes))
     digest = hashlib.sha256(repr((recipe, QWEN2_TEMPLATE, rows)).encode()).hexdigest()

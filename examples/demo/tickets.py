@@ -1,6 +1,6 @@
 """The task that the demo's job teaches: classify a customer's message and answer it in the shop's format.
 
-`python -m examples.demo.tickets` regenerates the bundled `tickets.jsonl`; the same seed gives the same bytes.
+`python -m examples.demo.tickets` regenerates the bundled `tickets.jsonl`; the same seed produces the same bytes.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Pauses, repeated claims, and checkpoints in the server's storage.
+"""Add pauses, repeated claims, and checkpoints in the server's storage.
 
 Revision: 0002
 """

@@ -1,6 +1,6 @@
-"""Curve blocks, which make plots of long histories fast, and machine samples.
+"""Add curve blocks, which make plots of long histories fast, and machine samples.
 
-Existing attempts keep `folded_seq` 0, so they are plotted from their records.
+Existing attempts have `folded_seq` 0, so they are plotted from their records.
 
 Revision: 0003
 """

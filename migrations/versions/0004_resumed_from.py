@@ -1,6 +1,7 @@
-"""The checkpoint that each attempt resumed from, so that a job's history follows the attempts as they actually ran.
+"""Record the checkpoint that each attempt resumed from, to reconstruct a job's history as it actually ran.
 
-Existing attempts do not record it. Each is assumed to have resumed from the newest earlier attempt that began at a lower step.
+It is unknown for existing attempts. Each is assumed to have resumed from the newest earlier attempt that began at a
+lower step.
 
 Revision: 0004
 """

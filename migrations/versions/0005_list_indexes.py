@@ -1,7 +1,7 @@
-"""Indexes in list order and claim order, and a table of searchable text.
+"""Add indexes in list order and claim order, and a table of searchable text.
 
-Labels get the sort key of their job, so that a filter by label walks its own index in list order. The searched
-text is in a narrow table, because rows of `jobs` are too wide to scan. Only the rows of `job_labels` are rewritten.
+Labels get a copy of their job's sort key, which lets a label filter walk an index in list order. Searchable text is in
+a narrow table, because rows of `jobs` are too wide to scan. Only the rows of `job_labels` are rewritten.
 
 Revision: 0005
 """
@@ -84,7 +84,7 @@ def upgrade() -> None:
 
 
 def _fill_texts() -> None:
-    """Write each job's searchable text: in SQL if the job's spec is ASCII, otherwise in Python.
+    """Write each job's searchable text, using SQL if the job's spec is ASCII and Python otherwise.
 
     SQL lowercases other characters according to the database's locale, and a database with the encoding
     SQL_ASCII cannot even read them from JSON.
@@ -94,7 +94,7 @@ def _fill_texts() -> None:
     name = sa.func.coalesce(JOBS.c.spec["name"].as_string(), "")
     joined = name + "\n" + JOBS.c.model + "\n" + JOBS.c.id
     if connection.dialect.name == "postgresql":
-        joined = sa.collate(joined, "C")  # in Turkish, I is not the upper case of i
+        joined = sa.collate(joined, "C")  # in Turkish, the uppercase of i is not I
     plain = sa.select(JOBS.c.number, sa.func.lower(joined)).where(~has_non_ascii)
     op.execute(sa.insert(TEXTS).from_select(["number", "text"], plain))
     last = -1

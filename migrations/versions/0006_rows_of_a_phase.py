@@ -1,4 +1,4 @@
-"""Progress in rows of a running job, while it tokenizes or evaluates.
+"""Add row progress of running jobs, reported while they tokenize or evaluate.
 
 Revision: 0006
 """

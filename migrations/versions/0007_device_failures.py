@@ -1,4 +1,4 @@
-"""Failed devices: the attempts during which a worker's device failed.
+"""Record the attempts during which a worker's device failed.
 
 Revision: 0007
 """

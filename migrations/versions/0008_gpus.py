@@ -1,6 +1,6 @@
-"""Jobs on several GPUs: how many a job needs, which host is reserved for it, and how many an attempt uses.
+"""Support jobs on several GPUs: how many a job needs, which host is reserved for it, and how many an attempt uses.
 
-All earlier jobs and attempts use one GPU.
+Existing jobs and attempts use one GPU.
 
 Revision: 0008
 """

@@ -1,4 +1,4 @@
-"""The GPUs of each attempt, and how long a job for all GPUs is left to larger hosts.
+"""Record each attempt's GPUs, and how long a job for all GPUs is left to larger hosts.
 
 Revision: 0009
 """

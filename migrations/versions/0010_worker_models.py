@@ -1,4 +1,4 @@
-"""The models in each worker's models root, with the facts that the worker read from their files.
+"""Add the models in each worker's models root, with facts that the worker read from their files.
 
 Revision: 0010
 """

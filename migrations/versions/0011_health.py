@@ -1,6 +1,6 @@
-"""Health of running jobs: the findings on a job, and what the rules remember of it.
+"""Add the health of running jobs: a job's findings, and the trace that the rules use.
 
-Jobs that are running during the upgrade are judged from their next step on.
+Jobs that are running during the upgrade are judged from their next step onwards.
 
 Revision: 0011
 """
@@ -32,7 +32,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("job_id", name="pk_job_traces"),
     )
-    # Attempts that are running now: their earlier records are not in a trace, and never will be.
+    # The earlier records of attempts that are running now will never be in a trace.
     op.execute("UPDATE attempts SET judged_seq = acked_seq")
 
 

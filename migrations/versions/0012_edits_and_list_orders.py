@@ -1,8 +1,7 @@
-"""What users edit after submission (name, labels, notes, archived), and indexes for more list orders.
+"""Add the fields that users edit after submission (name, labels, notes, archived), and indexes for more sort orders.
 
-Lists omit archived jobs, so every index of a list order begins with `archived` (or has it before the sort key).
-The name that lists sort by is in `job_texts`, because rows of `jobs` are too wide to rewrite. Only the rows of
-`job_texts` are rewritten.
+Lists omit archived jobs, so every sort-order index has `archived` before the sort key. The name used for sorting is in
+`job_texts`, because rows of `jobs` are too wide to rewrite. Only the rows of `job_texts` are rewritten.
 
 Revision: 0012
 """
@@ -50,12 +49,12 @@ def upgrade() -> None:
 
 
 def _fill_names() -> None:
-    """Copy the first line of each job's searchable text, which is the case-folded name, or empty."""
+    """Copy the first line of each job's searchable text, which is the case-folded name or empty."""
     if op.get_bind().dialect.name == "postgresql":
         first_line = "split_part(text, chr(10), 1)"
     else:
         first_line = "substr(text, 1, instr(text, char(10)) - 1)"
-    # A constant in the statement, not a value from outside.
+    # The statement contains only constants, no external values.
     op.execute(f"UPDATE job_texts SET name = nullif(substr({first_line}, 1, {NAME_LENGTH}), '')")  # noqa: S608
 
 

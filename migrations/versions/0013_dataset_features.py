@@ -1,4 +1,4 @@
-"""What the rows of a dataset need from a chat template, and the format and columns that were chosen at upload.
+"""Record the chat template features that a dataset's rows need, and the format and columns chosen at upload.
 
 Revision: 0013
 """

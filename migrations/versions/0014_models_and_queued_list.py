@@ -1,6 +1,6 @@
-"""Indexes for lists of models and of queued jobs, and the eval loss of jobs that have evaluated only their base model.
+"""Add indexes for lists of models and queued jobs, and clear the eval loss of jobs that evaluated only the base model.
 
-Pages of models are sorted as Python sorts names, so on PostgreSQL the name gets the collation C.
+Pages of models use Python's string order, so the name column has the C collation on PostgreSQL.
 
 Revision: 0014
 """
@@ -32,7 +32,7 @@ def upgrade() -> None:
 
 
 def _clear_base_losses() -> None:
-    """Remove the eval loss of jobs whose events name no evaluation of the trained model."""
+    """Clear the eval loss of jobs without an event for an evaluation of the trained model."""
     jobs = sa.table("jobs", *map(sa.column, ("id", "status", "eval_loss")))
     events = sa.table("events", sa.column("job_id"), sa.column("code"), sa.column("data", sa.JSON))
     trained = sa.select(events.c.job_id).where(

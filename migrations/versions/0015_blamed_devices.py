@@ -1,4 +1,4 @@
-"""Indexes of the device failures that every hello and claim of a worker with a GPU reads: unchecked ones, and those that count.
+"""Index the device failures that each hello and claim of a GPU worker reads: unchecked ones, and those that count.
 
 Revision: 0015
 """

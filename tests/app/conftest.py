@@ -21,7 +21,7 @@ from app.main import create_app
 from app.migrate import migrate
 from tests.app.bellringer import Bellringer
 from tests.app.player import BASE_URL, TOKEN, Player
-from tests.postgres import Postgres
+from tests.programs.postgres import Postgres
 
 # Plain tracebacks: the pretty ones show every local variable and take seconds.
 structlog.configure(

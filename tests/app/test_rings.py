@@ -19,7 +19,7 @@ from app.db.tables import Bell
 from app.doorbell import MOST_RINGS, Doorbell
 from cli import broker
 from contracts.wire import TASK_NAME, celery_queue
-from tests.server_process import running
+from tests.programs.server_process import running
 
 READY = {"ready": True, "database": "ok", "storage": "ok", "broker": "ok"}
 

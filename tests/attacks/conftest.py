@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server_process import Server, running
+from tests.programs.server_process import Server, running
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from redis import Redis
 
 from contracts.wire import TASK_NAME, celery_queue
 from tests.e2e.service import Service, wait_for
-from tests.processes import children_of
+from tests.programs.processes import children_of
 
 QUEUE = celery_queue("default")
 

@@ -24,8 +24,8 @@ from pyarrow import parquet
 from app.datasets.conversion.archive import MAX_ENTRIES
 from app.datasets.conversion.process import convert
 from app.datasets.conversion.request import Limits, Request
-from app.datasets.found import Rejected
-from tests.server_process import Server, running
+from app.datasets.files.found import Rejected
+from tests.programs.server_process import Server, running
 from tests.tables import (
     describe,
     make_arrow,

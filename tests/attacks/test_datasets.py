@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.server_process import Server
+from tests.programs.server_process import Server
 
 GOOD = {"instruction": "a", "output": "b"}
 DEEP = "[" * 5_000 + "]" * 5_000

@@ -20,7 +20,7 @@ from contracts.job import Phase
 from contracts.record import EvalRecord, LogRecord, PhaseRecord
 from tests.app.player import Player
 from tests.factories import make_metric
-from tests.server_process import Server
+from tests.programs.server_process import Server
 
 EXAMPLES = 10
 """Random requests per operation, in addition to about a thousand that are derived from the document's bounds."""

@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from contracts.failure import FailureReason
-from contracts.run_dir import Placed, write_model
+from contracts.run.run_dir import Placed, write_model
 from tests.tiny_model import make_tiny_qwen2
 from tests.worker.training.conftest import small_spec
 from tests.worker.training.run_directory import make_run_dir, run_here

@@ -16,7 +16,7 @@ import pytest
 from processes.privacy import ALLOW_TRACING
 from tests.cli.up import Up, running_up
 from tests.e2e.service import wait_for
-from tests.processes import children_of
+from tests.programs.processes import children_of
 
 # Root may inspect every process. A process started like this has root's uid, but none of root's privileges.
 UNPRIVILEGED = ("setpriv", "--bounding-set=-all") if os.geteuid() == 0 else ()

@@ -13,7 +13,7 @@ from contracts.attempt import Outcome, Wanted
 from contracts.failure import FailureReason
 from contracts.job import Phase
 from contracts.record import PhaseRecord
-from contracts.run_dir import Control, RunDir, write_model
+from contracts.run.run_dir import Control, RunDir, write_model
 from tests.tiny_model import make_rows, make_tiny_qwen2, write_rows
 from tests.worker.training.conftest import small_spec
 from tests.worker.training.run_directory import (

@@ -25,12 +25,12 @@ from app.reports.boxed import render_markdown, render_report
 from contracts.base import utc_now
 from contracts.failure import FailureReason
 from contracts.record import LogRecord, MetricRecord
-from contracts.text import escape, escape_cell, escape_json, find_unsafe
+from contracts.values.text import escape, escape_cell, escape_json, find_unsafe
 from examples.client import ApiError, Client, printable
 from tests.app.player import BASE_URL, TOKEN, Player
-from tests.chromium import running_chromium
 from tests.factories import make_metric, make_summary
-from tests.server_process import Server
+from tests.programs.chromium import running_chromium
+from tests.programs.server_process import Server
 
 BAD = [
     *map(chr, range(0x20)),

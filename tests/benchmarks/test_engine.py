@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.peers.roofline import flops_per_token
 from benchmarks.peers.windows import Plan
-from benchmarks.roofline import flops_per_token
 from tests.factories import make_summary
 from tests.tiny_model import make_rows, make_tiny_qwen2, write_rows
 from tests.worker.training.conftest import small_spec

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from cli.listening import CannotListen, find_listener, interface_addresses
-from tests.ports import find_free_port
+from tests.programs.ports import find_free_port
 
 IPV6 = Path("/proc/net/if_inet6")
 ALL_IPV4 = "0.0.0.0"  # noqa: S104  # the tests are about this address

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from cli.part import Part, StopStep
-from tests.processes import MARK, wait_until_gone
+from tests.programs.processes import MARK, wait_until_gone
 
 DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from tests.cli.up import STOP_SECONDS, running_up
-from tests.processes import environment_of, find_processes
+from tests.programs.processes import environment_of, find_processes
 
 SECRETS = {"STEPLINE_WORKER_TOKEN", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY"}
 
@@ -82,7 +82,7 @@ def test_a_second_instance_with_the_same_data_directory_is_rejected(tmp_path: Pa
         first.wait_until_ready()
         with running_up(tmp_path, home=first.home) as second:
             assert second.process.wait(20) == 1
-            assert "already uses" in second.said
+            assert "is already using" in second.said
             assert str(first.port) in second.said
         assert first.get("/healthz") == 200
         first.process.send_signal(signal.SIGHUP)

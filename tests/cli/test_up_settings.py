@@ -11,7 +11,7 @@ import pytest
 
 from cli.listening import interface_addresses
 from tests.cli.up import STOP_SECONDS, Up, running_up
-from tests.processes import find_processes
+from tests.programs.processes import find_processes
 
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104  # the tests are about this address
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.ports import find_free_port
-from tests.processes import marked, wait_until_gone
+from tests.programs.ports import find_free_port
+from tests.programs.processes import marked, wait_until_gone
 
 STOP_SECONDS = 15
 """Ctrl-C stops everything within seconds; this is the limit for a busy machine."""

@@ -5,7 +5,7 @@ import pytest
 from contracts.dataset.conversation import Conversation, Message
 from contracts.dataset.row_error import RowError, RowProblem
 from contracts.dataset.rows import parse_json, parse_row, read_jsonl
-from contracts.nesting import MAX_DEPTH
+from contracts.values.nesting import MAX_DEPTH
 
 
 def parse(row: dict[str, Any]) -> Conversation:
@@ -177,7 +177,7 @@ BAD_ROWS: list[tuple[object, str, str]] = [
     ),
     (
         {"messages": [USER | {"content": [{"type": "image_url", "image_url": {}}]}, ANSWER]},
-        "messages[0].content[0] is a part of type image_url; only text",
+        "messages[0].content[0] is a part of type image_url, but only text",
         "image_url",
     ),
     (
@@ -221,7 +221,7 @@ BAD_ROWS: list[tuple[object, str, str]] = [
                 },
             ]
         },
-        "messages[1].tool_calls[0].function.arguments is a list; it must be an object with the arguments",
+        "messages[1].tool_calls[0].function.arguments is a list; it must be an object that contains the arguments",
         "参数对象",
     ),
     (

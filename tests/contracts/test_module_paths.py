@@ -1,6 +1,6 @@
 import pytest
 
-from contracts.module_paths import compress_paths, is_target
+from contracts.values.module_paths import compress_paths, is_target
 
 PATHS = [
     "head.out",

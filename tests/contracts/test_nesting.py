@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.nesting import MAX_DEPTH, TooDeep, check_text, loads
+from contracts.values.nesting import MAX_DEPTH, TooDeep, check_text, loads
 
 VALUES = st.recursive(
     st.none() | st.integers() | st.text(alphabet='[]{}\\"\n a', max_size=8),

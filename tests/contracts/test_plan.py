@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from contracts.plan import count_evaluations_after, evaluation_cost
+from contracts.run.plan import count_evaluations_after, evaluation_cost
 from tests.factories import make_spec
 
 

@@ -21,8 +21,8 @@ from celery import Celery
 from cli import broker
 from cli.part import Part
 from contracts.wire import TASK_NAME, celery_queue
-from tests.ports import find_free_port
-from tests.processes import find_processes, lower_priority, marked, wait_until_gone
+from tests.programs.ports import find_free_port
+from tests.programs.processes import find_processes, lower_priority, marked, wait_until_gone
 
 WORKER_TOKEN = "worker-token-of-a-test"
 FAST = {

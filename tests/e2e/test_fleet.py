@@ -13,8 +13,8 @@ import pytest
 from cli.part import Part
 from tests.e2e.service import Service, wait_for
 from tests.nvml import build_stub, uuid_of, with_gpus
-from tests.processes import MARK, children_of, environment_of, find_processes
-from worker.supervisor.host.gpu_lock import hold_device
+from tests.programs.processes import MARK, children_of, environment_of, find_processes
+from worker.supervisor.host.cards.gpu_lock import hold_device
 from worker.supervisor.host.identity import host_id
 
 GPUS = [uuid_of(number) for number in range(4)]

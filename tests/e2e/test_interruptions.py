@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.conftest import make_job
 from tests.e2e.service import Service, wait_for
-from tests.processes import find_processes
+from tests.programs.processes import find_processes
 
 ENDLESS = 1_000_000
 WORN = 4

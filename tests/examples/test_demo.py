@@ -19,7 +19,7 @@ from examples.demo.general_text import general_rows
 from examples.demo.language import SENTENCES, choose_language
 from examples.demo.progress import Progress, draw_curve
 from examples.demo.tickets import COUNT, SEED, TICKETS_FILE, ticket_rows
-from tests.processes import find_processes, marked
+from tests.programs.processes import find_processes, marked
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.e2e.conftest import place_model
 from tests.e2e.service import FINAL
-from tests.faults.cluster import Cluster
-from tests.postgres import Postgres, running_postgres
+from tests.faults.harness.cluster import Cluster
+from tests.programs.postgres import Postgres, running_postgres
 from tests.tiny_model import make_tiny_qwen2
 
 

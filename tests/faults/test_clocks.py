@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.faults.cluster import Cluster
-from tests.faults.databases import on_sqlite_first
-from tests.faults.test_worker_loss import post, statuses
+from tests.faults.harness.cluster import Cluster
+from tests.faults.harness.databases import on_sqlite_first
+from tests.faults.losses.test_worker_loss import post, statuses
 
 HOUR = 3600
 

@@ -15,7 +15,7 @@ import pytest
 
 from app.db.engine import Database
 from app.migrate import migrate
-from tests.ports import find_free_port
+from tests.programs.ports import find_free_port
 
 SIZE = "4m"
 """Size of the file system that holds both the database and the files."""

@@ -9,7 +9,7 @@ from sqlalchemy import inspect
 
 from app.db.engine import Database
 from app.migrate import missing_migrations
-from tests.postgres import Postgres
+from tests.programs.postgres import Postgres
 
 KILLED_AT = """
 import os, signal, sys

@@ -9,10 +9,10 @@ import pytest
 from contracts.wire import CLAIM_PATH
 from tests.e2e.conftest import make_job
 from tests.e2e.service import wait_for
-from tests.faults.cluster import Cluster
-from tests.faults.databases import on_postgresql_first, on_sqlite_first, slow_on_both
-from tests.faults.proxy import FaultProxy
-from tests.faults.test_worker_loss import post, statuses
+from tests.faults.harness.cluster import Cluster
+from tests.faults.harness.databases import on_postgresql_first, on_sqlite_first, slow_on_both
+from tests.faults.harness.proxy import FaultProxy
+from tests.faults.losses.test_worker_loss import post, statuses
 
 
 @on_postgresql_first

@@ -1,8 +1,8 @@
 """A job on PostgreSQL without any fault. tests/e2e tests the same on SQLite."""
 
 from tests.e2e.conftest import make_job
-from tests.faults.cluster import Cluster
-from tests.faults.databases import on_postgresql
+from tests.faults.harness.cluster import Cluster
+from tests.faults.harness.databases import on_postgresql
 
 
 @on_postgresql

@@ -5,13 +5,13 @@ import time
 import pytest
 
 from tests.e2e.service import wait_for
-from tests.faults.cluster import Cluster
-from tests.faults.databases import (
+from tests.faults.harness.cluster import Cluster
+from tests.faults.harness.databases import (
     on_postgresql_first,
     on_sqlite_first,
     slow_on_both,
 )
-from tests.faults.test_worker_loss import post, statuses
+from tests.faults.losses.test_worker_loss import post, statuses
 
 SCALED_HOUR_SECONDS = 3600 / 20
 

@@ -8,9 +8,9 @@ import pytest
 
 from tests.e2e.conftest import make_job
 from tests.e2e.service import wait_for
-from tests.faults.cluster import Cluster, is_alive
-from tests.faults.databases import slow_on_both
-from tests.processes import children_of
+from tests.faults.harness.cluster import Cluster, is_alive
+from tests.faults.harness.databases import slow_on_both
+from tests.programs.processes import children_of
 
 STEPS = 60
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.db.engine import Database
 from app.migrate import migrate
-from tests.server_process import running
+from tests.programs.server_process import running
 
 SLOW = 200
 

@@ -23,7 +23,7 @@ import torch
 from transformers import Qwen2ForCausalLM
 
 from contracts.record import EvalRecord, MetricRecord, decode_line
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from tests.factories import make_spec
 from tests.tiny_model import make_config, make_tokenizer, write_rows
 

@@ -13,9 +13,9 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from contracts.attempt import WorkerInfo
 from contracts.wire import HELLO_PATH
-from tests.chromium import running_chromium
 from tests.e2e.conftest import make_job, place_model
 from tests.e2e.service import WORKER_TOKEN, Service
+from tests.programs.chromium import running_chromium
 from tests.tiny_model import make_tiny_qwen2
 
 ENDLESS = 1_000_000

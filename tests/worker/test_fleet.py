@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from contracts.attempt import Device
-from tests.processes import marked, wait_until_gone
+from tests.programs.processes import marked, wait_until_gone
 from worker import fleet
 from worker.fleet import LONGEST_BACKOFF_SECONDS, Worker
-from worker.supervisor.host.gpu_lock import try_lock
+from worker.supervisor.host.cards.gpu_lock import try_lock
 
 RUN = """
 import sys
@@ -207,7 +207,7 @@ def test_a_worker_that_keeps_its_turn_to_claim_is_killed_and_restarted(tmp_path:
         )
     try:
         wait_for_count(printed, "GPU-1 is up again", 1)
-        assert "killing a worker that keeps its turn to claim" in printed.read_text()
+        assert "killing a worker that has held its turn to claim" in printed.read_text()
         assert printed.read_text().count("started a worker") == 3, "the other goes on"
     finally:
         parent.terminate()

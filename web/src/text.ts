@@ -1,5 +1,5 @@
 // Makes untrusted text safe to show: control characters, and characters that change the text direction, become escape sequences.
-// A test compares the set of characters with the one in contracts/text.py.
+// A test compares the set of characters with the one in contracts/values/text.py.
 const UNSAFE = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff]/gu;
 /** The same characters in JSON, which already escapes most of them. */
 const IN_JSON = /[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f]|\\[bfu]/;

@@ -1,8 +1,8 @@
 """Health check for the workers on this host: `python -m worker.supervisor.alive`.
 
-A worker does not serve HTTP. Its main process touches a file each time it sends a hello, and this module checks that file's
-age, and whether the worker's GPU has failed. The parent process of the workers for this host's cards (worker/fleet.py) has a
-file that lists its workers. Hosts may share a work directory, so each host has its own files.
+A worker does not serve HTTP. Its main process touches a file each time it sends a hello. This module checks the age of
+that file and whether the worker's GPU has failed. The parent process of this host's workers (worker/fleet.py) has its
+own file, which lists its workers. Hosts may share a work directory, so each host has its own files.
 """
 
 import json
@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from contracts.run_dir import write_atomically
+from contracts.run.run_dir import write_atomically
 from worker.settings import Settings
 from worker.supervisor.host.device_check import read_check
 from worker.supervisor.host.identity import slug, worker_home

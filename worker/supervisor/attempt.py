@@ -15,14 +15,14 @@ from contracts.attempt import Claim, Outcome, Wanted, WorkerInfo
 from contracts.base import utc_now
 from contracts.failure import FailureReason
 from contracts.job import Phase
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from worker.settings import Settings
 from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.outcome import read_outcome
 from worker.supervisor.child.process import start_child
 from worker.supervisor.child.stopping import StopFlag, Stopped, Stopping, ended_as
+from worker.supervisor.host.cards.held_cards import HeldCard
 from worker.supervisor.host.clock import boottime
-from worker.supervisor.host.held_cards import HeldCard
 from worker.supervisor.host.system import System
 from worker.supervisor.placing.models import PlacingFailed
 from worker.supervisor.placing.place import Placer, tidy
@@ -35,14 +35,14 @@ from worker.supervisor.server.client import Server
 log = structlog.get_logger(__name__)
 
 LAST_SECONDS = 60.0
-"""How long an attempt that was not paused waits for the server to store its newest checkpoint."""
+"""How long an attempt waits for the server to store its newest checkpoint, unless it was paused."""
 RESERVED_GRACE = 0.3
-"""Share of a stopping worker's grace period that is reserved for handing the job back."""
+"""Fraction of a stopping worker's grace period that is reserved for handing the job back."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """State that all attempts of one worker share, and the cards of the current one."""
+    """The state shared by all attempts of one worker, and the cards of the current attempt."""
 
     settings: Settings
     environ: Mapping[str, str]
@@ -168,8 +168,8 @@ def _store_last_checkpoint(
 ) -> None:
     """Upload the newest checkpoint to the server's storage before the attempt ends, if the spec requests it.
 
-    A paused attempt waits until the checkpoint is stored or the time limit for results is reached, any other attempt up to
-    a minute. If the worker is stopping, the wait ends early enough to hand the job back within the grace period.
+    A paused attempt waits until the checkpoint is stored or the time limit for results is reached. Other attempts wait
+    up to a minute. If the worker is stopping, the wait ends early enough to hand the job back within the grace period.
     """
     upload = claim.spec.checkpoint.upload
     statuses = {
@@ -200,7 +200,7 @@ def _nothing() -> None: ...
 
 
 def _give_up(slot: Slot, claim: Claim, reporter: Reporter, detail: str) -> None:
-    """Report at least that the attempt failed, so that its job does not have to wait until the lease expires."""
+    """Report only that the attempt failed; without a report, the job would have to wait until the lease expires."""
     try:
         finish(claim, slot.server, reporter, failed(FailureReason.CRASHED, detail))
     except (Refused, ServerUnavailable, Stopped) as error:

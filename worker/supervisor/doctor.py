@@ -29,10 +29,10 @@ from kombu.exceptions import KombuError, OperationalError
 from contracts.attempt import Device
 from worker.settings import Settings
 from worker.supervisor.child.process import child_environment
-from worker.supervisor.host.device import DeviceMissing, find_devices
-from worker.supervisor.host.driver import DriverTooOld, check_driver
+from worker.supervisor.host.cards.device import DeviceMissing, find_devices
+from worker.supervisor.host.cards.driver import DriverTooOld, check_driver
 from worker.supervisor.host.identity import describe_device, installed_versions
-from worker.supervisor.host.models_root import list_models
+from worker.supervisor.host.models.models_root import list_models
 from worker.supervisor.host.siblings import can_be_lent
 from worker.supervisor.server.answers import MISDIRECTED
 from worker.supervisor.server.client import is_loopback
@@ -107,7 +107,7 @@ def _driver() -> Iterator[Finding]:
 
 
 def _several(devices: Sequence[Device], settings: Settings) -> Finding | None:
-    """Return how many of the devices one job can use; None if it is one."""
+    """Report how many of the devices one job can use; return None if it can use only one."""
     if devices[0].kind == "cpu":
         if settings.cpu_ranks == 1:
             return None
@@ -217,7 +217,7 @@ def _broker(settings: Settings) -> Finding:
 
 
 def _unreachable(what: str, setting: str, *, on_this_machine: bool) -> Finding:
-    """Return a note for a service of this machine, which may not have been started yet, and a problem for another machine's."""
+    """Return a note for a service on this machine, which may not be running yet, or a problem for a remote one."""
     if on_this_machine:
         advice = f"the worker needs it: run `stepline up` or `docker compose up`, or set {setting}"
         return Finding("note", f"{what}; {advice}")

@@ -16,15 +16,15 @@ from worker.supervisor.attempt import Slot, run_attempt
 from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.stopping import StopFlag, Stopped, stop_on_sigterm
 from worker.supervisor.child.strays import reap_strays
-from worker.supervisor.host.claim_turn import ClaimTurn, longest_turn_seconds, turn_path
-from worker.supervisor.host.gpu_lock import (
+from worker.supervisor.host.cards.gpu_lock import (
     DeviceBusy,
     LockDirRefused,
     find_lock_dir,
     hold_device,
     take_turn,
 )
-from worker.supervisor.host.held_cards import HeldCard, Loan
+from worker.supervisor.host.cards.held_cards import HeldCard, Loan
+from worker.supervisor.host.claim_turn import ClaimTurn, longest_turn_seconds, turn_path
 from worker.supervisor.host.identity import slot_name, slug, with_current_state, worker_home
 from worker.supervisor.host.siblings import list_siblings
 from worker.supervisor.server.answers import Refused, ServerUnavailable
@@ -45,7 +45,8 @@ def run_next(
 ) -> int:
     """Run jobs until none is left, the device fails or this worker must stop; return the number of attempts run.
 
-    While a sibling has borrowed this worker's card, wait until it is free. `pass_on` then rings for another worker once.
+    While a sibling has borrowed this worker's card, wait until it is free, and call `pass_on` once to ring for another
+    worker.
     """
     home = worker_home(settings.work_dir, worker.worker_id)
     home.mkdir(parents=True, exist_ok=True)
@@ -90,9 +91,9 @@ def _run_all(slot: Slot, lock_dir: Path, turn: ClaimTurn) -> int:
             state["idle"] = take_turn(own.lock_fd)
         current = with_current_state(slot.worker, slot.settings).model_copy(update=state)
         if not is_usable:
-            slot.server.hello(current)  # tells the server that this worker's device has failed
+            slot.server.hello(current)  # reports that this worker's device has failed
             break
-        # A worker that was alone when its ring arrived takes no turns. It may borrow from the next ring on.
+        # A worker that had no siblings when its ring arrived cannot borrow cards until the next ring.
         may_borrow = turn.take()
         siblings = (
             list_siblings(lock_dir, slot.worker, slot_name(slot.worker)) if may_borrow else []
@@ -107,7 +108,7 @@ def _run_all(slot: Slot, lock_dir: Path, turn: ClaimTurn) -> int:
                 break  # the turn ends after this worker's own card is free again
             if claim.cards:
                 loan.keep_only(claim.cards)
-            else:  # the server has an earlier version
+            else:  # the server runs an earlier version
                 loan.keep(claim.gpus - 1)
             turn.give_back()
             with structlog.contextvars.bound_contextvars(

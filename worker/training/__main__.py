@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from processes.parent import die_with_parent
 from worker.training.ranks.others import STACK_SIGNAL, Others, count_ranks, stack_path
 from worker.training.rundir.stop import Stop
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
         except OSError as error:
             start_error = error
 
-    # Import only now: importing torch takes seconds, and the parent may die during that time.
+    # Import late: importing torch takes seconds, and the parent may die during that time.
     import worker.training.compute  # noqa: F401, PLC0415 - before transformers: this package imports bitsandbytes without the compiler
     from worker.training.run import Place, run_to_outcome  # noqa: PLC0415
 
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
     outcome = run_to_outcome(run_dir, stop, place)
     if options.rank > 0:
         while outcome.status == "succeeded":
-            signal.pause()  # rank 0 kills this process; if it ended earlier, rank 0 would treat that as a failure
+            signal.pause()  # rank 0 kills this process; an earlier exit would count as a failure
         return 0
     others.close()
     with contextlib.suppress(OSError):  # a full disk: outcome.json reports it
@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
 
 
 def follow_rank_0(own: RunDir) -> None:
-    """Leave requests to stop to rank 0, and let it request the stacks of this process's threads."""
+    """Let rank 0 handle stop requests, and allow it to request the stacks of this process's threads."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     stacks = stack_path(own).open("w")  # faulthandler keeps it open until this process ends
     faulthandler.register(STACK_SIGNAL, stacks, all_threads=True)

@@ -34,7 +34,7 @@ def storable(detail: str) -> str:
 
 
 class StopRequested(Exception):
-    """The supervisor or a signal asks the run to stop before the next micro-batch."""
+    """The supervisor or a signal has requested that the run stop before the next micro-batch."""
 
     def __init__(self, status: Literal["cancelled", "paused", "interrupted"]) -> None:
         super().__init__(status)

@@ -46,7 +46,7 @@ def train(run: Run) -> None:
         set_learning_rate(run.optimizer, rate)
         run.optimizer.step()  # step
         run.remember_generators()
-        # The only wait for a GPU. It comes last, so that the duration includes all work of the update.
+        # The only wait for a GPU. It comes last because the duration must include all work of the update.
         nll, grad_norm = torch.stack([summed, norm.double()]).tolist()
         seconds = time.monotonic() - started
         run.watchdog.check_gradient(step, nll / tokens, grad_norm)  # check
@@ -127,10 +127,9 @@ def _evaluate_if_due(run: Run) -> None:
 def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[Tensor, int]:
     """Compute the gradient of the window's mean loss; return the window's summed NLL and its number of supervised tokens.
 
-    The loss is summed over supervised tokens, over all ranks, and divided once, so neither packing nor the number of ranks
-    changes the result. The
-    division is in the adapter's float32, because in bfloat16 a factor that is not a power of two would round all
-    gradients in the same direction.
+    The loss is summed over the supervised tokens of all ranks and divided once, so neither packing nor the number of
+    ranks changes the result. The division is in the adapter's float32, because in bfloat16 a factor that is not a power
+    of two would round all gradients in the same direction.
     """
     tokens = supervised_tokens(window)
     share = [window[row] for row in run.group.share(window)]

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from contracts.attempt import Outcome
 from contracts.failure import Failure, FailureReason
 from contracts.job import JobSpec, Phase
-from contracts.run_dir import Placed, RunDir, write_model
+from contracts.run.run_dir import Placed, RunDir, write_model
 from worker.training import snapshot
 from worker.training.compute.compiler import check_compiler
 from worker.training.compute.cuda_errors import is_device_failure, is_out_of_memory
@@ -40,10 +40,10 @@ from worker.training.learning.watchdog import Watchdog
 from worker.training.loop import count_steps, measure, save_checkpoint, score, train
 from worker.training.memory.plan import MemoryPlan, Planner
 from worker.training.memory.rehearsal import try_largest_batch
-from worker.training.model.adapter import save_adapter
 from worker.training.model.files import check_model_files, digest_base
 from worker.training.model.length import check_length
 from worker.training.model.load import load_model
+from worker.training.model.lora.adapter import save_adapter
 from worker.training.model.tokenizer import check_vocabulary, load_tokenizer
 from worker.training.model.trainable import TrainableModel
 from worker.training.ranks.group import Group
@@ -59,9 +59,9 @@ from worker.training.rundir.stop import Stop
 from worker.training.state import Progress, Run
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors that mean that space has run out: a full disk, an exhausted quota, or the file size limit."""
+"""Errors raised when space runs out: a full disk, an exhausted quota, or the file size limit."""
 RANK_SPOOL_BYTES = 2**20
-"""Maximum size of the records of a rank above 0, which only help to find an error."""
+"""Maximum size of the records of a rank above 0, which are used only for debugging."""
 
 
 @dataclass(frozen=True)

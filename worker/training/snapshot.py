@@ -1,6 +1,6 @@
 """Saves a run as a snapshot and restores it: adapter, optimizer, generators, progress, and the sums from which all means are computed.
 
-The learning rate needs no state: it is a function of the step. After the adapter is created, a run does not draw anything from
+The learning rate needs no state: it is a function of the step. After the adapter is created, a run does not use
 Python's or NumPy's global random generators, so only torch's generators are saved.
 """
 
@@ -21,7 +21,7 @@ from worker.training.rundir.checkpoint import CheckpointState, Snapshot
 from worker.training.state import BestAdapter, Run
 
 _DEVICE = ("device", "processor", "device_memory_gib")
-"""Circumstances that identify the device."""
+"""Conditions that identify the device."""
 
 
 def take(run: Run) -> Snapshot:
@@ -55,7 +55,10 @@ def take(run: Run) -> Snapshot:
 
 
 def restore(run: Run, snapshot: Snapshot) -> list[str]:
-    """Restore the run from a snapshot. Return the changed circumstances, which may cause rounding differences."""
+    """Restore the run from a snapshot.
+
+    Return the conditions that have changed, which may cause rounding differences.
+    """
     _check_identity(identity(run), snapshot.state.identity)
     changed = _adopt_circumstances(run, snapshot.state)
     state, tensors, progress = snapshot.state, snapshot.tensors, run.progress
@@ -92,7 +95,7 @@ def put_adapter(run: Run, weights: dict[str, Tensor]) -> None:
 
 
 def identity(run: Run) -> dict[str, str]:
-    """Return the values that identify the run, by name. All its attempts have the same values."""
+    """Return the values that identify the run, by name. They are the same for all its attempts."""
     spec = run.spec
     return {
         "model": spec.model,
@@ -108,7 +111,7 @@ def identity(run: Run) -> dict[str, str]:
 
 
 def checksum(run: Run) -> int:
-    """Return a number by which ranks verify that they train the same run from the same step."""
+    """Return a number with which ranks verify that they train the same run from the same step."""
     model = run.model
     proven = (
         model.attention,
@@ -122,7 +125,7 @@ def checksum(run: Run) -> int:
 
 
 def circumstances(run: Run) -> dict[str, str | int]:
-    """Return the circumstances, other than the run itself, on which bit-identical results depend."""
+    """Return the conditions, other than the run itself, on which bit-identical results depend."""
     device, versions = run.model.device, library_versions()
     return {
         "packing_version": PACKING_VERSION,
@@ -168,7 +171,8 @@ def _adopt_circumstances(run: Run, state: CheckpointState) -> list[str]:
     if is_alike and all(theirs.get(name, own[name]) == own[name] for name in _DEVICE):
         # The same processor may have less memory than in the previous attempt.
         run.token_budget = min(state.token_budget, run.most_tokens or state.token_budget)
-        # Recomputing activations does not change the result, so this attempt's plan decides, unless it has no answer.
+        # Recomputing activations does not change the result, so this attempt's plan decides, unless it does not cover
+        # this budget.
         needed = run.needs_recomputation(run.token_budget) is not False
         if needed and state.activation_checkpointing and not run.checkpointing_activations:
             run.checkpoint_activations()

@@ -1,4 +1,4 @@
-"""Run: all parts of one run. Progress: how far the run has come. Checkpoints save the state kept here."""
+"""Run: all parts of one run. Progress: its steps and results so far. Checkpoints save the state in this module."""
 
 import hashlib
 from collections.abc import Callable
@@ -105,7 +105,7 @@ class Run:
     def seed_step(self, step: int) -> None:
         """Seed the generators for a step if there are several ranks.
 
-        Each rank then draws its own dropout masks, and a checkpoint needs no generators of the other ranks.
+        Each rank then draws its own dropout masks, and a checkpoint does not need the other ranks' generators.
         """
         if self.group.count == 1:
             return
@@ -122,7 +122,7 @@ class Run:
 
     @property
     def devices_name(self) -> str:
-        """Name of the device; if there are several, with their number."""
+        """Name of the device, with the number of devices if there are several."""
         name = self.model.device.name
         return name if self.group.count == 1 else f"{self.group.count} × {name}"
 

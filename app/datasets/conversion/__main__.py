@@ -1,6 +1,6 @@
-"""The child process: reads a file from standard input, within limits, and writes frames to standard output.
+"""The child process: reads a file from standard input, subject to limits, and writes frames to standard output.
 
-Run by the server as `python -m app.datasets.conversion SERVER_PID REQUEST`. It ends with the server.
+The server runs it as `python -m app.datasets.conversion SERVER_PID REQUEST`. It exits when the server does.
 """
 
 import os
@@ -14,9 +14,10 @@ def main(parent_pid: int, request: Request) -> None:
     """Confine this process, then convert the file."""
     die_with_parent(parent_pid)
     frames = os.dup(sys.stdout.fileno())
-    # A library that prints must not break a frame.
+    # Output printed by a library must not corrupt a frame.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    # These imports take most of a short conversion's time; a server that ends meanwhile must leave no process.
+    # These imports take most of the time of a short conversion. The child must not outlive a server that exits
+    # meanwhile.
     from app.datasets.conversion.confine import confine  # noqa: PLC0415
     from app.datasets.conversion.output import write_frames  # noqa: PLC0415
 

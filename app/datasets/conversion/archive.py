@@ -1,4 +1,4 @@
-"""Opens the data files of a zip archive, one after another. No file is written under a name from the archive."""
+"""Opens the data files of a zip archive one by one. File names from the archive are never used as paths on disk."""
 
 import io
 import lzma
@@ -10,16 +10,16 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
 from app.datasets.conversion.budget import Budget, Unpacked
-from app.datasets.file_error import FileError, FileProblem
-from app.datasets.file_kind import HEAD_BYTES
+from app.datasets.files.file_error import FileError, FileProblem
+from app.datasets.files.file_kind import HEAD_BYTES
 
 MAX_ENTRIES = 1000
 MAX_DIRECTORY_BYTES = 1024 * 1024
-"""Maximum bytes of the list of entries, which `zipfile` loads as a whole."""
+"""Maximum size in bytes of the central directory, which `zipfile` loads into memory."""
 DATA_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".feather")
 ARCHIVE_SUFFIXES = (".zip", ".gz", ".zst", ".zstd", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz")
 IGNORED_NAMES = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
-"""Files that the library `datasets` writes beside the data."""
+"""Metadata files that the `datasets` library writes next to the data."""
 SHOWN_NAMES = 5
 _END = b"PK\x05\x06"
 _END_BYTES = 22
@@ -37,7 +37,7 @@ _DAMAGE = (
 
 
 def data_files(file: BinaryIO, budget: Budget) -> Iterator[tuple[str, BinaryIO]]:
-    """Yield the name and the unpacked content of each data file, in the order of their names. Raises FileError."""
+    """Yield the name and unpacked content of each data file, sorted by name. Raises FileError."""
     _check_directory(file)
     try:
         archive = zipfile.ZipFile(file)
@@ -64,7 +64,7 @@ def data_files(file: BinaryIO, budget: Budget) -> Iterator[tuple[str, BinaryIO]]
 
 
 def _check_directory(file: BinaryIO) -> None:
-    """Reject a long list of entries before `zipfile` loads it."""
+    """Reject a large central directory before `zipfile` loads it."""
     length = file.seek(0, os.SEEK_END)
     file.seek(max(0, length - _END_BYTES - _MAX_COMMENT_BYTES))
     tail = file.read()
@@ -74,7 +74,7 @@ def _check_directory(file: BinaryIO) -> None:
         raise FileError(FileProblem.DAMAGED, kind="zip", said="its list of files is missing")
     entries = int.from_bytes(tail[at + 10 : at + 12], "little")
     directory_bytes = int.from_bytes(tail[at + 12 : at + 16], "little")
-    # In the ZIP64 format, both fields may be 0xFF…: more than fits into them, and so more than is read.
+    # In ZIP64, a field of 0xFF… means that the value does not fit, so it exceeds the limit as well.
     if entries > MAX_ENTRIES or directory_bytes > MAX_DIRECTORY_BYTES:
         raise FileError(FileProblem.TOO_MANY_ENTRIES, limit=MAX_ENTRIES)
 

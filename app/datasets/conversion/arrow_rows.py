@@ -7,14 +7,14 @@ import pyarrow as pa
 from pyarrow import ipc, parquet
 
 from app.datasets.conversion.csv_rows import MAX_COLUMNS
-from app.datasets.file_error import FileError, FileProblem
-from app.datasets.found import Found, Rejected, Row
-from contracts.nesting import MAX_DEPTH
+from app.datasets.files.file_error import FileError, FileProblem
+from app.datasets.files.found import Found, Rejected, Row
+from contracts.values.nesting import MAX_DEPTH
 
 MAX_ROWS = 100_000_000
 MAX_BATCH_ROWS = 256
 BATCH_BYTES = 16 * 1024 * 1024
-"""How much is converted at a time; of a Parquet file also how much is read, judged by the sizes that the file claims."""
+"""Amount of data to convert at a time. For a Parquet file, also the amount to read, based on the sizes it declares."""
 BUFFER_BYTES = 1024 * 1024
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError, ValueError, OverflowError)
 
@@ -22,8 +22,8 @@ T = TypeVar("T")
 
 
 def read_parquet(file: BinaryIO) -> Iterator[Found]:
-    """Yield each row or its error. Raises FileError or MemoryError."""
-    # With pre_buffer, the library keeps all that it has read until the end.
+    """Yield each row, or its error. Raises FileError or MemoryError."""
+    # With pre_buffer, the library would keep everything it has read in memory.
     options = {"buffer_size": BUFFER_BYTES, "pre_buffer": False}
     table = _guard("parquet", lambda: parquet.ParquetFile(file, **options))
     claimed = table.metadata.num_rows
@@ -43,7 +43,7 @@ def read_parquet(file: BinaryIO) -> Iterator[Found]:
 
 
 def read_arrow(file: BinaryIO, *, is_stream: bool = False) -> Iterator[Found]:
-    """Yield each row or its error, of an IPC stream or an IPC file. Raises FileError or MemoryError."""
+    """Yield each row of an IPC stream or file, or its error. Raises FileError or MemoryError."""
     kind = "arrow_stream" if is_stream else "arrow_file"
     options = ipc.IpcReadOptions(use_threads=False)
     if is_stream:
@@ -70,7 +70,7 @@ def _check_columns(schema: pa.Schema) -> None:
 
 
 def _check_depth(types: list[pa.DataType]) -> None:
-    """Reject columns whose values would be nested too deeply, before anything recursive sees them."""
+    """Reject columns with deeply nested values, before any recursive code processes them."""
     for _ in range(MAX_DEPTH):
         types = [kind.field(n).type for kind in types for n in range(kind.num_fields)]
         if not types:
@@ -84,7 +84,7 @@ def _read_batches(kind: str, batches: Iterator[pa.RecordBatch]) -> Iterator[Foun
         batch = _guard(kind, lambda: next(batches, None), number)
         if batch is None:
             return
-        # The offsets in a file are not trustworthy. Text is checked row by row below.
+        # The offsets in a file cannot be trusted. Text is checked row by row below.
         _guard(kind, batch.validate, number)
         rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES * batch.num_rows // max(1, batch.nbytes)))
         for start in range(0, batch.num_rows, rows):
@@ -105,7 +105,7 @@ def _read_batches(kind: str, batches: Iterator[pa.RecordBatch]) -> Iterator[Foun
 
 
 def _read_row(batch: pa.RecordBatch, offset: int, number: int) -> Found:
-    """Return one row of a batch in which some value cannot be read."""
+    """Return one row of a batch that contains an unreadable value."""
     row = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
@@ -114,13 +114,13 @@ def _read_row(batch: pa.RecordBatch, offset: int, number: int) -> Found:
             problem = FileError(FileProblem.CELL_NOT_UTF8, column=name, said=error.reason)
             return Rejected(problem, number)
         except _DAMAGE:
-            # Not text, so nothing to train on: for example a time beyond the year 9999, or in nanoseconds.
+            # Not text, so not needed for training: for example, a time after the year 9999 or with nanoseconds.
             row[name] = None
     return Row(number, 0, _plain(row))
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON. A null in an object means that the key is absent, because all rows of a table have all its columns."""
+    """Return a value as JSON. Nulls in objects are omitted, because every row of a table has all of its columns."""
     if isinstance(value, dict):
         return {str(key): _plain(inner) for key, inner in value.items() if inner is not None}
     if isinstance(value, list | tuple):
@@ -128,7 +128,7 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     if isinstance(value, bytes):
-        # Some writers store text without saying that it is text. Images and sounds become null.
+        # Some writers store text as plain bytes. Images and audio become null.
         try:
             return value.decode()
         except UnicodeDecodeError:
@@ -137,7 +137,7 @@ def _plain(value: Any) -> Any:
 
 
 def _guard(kind: str, read: Callable[[], T], rows: int = 0) -> T:
-    """Return what `read` returns. Raises FileError if the file is damaged."""
+    """Call `read` and return its result. Raises FileError if the file is damaged."""
     try:
         return read()
     except (MemoryError, FileError):

@@ -1,19 +1,19 @@
-"""Counts unpacked bytes. A small compressed file may claim to contain any number of them."""
+"""Limits unpacked bytes, because a small compressed file can expand to any size."""
 
 import io
 import os
 from typing import BinaryIO, Self
 
-from app.datasets.file_error import FileError, FileProblem
+from app.datasets.files.file_error import FileError, FileProblem
 
 MAX_RATIO = 200
-"""Text compresses to a third or a tenth, and very repetitive text to a fiftieth."""
+"""Text is typically compressed 3 to 10 times, and very repetitive text up to 50 times."""
 FREE_BYTES = 16 * 1024 * 1024
-"""The ratio of a smaller content is not checked, because it harms nobody."""
+"""The ratio is not checked below this size, because small content is harmless."""
 
 
 class Budget:
-    """The number of bytes that may still be unpacked from one upload, over all files in it."""
+    """The number of bytes that may still be unpacked, across all files of an upload."""
 
     def __init__(self, packed_bytes: int, limit_bytes: int) -> None:
         self._packed_bytes = packed_bytes
@@ -22,13 +22,13 @@ class Budget:
 
     @classmethod
     def of(cls, file: BinaryIO, limit_bytes: int) -> Self:
-        """Return the budget for an open upload."""
+        """Return the budget for an upload."""
         packed_bytes = file.seek(0, os.SEEK_END)
         file.seek(0)
         return cls(packed_bytes, limit_bytes)
 
     def spend(self, count: int) -> None:
-        """Count unpacked bytes. Raises FileError."""
+        """Count unpacked bytes. Raises FileError if the budget is exceeded."""
         self._unpacked_bytes += count
         if self._unpacked_bytes > self._limit_bytes:
             raise FileError(FileProblem.UNPACKED_TOO_LARGE, limit=self._limit_bytes)
@@ -37,7 +37,7 @@ class Budget:
 
 
 class Unpacked(io.RawIOBase):
-    """A decompressing stream whose bytes are counted and whose errors are FileErrors."""
+    """A decompressing stream that counts its bytes and raises FileErrors."""
 
     def __init__(
         self, source: BinaryIO, kind: str, budget: Budget, damage: tuple[type[Exception], ...]
@@ -51,8 +51,8 @@ class Unpacked(io.RawIOBase):
         """Return True."""
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # the base class takes any buffer
-        """Fill the buffer as far as the source has bytes. Raises FileError."""
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # the base class accepts any buffer
+        """Fill the buffer with as many bytes as are available. Raises FileError."""
         filled = 0
         while filled < len(buffer):
             try:

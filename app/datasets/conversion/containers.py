@@ -1,4 +1,4 @@
-"""Finds out what a file is, unpacks it, and reads its rows."""
+"""Detects a file's type, unpacks it, and reads its rows."""
 
 import gzip
 import io
@@ -14,20 +14,20 @@ from app.datasets.conversion.budget import Budget, Unpacked
 from app.datasets.conversion.csv_rows import read_csv
 from app.datasets.conversion.encoding import find_encoding
 from app.datasets.conversion.request import Encoding, Request
-from app.datasets.file_error import FileError, FileProblem, other_kind
-from app.datasets.file_kind import (
+from app.datasets.files.file_error import FileError, FileProblem, other_kind
+from app.datasets.files.file_kind import (
     COMPRESSED,
     HEAD_BYTES,
     FileKind,
     find_binary_kind,
     find_text_kind,
 )
-from app.datasets.found import Found, Rejected
-from app.datasets.json_rows import Text, read_json
+from app.datasets.files.found import Found, Rejected
+from app.datasets.files.json_rows import Text, read_json
 
 
 def read_file(file: BinaryIO, request: Request, budget: Budget) -> Iterator[Found]:
-    """Yield each row of an upload or its error. Raises MemoryError, or OSError if a temporary file cannot be written."""
+    """Yield each row, or its error. Raises MemoryError, or OSError if a temporary file cannot be written."""
     name = ""
     try:
         head = file.read(HEAD_BYTES)
@@ -64,7 +64,7 @@ def _read_compressed(file: BinaryIO, request: Request, budget: Budget) -> Iterat
 def _read_stream(
     stream: BinaryIO, name: str, encoding: Encoding | None, *, is_plain: bool
 ) -> Iterator[Found]:
-    """Read one data file. A plain one can be read at any position; the others are unpacked while they are read."""
+    """Read a data file. An uncompressed file is seekable; others are unpacked while they are read."""
     head = stream.read(HEAD_BYTES)
     if is_plain:
         stream.seek(0)
@@ -83,7 +83,7 @@ def _read_text(
     stream: BinaryIO, head: bytes, name: str, requested: Encoding | None
 ) -> Iterator[Found]:
     encoding = find_encoding(head, requested)
-    # A character may be cut at the end of the head.
+    # The head may end within a character.
     start = head.decode(encoding, errors="ignore")
     if "\0" in start:
         line = start[: start.index("\0")].count("\n") + 1
@@ -109,7 +109,7 @@ def _read_table(stream: BinaryIO, kind: FileKind, *, is_plain: bool) -> Iterator
     if is_plain:
         yield from read(stream)
         return
-    # These formats have their table of contents at the end.
+    # These formats store their metadata at the end.
     with tempfile.TemporaryFile() as unpacked:
         shutil.copyfileobj(stream, unpacked)
         unpacked.seek(0)
@@ -128,7 +128,7 @@ class Prefixed(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Return `size` bytes, and fewer only at the end: Arrow takes a short read for the end of the file."""
+        """Return `size` bytes, or fewer only at the end: Arrow interprets a short read as the end of the file."""
         if size < 0:
             taken, self._head = self._head + self._rest.read(), b""
             return taken

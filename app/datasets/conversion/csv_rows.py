@@ -1,27 +1,27 @@
-"""Reads a table of comma-separated or tab-separated values row by row. The first row holds the columns' names."""
+"""Reads comma-separated or tab-separated values row by row. The first row contains the column names."""
 
 import csv
 import json
 from collections.abc import Iterator
 from typing import Any
 
-from app.datasets.file_error import FileError, FileProblem
-from app.datasets.file_kind import find_delimiter
-from app.datasets.found import Found, Rejected, Row
-from app.datasets.json_rows import Text
+from app.datasets.files.file_error import FileError, FileProblem
+from app.datasets.files.file_kind import find_delimiter
+from app.datasets.files.found import Found, Rejected, Row
+from app.datasets.files.json_rows import Text
 from contracts.dataset.row_error import RowError, RowProblem
 from contracts.dataset.rows import MAX_LINE_BYTES
-from contracts.nesting import TooDeep, loads
+from contracts.values.nesting import TooDeep, loads
 
 MAX_COLUMNS = 256
 JSON_COLUMNS = ("messages", "conversations", "tools", "history")
-"""Columns whose values are lists, which a table can only hold as JSON."""
+"""Columns that contain lists, which CSV can represent only as JSON."""
 BOOLEAN_COLUMNS = ("label", "kto_tag")
-"""A label that rates the answer is a boolean in the other formats."""
+"""In other formats, labels that rate the answer are booleans."""
 
 
 def read_csv(text: Text, *, is_tsv: bool) -> Iterator[Found]:
-    """Yield each row or its error. Stop after an error that makes it unclear where the next row begins. Raises FileError."""
+    """Yield each row, or its error. Stop if an error makes it unclear where the next row begins. Raises FileError."""
     csv.field_size_limit(MAX_LINE_BYTES)
     try:
         yield from _read(_Lines(text), is_tsv=is_tsv)
@@ -78,7 +78,7 @@ def _row(names: list[str], cells: list[str], number: int, line: int) -> Found:
     value: dict[str, Any] = {}
     for name, cell in zip(names, cells, strict=True):
         if not name:
-            continue  # the row numbers that pandas writes
+            continue  # row numbers written by pandas
         if name in JSON_COLUMNS:
             if not cell.strip():
                 continue
@@ -98,7 +98,7 @@ def _row(names: list[str], cells: list[str], number: int, line: int) -> Found:
 
 
 class _Lines:
-    """The lines of the text, with their line breaks, and the number of the line on which the current row begins."""
+    """The lines of the text, with line breaks, and the line number at which the current row begins."""
 
     def __init__(self, text: Text) -> None:
         self._text = text
@@ -114,7 +114,7 @@ class _Lines:
         return self._first
 
     def begin_row(self) -> None:
-        """Note that the next line begins a row."""
+        """Record that the next line begins a row."""
         self._row_characters = 0
         self.row_line = self._text.line if self._first is None else self._first_line
 

@@ -1,14 +1,15 @@
-"""Chooses the encoding of a text: from a byte order mark, as requested, or from the text itself."""
+"""Chooses a text's encoding: from a byte order mark, the request, or the text itself."""
 
 from app.datasets.conversion.request import Encoding
-from app.datasets.file_kind import HEAD_BYTES, decode_utf8
-from app.datasets.json_rows import UTF8
+from app.datasets.files.file_kind import HEAD_BYTES, decode_utf8
+from app.datasets.files.json_rows import UTF8
 
 MIN_CHINESE_CHARACTERS = 40
-"""Fewer characters are not enough to tell GB18030 from other encodings."""
+"""With fewer characters, GB18030 cannot be distinguished from other encodings."""
 MIN_CHINESE_SHARE = 0.95
 MIN_FREQUENT_SHARE = 0.15
-"""In Chinese text, a third of the characters are among these. Korean or Japanese text read as GB18030 has hardly any of them."""
+"""About a third of the characters in Chinese text are among these. Korean or Japanese text decoded as GB18030 contains
+hardly any."""
 FREQUENT = frozenset(
     "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然家种事成方多经么"
     "去法学如都同现当没动面起看定天分还进好小部其些主样理心她本前开但因只从想实，。、"
@@ -16,10 +17,10 @@ FREQUENT = frozenset(
 
 
 def find_encoding(head: bytes, requested: Encoding | None) -> str:
-    """Return the name of Python's decoder for a text that begins like this.
+    """Return the name of the Python codec for a text that begins with `head`.
 
-    A text that is neither marked nor UTF-8 counts as GB18030 only if it certainly is. Otherwise UTF-8 is returned, so that
-    the reader reports where the text stops being UTF-8.
+    Text without a byte order mark that is not UTF-8 is treated as GB18030 only if there is no doubt. Otherwise, UTF-8
+    is returned, and the reader reports the first invalid position.
     """
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
@@ -33,7 +34,7 @@ def find_encoding(head: bytes, requested: Encoding | None) -> str:
 
 
 def is_certainly_gb18030(head: bytes) -> bool:
-    """Return whether this is Chinese text in GB18030 (or in GBK or GB2312, which it contains)."""
+    """Return whether this is Chinese text in GB18030 or one of its subsets, GBK and GB2312."""
     try:
         text = head.decode("gb18030")
     except UnicodeDecodeError as error:

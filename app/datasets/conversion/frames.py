@@ -1,32 +1,32 @@
-"""The messages from the child process to the server: one JSON array per line, and a last one that proves that none is missing.
+"""Messages from the child process to the server: one JSON array per line. The last one marks the end of the output.
 
 - `["row", file, number, line, value]`
 - `["rejected", file, number, line, family, problem, figures]`, where `family` is `row` or `file`
-- `["no_room", errno]`: a temporary file could not be written
+- `["no_room", errno]`: could not write a temporary file
 - `["end"]`
 """
 
 import json
 from typing import Any
 
-from app.datasets.file_error import FileError, FileProblem
-from app.datasets.found import Found, Rejected, Row
+from app.datasets.files.file_error import FileError, FileProblem
+from app.datasets.files.found import Found, Rejected, Row
 from contracts.dataset.row_error import RowError, RowProblem
 from contracts.dataset.rows import MAX_LINE_BYTES, json_error
-from contracts.nesting import TooDeep, check_value
+from contracts.values.nesting import TooDeep, check_value
 
 MAX_FRAME_BYTES = MAX_LINE_BYTES + 64 * 1024
-"""The longest row, and its place."""
+"""Maximum length of a row with its place."""
 END = ["end"]
 NO_ROOM = "no_room"
 
 
 class BrokenFrame(ValueError):
-    """Output of the child that is not a frame."""
+    """The child's output is not a frame."""
 
 
 def encode(found: Found) -> bytes:
-    """Return the frame of a row or a problem; a row that is too long becomes a problem."""
+    """Return the frame for a row or a problem. A row that is too long becomes a problem."""
     if isinstance(found, Rejected):
         error = found.error
         family = "row" if isinstance(error, RowError) else "file"
@@ -40,13 +40,13 @@ def encode(found: Found) -> bytes:
 
 
 def pack(frame: list[Any]) -> bytes:
-    """Return a frame as a line."""
-    # JSON text may hold an unpaired surrogate.
+    """Encode a frame as a line."""
+    # JSON text may contain an unpaired surrogate.
     return json.dumps(frame, ensure_ascii=False).encode(errors="surrogatepass") + b"\n"
 
 
 def decode(line: bytes) -> Found | None:
-    """Return the row or problem of a frame; None for the last frame. Raises BrokenFrame, or OSError if the child had no room."""
+    """Return a frame's row or problem; None for the last frame. Raises BrokenFrame, or OSError if the disk was full."""
     try:
         frame = json.loads(line.decode(errors="surrogatepass")) if line.endswith(b"\n") else None
         match frame:

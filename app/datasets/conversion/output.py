@@ -1,4 +1,4 @@
-"""Writes what a file contains as frames, up to the limit on bytes."""
+"""Writes a file's content as frames, up to the byte limit."""
 
 from typing import BinaryIO
 
@@ -6,12 +6,12 @@ from app.datasets.conversion import frames
 from app.datasets.conversion.budget import Budget
 from app.datasets.conversion.containers import read_file
 from app.datasets.conversion.request import Request
-from app.datasets.file_error import FileError, FileProblem
-from app.datasets.found import Rejected
+from app.datasets.files.file_error import FileError, FileProblem
+from app.datasets.files.found import Rejected
 
 
 def write_frames(file: BinaryIO, request: Request, output: BinaryIO) -> None:
-    """Write a frame for each row and each problem of the file, and the last frame."""
+    """Write a frame for each row and problem, and the final frame."""
     limit = request.limits.unpacked_bytes
     written = rows = 0
     name = ""

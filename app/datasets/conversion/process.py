@@ -1,4 +1,4 @@
-"""Starts the child process that reads a file, and reads its rows. The server's side."""
+"""The server side: starts the child process and reads the rows it returns."""
 
 import contextlib
 import os
@@ -14,8 +14,8 @@ import structlog
 
 from app.datasets.conversion.frames import MAX_FRAME_BYTES, BrokenFrame, decode
 from app.datasets.conversion.request import Request
-from app.datasets.file_error import FileError, FileProblem
-from app.datasets.found import Found, Rejected
+from app.datasets.files.file_error import FileError, FileProblem
+from app.datasets.files.found import Found, Rejected
 from processes.environment import BASIC, choose
 
 log = structlog.get_logger(__name__)
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 PROGRAM = (sys.executable, "-m", "app.datasets.conversion")
 LOGGED_BYTES = 2000
 ENVIRONMENT = {
-    # One thread each, so that the limit on memory is not used up by stacks and arenas.
+    # A single thread per library, because stacks and arenas count towards the memory limit.
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "ARROW_IO_THREADS": "1",
     "MALLOC_ARENA_MAX": "1",
@@ -34,10 +34,10 @@ ENVIRONMENT = {
 
 
 def convert(file: BinaryIO, request: Request) -> Generator[Found, None, None]:
-    """Yield each row of the file or its error. The file must have a descriptor. Close the iterator: this ends the child.
+    """Yield each row, or its error. The file must have a descriptor. Close the iterator to end the child.
 
-    If the child ends early, for whichever reason, the last item is a Rejected that says why. Raises OSError if a
-    temporary file cannot be written.
+    If the child ends early, the last item is a Rejected with the reason. Raises OSError if a temporary file cannot be
+    written.
     """
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -80,9 +80,9 @@ def _read(
         try:
             found = decode(line)
         except BrokenFrame:
-            # A line that is cut short is how a dead process leaves its output.
+            # A process that dies may leave an incomplete line.
             if line.endswith(b"\n") or len(line) > MAX_FRAME_BYTES:
-                how = "output that is not valid"
+                how = "invalid output"
             break
         if found is None:
             return
@@ -107,7 +107,7 @@ def _explain(status: int, timed_out: bool, request: Request, rows: int, how: str
         return FileError(FileProblem.TIME, limit=_number(limits.seconds), rows=rows)
     if how:
         return FileError(FileProblem.CRASHED, how=how, rows=rows)
-    if status == -signal.SIGKILL:  # by the kernel, which ran out of memory
+    if status == -signal.SIGKILL:  # by the kernel's OOM killer
         return FileError(FileProblem.MEMORY, limit=limits.memory_bytes, rows=rows)
     how = f"exit status {status}"
     if status < 0:

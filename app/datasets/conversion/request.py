@@ -1,4 +1,4 @@
-"""What the server tells the child process: how to read the file, and within which limits."""
+"""The server's request to the child process: how to read the file, and the limits."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -12,16 +12,16 @@ class Limits:
     """Limits of one conversion."""
 
     unpacked_bytes: int
-    """Maximum bytes of the unpacked content, and of the rows."""
+    """Maximum size in bytes of the unpacked content, and of the rows."""
     memory_bytes: int
-    """Address space of the child process."""
+    """Address space limit of the child process."""
     seconds: float
-    """Limit for the time that passes, and for the processor time."""
+    """Limit on wall-clock time and on CPU time."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """How to read one file, which is the child's standard input."""
+    """How to read the file on the child's standard input."""
 
     filename: str
     encoding: Encoding | None
@@ -34,6 +34,6 @@ class Request:
 
     @classmethod
     def load(cls, text: str) -> Self:
-        """Return the request that `dump` wrote."""
+        """Return the request serialized by `dump`."""
         fields = json.loads(text)
         return cls(**fields | {"limits": Limits(**fields["limits"])})

@@ -1,4 +1,4 @@
-"""What the client accepts: the weights of its Accept headers, the format of the response and the language of its texts.
+"""Content negotiation: Accept header weights, response format, and language.
 
-Nothing here writes a response.
+Does not write responses.
 """

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 _LONGEST = 500
-"""Maximum number of characters of a header that are read; the rest is ignored."""
+"""Maximum number of header characters to read; the rest is ignored."""
 _WEIGHT = re.compile(r"q=([01](?:\.[0-9]{0,3})?)")
 
 

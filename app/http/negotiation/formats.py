@@ -9,19 +9,19 @@ from app.http.negotiation.accept import preferences
 
 
 class Formats:
-    """The formats that a route offers, the default first: `Formats(json="application/json", text="text/plain")`."""
+    """The formats offered by a route, default first: `Formats(json="application/json", text="text/plain")`."""
 
     def __init__(self, **media_types: str) -> None:
         self.media_types = media_types
 
     @property
     def names(self) -> WithJsonSchema:
-        """The schema of the query parameter `format` in the OpenAPI document; it lists the names that `choose` accepts."""
+        """The schema of the `format` query parameter in the OpenAPI document, with the names that `choose` accepts."""
         return WithJsonSchema({"type": "string", "enum": list(self.media_types)})
 
     @property
     def content(self) -> dict[str, Any]:
-        """The text responses in the OpenAPI document, by media type; the route's model describes the JSON response."""
+        """Text responses in the OpenAPI document, by media type. The route's model describes the JSON response."""
         texts = [kind for kind in self.media_types.values() if kind != "application/json"]
         return {kind: {"schema": {"type": "string"}} for kind in texts}
 
@@ -43,7 +43,7 @@ class Formats:
 
 
 def refuse_beside(chosen: str, **others: object) -> None:
-    """Raise NotTogether if any of these parameters is given, because they would have no effect with `chosen`."""
+    """Raise NotTogether if any of these parameters is given, because they have no effect with `chosen`."""
     for name, value in others.items():
         if value:
             raise NotTogether(name, one=name, other=chosen)

@@ -9,7 +9,7 @@ from contracts.failure import Language
 
 
 def choose_language(accept_language: str | None) -> Language:
-    """Return Chinese if an Accept-Language header prefers it, otherwise English."""
+    """Return Chinese if an Accept-Language header prefers it, and English otherwise."""
     best: tuple[float, Language] = (0.0, "en")
     for tag, weight in preferences(accept_language or ""):
         name = tag.partition("-")[0]
@@ -26,7 +26,7 @@ def get_language(request: Request) -> Language:
 
 
 async def _language(request: Request) -> Language:
-    # A coroutine, because a plain function would have to wait for a free thread.
+    # A coroutine, because a plain function would need a free thread.
     return get_language(request)
 
 

@@ -1,4 +1,4 @@
-"""What happens to a job when its attempt ends: it ends too, waits for a retry, or fails because of its devices.
+"""Updates a job when its attempt ends: the job ends as well, waits for a retry, or fails because of its devices.
 
-Nothing here reads a request or changes an attempt.
+Does not read requests or change attempts.
 """

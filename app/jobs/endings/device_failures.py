@@ -1,4 +1,4 @@
-"""SQL for device failures, including which of them suggest that the job, rather than the device, is the cause."""
+"""SQL for device failures, including those that suggest that the job, rather than the device, is the cause."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ _FAILURES = Base.metadata.tables[DeviceFailure.__tablename__]
 
 
 def insert_failure(session: Session, failure: DeviceFailure) -> None:
-    """Store that a device failed during an attempt."""
+    """Record that a device failed during an attempt."""
     session.add(failure)
     session.flush()
 
@@ -29,7 +29,7 @@ def list_unchecked(session: Session, worker_id: str) -> Sequence[DeviceFailure]:
 
 
 def list_against_job(session: Session, job_id: str) -> Sequence[DeviceFailure]:
-    """Return a job's failures since a user last retried it, oldest first; only those whose device has passed a check since."""
+    """Return a job's failures since its last retry by a user, oldest first. The devices have since passed a check."""
     return session.scalars(
         select(DeviceFailure)
         .where(
@@ -44,7 +44,7 @@ def list_against_job(session: Session, job_id: str) -> Sequence[DeviceFailure]:
 def list_against_host(
     session: Session, worker: WorkerInfo
 ) -> list[tuple[DeviceFailure, WorkerInfo]]:
-    """Return the failures of the devices of a worker's host, each since the device's last success, oldest first, with their workers."""
+    """Return the failures of the devices of a worker's host, with their workers, since each device's last success."""
     is_on_host = Worker.id == worker.worker_id
     if worker.host_id:
         is_on_host |= Worker.info["host_id"].as_string() == worker.host_id
@@ -58,12 +58,12 @@ def list_against_host(
 
 
 def excuse_job(session: Session, job_id: str) -> None:
-    """Stop counting the job's earlier failures against it."""
+    """Stop counting earlier failures against the job."""
     session.execute(update(_FAILURES).where(_FAILURES.c.job_id == job_id).values(blames_job=False))
 
 
 def excuse_devices(session: Session, worker_id: str, cards: Sequence[str]) -> None:
-    """Stop counting the earlier failures against the worker's device and these cards."""
+    """Stop counting earlier failures against the worker's device and these cards."""
     is_used = (_FAILURES.c.worker_id == worker_id) | _FAILURES.c.device.in_(cards)
     session.execute(
         update(_FAILURES).where(is_used, _FAILURES.c.blames_device).values(blames_device=False)
@@ -71,18 +71,18 @@ def excuse_devices(session: Session, worker_id: str, cards: Sequence[str]) -> No
 
 
 def mark_passed(session: Session, failure: DeviceFailure, now: datetime) -> None:
-    """Store that the device has passed a check after this failure."""
+    """Record that the device has passed a check after this failure."""
     failure.passed_at = now
     session.flush()
 
 
 def increment_version(session: Session, job_id: str) -> None:
-    """Increment the job's version, so that readers notice that an event has been added."""
+    """Increment the job's version to notify readers of a new event."""
     session.execute(update(Job).where(Job.id == job_id).values(version=Job.version + 1))
 
 
 def mark_claimable(session: Session, failure: DeviceFailure) -> bool:
-    """Let the job be claimed immediately; return False if it is not waiting, or has been claimed since this failure."""
+    """Make the job claimable immediately. Return False if it is not waiting or has been claimed since the failure."""
     changed = session.execute(
         update(Job)
         .where(

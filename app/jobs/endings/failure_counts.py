@@ -1,4 +1,4 @@
-"""SQL that counts a job's losses (lost attempts and retryable failures), which decide whether it is retried. The job's row is locked."""
+"""SQL that counts a job's losses (lost attempts and retryable failures). The job's row must be locked."""
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
@@ -7,7 +7,7 @@ from app.db.tables import Job
 
 
 def count_loss(session: Session, job: Job) -> int:
-    """Record one loss; return the number of consecutive losses without a new checkpoint."""
+    """Record a loss, and return the number of consecutive losses without a new checkpoint."""
     losses = 1 if job.checkpoint_step > job.lost_checkpoint_step else job.losses + 1
     session.execute(
         update(Job)

@@ -1,6 +1,6 @@
-"""The job's next status after an attempt has ended: succeeded, failed, cancelled, paused, or queued again.
+"""Determines a job's next status after an attempt has ended: succeeded, failed, cancelled, paused, or queued again.
 
-The caller has already ended the attempt itself, in the same transaction.
+The caller must have ended the attempt in the same transaction.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Settlement:
     """Delay before the first retry; doubles with each consecutive loss."""
 
     def apply_outcome(self, outcome: Outcome, summary: Summary | None) -> JobStatus:
-        """Update the job after its worker has reported an outcome. Success requires a summary."""
+        """Update the job after its worker reported an outcome. Success requires a summary."""
         match outcome.status:
             case "succeeded":
                 assert summary is not None  # noqa: S101  # finish_attempt rejects a success without one
@@ -54,8 +54,8 @@ class Settlement:
     ) -> JobStatus:
         """Update the job after a device failure on a worker that checks its device. This does not count as a loss.
 
-        If `fault` is given, the job fails with it. Otherwise, no worker can claim the job for `wait_seconds`; meanwhile, a
-        check of the device shows whether the job may be the cause.
+        If `fault` is given, the job fails with it. Otherwise, no worker can claim the job for `wait_seconds`, while a
+        check of the device determines whether the job may be the cause.
         """
         self._note_failure(outcome)
         if self.job.cancel_requested_at is not None:
@@ -65,10 +65,9 @@ class Settlement:
         return self._pause_or_queue(step=self.attempt.last_step or 0, wait_seconds=wait_seconds)
 
     def apply_loss(self, code: str = "attempt_lost") -> JobStatus:
-        """Update the job after its worker was lost, and add an event with this code.
+        """Update the job after its worker was lost, and add an event with the given code.
 
-        After the first of several consecutive losses, the job is retried immediately, because it has already waited for the
-        worker.
+        After the first consecutive loss, the job is retried immediately, because it has already waited for the worker.
         """
         attempt = self.attempt
         silent_seconds = round((self.now - attempt.synced_at).total_seconds())
@@ -81,13 +80,13 @@ class Settlement:
         )
         failure = Failure(
             reason=FailureReason.ATTEMPTS_EXHAUSTED,
-            detail=f"attempt {attempt.number} on {attempt.worker_id} was silent for {silent_seconds} s",
+            detail=f"attempt {attempt.number} on {attempt.worker_id} had not reported for {silent_seconds} s",
             step=attempt.last_step,
         )
         return self._retry(failure, retries_without_wait=1)
 
     def apply_undelivered(self) -> JobStatus:
-        """Update the job after an attempt that was never delivered to a worker. This does not count as a loss."""
+        """Update the job after an attempt that was never delivered. This does not count as a loss."""
         attempt = self.attempt
         self._note(
             "attempt_undelivered", level="warning", number=attempt.number, worker=attempt.worker_id
@@ -100,7 +99,7 @@ class Settlement:
 
     def _note_failure(self, outcome: Outcome) -> Failure:
         failure = outcome.failure or Failure(reason=FailureReason.CRASHED)
-        # A killed process does not report its step, so its outcome says 0. The records that it sent before say how far it got.
+        # The outcome of a killed process has step 0. Use the step in the records that the process sent.
         step = failure.step or outcome.step or self.attempt.last_step or 0
         if step:
             failure = failure.model_copy(update={"step": step})
@@ -133,7 +132,8 @@ class Settlement:
     def _pause_or_queue(self, *, step: int, wait_seconds: float = 0.0) -> JobStatus:
         """Pause the job if a pause request is pending, otherwise queue it again.
 
-        The job's row is authoritative, not the outcome, because the request may have been withdrawn since the worker read it.
+        The job's row is authoritative rather than the outcome, because the pause request may have been withdrawn
+        meanwhile.
         """
         if self.job.cancel_requested_at is None and self.job.pause_requested_at is not None:
             transitions.mark_paused(self.session, self.attempt)

@@ -1,1 +1,1 @@
-"""Job lists: which index walks find the jobs that match a filter, and the cursor to the next page. Nothing here writes."""
+"""Job lists: index walks that find the jobs matching a filter, and cursors. Read-only."""

@@ -1,4 +1,4 @@
-"""Encodes a place in a job list as an opaque cursor, and decodes such cursors."""
+"""Encodes a place in a job list as an opaque cursor, and decodes it."""
 
 import base64
 import binascii
@@ -14,7 +14,7 @@ from app.jobs.listing.walks import BEFORE_ALL, QUEUED_SECTION, Place
 from app.jobs.schemas import JobSort
 
 MOST_CHARACTERS = 1000
-"""Maximum length of a cursor: it may contain the start of a name."""
+"""Maximum length of a cursor, which may contain the start of a name."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _MOST_PRIORITY = 1_000_000
@@ -23,7 +23,7 @@ _KEY_TYPES = {"eval_loss": float, "name": str}
 
 
 def encode_place(place: Place, sort: JobSort) -> str:
-    """Return the cursor of a place. For lists of the newest jobs, it has the same format as in earlier versions."""
+    """Return the cursor for a place. For lists of the newest jobs, the format is the same as in earlier versions."""
     if sort is JobSort.NEWEST and isinstance(place.key, datetime):
         return encode_cursor(_microseconds(place.key), place.number)
     key = _microseconds(place.key) if isinstance(place.key, datetime) else place.key
@@ -32,7 +32,7 @@ def encode_place(place: Place, sort: JobSort) -> str:
 
 
 def decode_place(session: Session, cursor: str, sort: JobSort) -> Place:
-    """Return the place that a cursor encodes. Raises BadCursor, including for a cursor of a list in a different order."""
+    """Return the place encoded by a cursor. Raises BadCursor, also for the cursor of a list in a different order."""
     try:
         if sort is not JobSort.NEWEST:
             return _decode_sorted(cursor, sort)
@@ -40,7 +40,7 @@ def decode_place(session: Session, cursor: str, sort: JobSort) -> Place:
             microseconds, number = decode_cursor(cursor, 2)
             return Place(_EPOCH + microseconds * _MICROSECOND, number)
         except BadCursor:
-            # Cursors of earlier versions contain only a number.
+            # Cursors from earlier versions contain only a number.
             return lists.find_place_below(session, decode_cursor(cursor, 1)[0])
     except OverflowError as error:
         raise BadCursor("cursor") from error
@@ -58,7 +58,7 @@ def _decode_sorted(cursor: str, sort: JobSort) -> Place:
     if isinstance(key, str) and "\0" in key:
         raise BadCursor("cursor")
     if sort is JobSort.STATUS and section == QUEUED_SECTION and isinstance(key, int):
-        # In cursors of earlier versions, the key is a time: start with the first queued job.
+        # In cursors from earlier versions, the key is a time. Start with the first queued job.
         return Place(key, number if abs(key) <= _MOST_PRIORITY else BEFORE_ALL, section)
     if sort.column not in _KEY_TYPES and isinstance(key, int):
         key = _EPOCH + key * _MICROSECOND

@@ -1,8 +1,8 @@
-"""SQL for job lists: a page of the jobs that match a filter, and how many match it.
+"""SQL for job lists: pages of jobs that match a filter, and their number.
 
-For a filter that has an index in the list's order, a page walks that index, so it costs the same with a thousand jobs as with a
-million. For a filter without such an index (a search, or a second filter), a page checks at most MOST_SEARCHED jobs; the cursor
-continues the search from there.
+If a filter has an index in the list's order, a page walks that index, so its cost does not depend on the number of
+jobs. Otherwise (a search, or a second filter), a page checks at most MOST_SEARCHED jobs, and the cursor continues from
+there.
 """
 
 from collections.abc import Sequence
@@ -18,21 +18,22 @@ from app.jobs.schemas import JobCount, JobFilter
 from contracts.job import JobStatus
 
 MOST_SEARCHED = 1000
-"""Maximum number of jobs that one page checks against filters without an index."""
+"""Maximum number of jobs that a page checks against filters without an index."""
 MOST_COUNTED = 1000
-"""Highest number of matching jobs that is counted exactly."""
+"""Maximum number of matching jobs to count exactly."""
 SORTED_CHARACTERS = 100
-"""Number of characters of a name by which jobs are sorted."""
+"""Number of characters of a name used for sorting."""
 THE_END = Place(datetime.min.replace(tzinfo=UTC), 0)
-"""The place after the last job of any list of the newest jobs."""
+"""The place after the last job in a list of the newest jobs."""
 
 
 class Found(NamedTuple):
-    """Places of the matching jobs, in list order, and the place where the search ended."""
+    """Places of matching jobs, in list order, and where the search ended."""
 
     places: list[Place]
     searched: int | None = None
-    """Number of jobs checked, if the search ended before the page was full; None if an index was enough or the page is full."""
+    """Number of jobs checked if the search ended before the page was full; None if an index sufficed or the page is
+    full."""
     ended_at: Place | None = None
     """The last job checked, if there are more."""
 
@@ -43,7 +44,7 @@ def text_of(name: str, model: str, job_id: str) -> str:
 
 
 def sort_name_of(name: str) -> str | None:
-    """Return the text by which a name is sorted; None if it is empty."""
+    """Return the sort key of a name; None if it is empty."""
     return name.casefold()[:SORTED_CHARACTERS] or None
 
 
@@ -72,7 +73,7 @@ def find_jobs(session: Session, chosen: JobFilter, after: Place | None, limit: i
 def count_jobs(session: Session, chosen: JobFilter, statuses: Sequence[JobStatus]) -> JobCount:
     """Count the matching jobs that have one of these statuses (empty: any), exactly up to MOST_COUNTED.
 
-    A filter without an index is checked on at most MOST_COUNTED jobs, so the number may be a lower bound even if it is small.
+    Filters without an index are checked on at most MOST_COUNTED jobs, so even a small count may be a lower bound.
     """
     if chosen.is_contradictory:
         return JobCount(count=0, is_exact=True)
@@ -89,7 +90,7 @@ def count_jobs(session: Session, chosen: JobFilter, statuses: Sequence[JobStatus
 
 
 def read_jobs(session: Session, places: Sequence[Place]) -> list[tuple[Job, datetime | None]]:
-    """Return the jobs at these places, without their summaries, and when their leases expire."""
+    """Return the jobs at these places, without summaries, and when their leases expire."""
     rows = session.execute(
         select(Job, Attempt.lease_expires_at)
         .outerjoin(Attempt, Attempt.id == Job.current_attempt_id)
@@ -101,7 +102,7 @@ def read_jobs(session: Session, places: Sequence[Place]) -> list[tuple[Job, date
 
 
 def find_place_below(session: Session, number: int) -> Place:
-    """Return the place from which a list continues with jobs below `number`; the job with this number may have been deleted."""
+    """Return the place from which to continue a list below `number`. The job with this number may have been deleted."""
     row = session.execute(
         select(Job.created_at, Job.number)
         .where(Job.number < number)
@@ -120,7 +121,7 @@ def _find_in(
     limit: int,
     budget: int,
 ) -> Found:
-    """Return the matching jobs of one section. Check at most `budget` jobs if the section has conditions."""
+    """Return the matching jobs of a section. Check at most `budget` jobs if the section has conditions."""
     if not section.conditions:
         return Found(_places(session, section.merged(after, limit), index))
     if budget <= 0:

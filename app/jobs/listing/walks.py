@@ -1,7 +1,8 @@
-"""Index walks for job lists: which walks of which indexes together yield every job that matches a filter, in list order.
+"""Index walks for job lists, which together yield every job that matches a filter, in list order.
 
-A list consists of sections that follow each other, for example the running jobs, then the queued ones. Each section merges
-one or more walks. A filter that has no index in the section's order becomes a condition on each job that the walks yield.
+A list consists of consecutive sections, for example the running jobs followed by the queued ones. Each section merges
+one or more walks. A filter without an index in the section's order becomes a condition on each job that the walks
+yield.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,33 +19,33 @@ from app.jobs.schemas import JobFilter, JobSort
 from contracts.job import JobStatus
 
 Condition = Callable[[Subquery], ColumnElement[bool]]
-"""A condition on a candidate, which is a row of `key` and `number`."""
+"""A condition on a candidate row of `key` and `number`."""
 Key = datetime | float | str | None
 BEFORE_ALL = 2**62
-"""Number of the place before the first job of a section."""
+"""Number of the place before a section's first job."""
 GROUPS = (
     [JobStatus.RUNNING],
     [JobStatus.QUEUED],
     [JobStatus.PAUSED],
     [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED],
 )
-"""Order of a list that is sorted by status; within a group, the newest job is first, or the queued job that is claimed first."""
+"""Order of a list sorted by status. Within a group, the newest job comes first; queued jobs are in claim order."""
 QUEUED_SECTION = GROUPS.index([JobStatus.QUEUED])
-"""Number of the section of queued jobs in such a list."""
+"""Section number of the queued jobs in a list sorted by status."""
 
 
 class Place(NamedTuple):
     """A job's place in a list."""
 
     key: Key
-    """Value of the column by which the section is sorted; null in the section of jobs without a value."""
+    """Value of the section's sort column; null in the section of jobs without a value."""
     number: int
     section: int = 0
 
 
 @dataclass(frozen=True)
 class Walk:
-    """A query whose rows, ordered by `key` and `number`, come from an index."""
+    """A query that reads rows from an index, ordered by `key` and `number`."""
 
     rows: Select[Any]
     key: ColumnElement[Any]
@@ -53,15 +54,16 @@ class Walk:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a list. Each job is in at most one walk, and matches if all conditions are true."""
+    """A part of a list. Each job is in at most one walk and matches if all conditions are true."""
 
     walks: list[Walk] = field(default_factory=list)
     conditions: list[Condition] = field(default_factory=list)
     descending: bool = True
     has_keys: bool = True
-    """False for the section of jobs without a value to sort by, which are sorted by number."""
+    """False for the section of jobs without a sort value, which are sorted by number."""
     lowest: Key = None
-    """Lowest value, if the walks would also yield jobs without a value. SQLite cannot skip nulls with IS NOT NULL."""
+    """Lowest value, set if the walks would also yield jobs without a value. SQLite cannot skip nulls with IS NOT
+    NULL."""
 
     def merged(self, after: Place | None, limit: int, skipped: int = 0) -> Select[Any]:
         """Return the first jobs of all walks after a place, as rows of `key` and `number`."""
@@ -85,7 +87,7 @@ class Section:
             row = tuple_(walk.key, walk.number)
             rows = rows.where(row < place if self.descending else row > place)
             if not self.descending:
-                # Of two lower bounds, SQLite might start the walk at the lower one.
+                # With two lower bounds, SQLite might start the walk at the lower one.
                 return [self._sorted(rows, walk.key, walk.number)]
         if self.lowest is not None:
             rows = rows.where(walk.key >= literal(self.lowest, walk.key.type))
@@ -99,12 +101,12 @@ class Section:
 
 
 class QueuedSection(Section):
-    """The queued jobs in the order in which they are claimed; the key is the priority."""
+    """The queued jobs in claim order; the key is the priority."""
 
     def _ordered(self, walk: Walk, after: Place | None) -> list[Select[Any]]:
         if after is None or after.number == BEFORE_ALL:
             return [self._sorted(walk.rows, walk.key, walk.number)]
-        # One condition on both columns could not use the index, because their directions differ.
+        # A single condition on both columns could not use the index, because the columns have different directions.
         priority = literal(after.key, walk.key.type)
         parts = (
             walk.rows.where(walk.key == priority, walk.number > after.number),
@@ -119,7 +121,7 @@ class QueuedSection(Section):
 
 
 def plan(session: Session, chosen: JobFilter, most: int) -> list[Section]:
-    """Return the sections of a list. A filter's own walk is sorted without the sort's index if it yields at most `most` jobs."""
+    """Return the sections of a list. If a filter's walk yields at most `most` jobs, it is sorted without an index."""
     if chosen.is_contradictory:
         return []
     column, descending = chosen.sort.column, chosen.sort.is_descending
@@ -141,7 +143,7 @@ def plan(session: Session, chosen: JobFilter, most: int) -> list[Section]:
 def plan_created(
     session: Session, chosen: JobFilter, statuses: Sequence[JobStatus], most: int
 ) -> tuple[list[Walk], list[Condition]]:
-    """Return walks in order of creation that yield every match, and the conditions left to check on each job."""
+    """Return walks in creation order that yield every match, and the remaining conditions to check on each job."""
     states = _archived_states(chosen)
     search = chosen.search.casefold()
     rest: list[Condition] = [_has_key(key) for key in chosen.label_keys]
@@ -205,7 +207,7 @@ def _plan_queued(
 def _plan_sorted(
     session: Session, chosen: JobFilter, most: int
 ) -> tuple[list[Walk], list[Condition]]:
-    """Return walks in the order of the sort's column, with and without a value."""
+    """Return walks in the order of the sort column, with and without a value."""
     column = chosen.sort.column
     key = _KEYS[column]
     if chosen.statuses or chosen.labels or chosen.job_id or _has_times(chosen):
@@ -225,18 +227,18 @@ def _plan_sorted(
 
 
 def _sort_few(session: Session, walks: list[Walk], key: Any, most: int) -> list[Walk]:
-    """Return a walk that sorts the jobs of these walks by another key; none if there are more than `most` jobs."""
+    """Return a walk that sorts the jobs of these walks by another key; empty if there are more than `most` jobs."""
     if count(session, Section(walks), most + 1) > most:
         return []
     few = Section(walks).merged(None, most).subquery()
-    # A scalar subquery, so that the planner looks the key up for these jobs instead of walking the sort's index.
+    # A scalar subquery makes the planner look up the key for these jobs instead of walking the sort index.
     value = select(key).where(key.class_.number == few.c.number).scalar_subquery()
     rows = select(value.label("key"), few.c.number).subquery()
     return [Walk(select(rows.c.key, rows.c.number), rows.c.key, rows.c.number)]
 
 
 def _conditions(chosen: JobFilter, statuses: Sequence[JobStatus]) -> list[Condition]:
-    """Return what to check on each job of a walk that yields all jobs."""
+    """Return the conditions to check on each job of a walk that yields all jobs."""
     rest = [_has_key(name) for name in chosen.label_keys]
     rest += [_has_label(*label) for label in chosen.labels]
     if statuses:
@@ -297,8 +299,7 @@ def _walk_label(key: str, value: str, chosen: JobFilter, archived: bool) -> Walk
     return Walk(rows, created_at, JobLabel.number.expression)
 
 
-# Each condition is a scalar subquery, so that the planner looks it up for each candidate instead of turning it into a
-# join that reads the whole table.
+# Each condition is a scalar subquery, which the planner looks up for each candidate. A join would read the whole table.
 
 
 def _has_text(search: str) -> Condition:

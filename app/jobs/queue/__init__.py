@@ -1,4 +1,4 @@
-"""The order of queued jobs, which of them a worker gets, and which one a host is reserved for.
+"""The order of queued jobs, the assignment of jobs to workers, and host reservations.
 
-No transition except queued → running belongs here; the others are in jobs/transitions.py and jobs/endings.
+The only transition here is queued → running; the others are in jobs/transitions.py and jobs/endings.
 """

@@ -1,12 +1,12 @@
-"""SQL that chooses the next job for a worker and assigns it.
+"""SQL that selects the next job for a worker and assigns it.
 
-Most jobs need one GPU: one statement claims the best of them. The order of the queue is strict for jobs that need several. If
-such a job is next on a worker's host and not enough GPUs of the host are free, the host is reserved for it: the host's workers
-do not start later jobs until it has started. Its GPUs therefore become free one by one, and neither large nor small jobs
-starve.
+Most jobs need one GPU, and a single statement claims the first of them. Jobs that need several GPUs are started
+strictly in queue order. If such a job is next on a worker's host and too few of its GPUs are free, the host is reserved
+for the job: the host's workers do not start later jobs until it has started. Its GPUs therefore become free one by one,
+and neither large nor small jobs starve.
 
-Every statement walks an index that contains only queued jobs, in claim order. Jobs that need a different number of GPUs, or
-more than the worker's host has, are not read.
+All statements walk an index of queued jobs in claim order. They do not read jobs that need a different number of GPUs,
+or more than the worker's host has.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,26 +27,26 @@ from app.jobs.queue.reservations import LargeJob
 
 
 class Avoided(NamedTuple):
-    """How many cards a job must not get, because they failed during it."""
+    """Number of cards that a job must not get, because they failed during one of its attempts."""
 
     held: int
-    """Number of those that the worker holds."""
+    """Number of these cards that the worker holds."""
     counted: int
-    """Number of those that count among the worker's `cards`; at least `held`."""
+    """Number of these cards that are among the worker's `cards`; at least `held`."""
 
 
 class Claimant(NamedTuple):
-    """A worker that claims a job, and which jobs it may get."""
+    """A worker that claims a job, and the jobs it may get."""
 
     queue: str
     now: datetime
     only_models: Sequence[str] | None = None
-    """None means all except `except_models`."""
+    """None: all models except `except_models`."""
     except_models: Sequence[str] = ()
     only_jobs: Sequence[str] | None = None
     except_jobs: Sequence[str] = ()
     host_id: str = ""
-    """Empty for a worker of an earlier version, which gets only jobs for one GPU."""
+    """Empty for a worker running an earlier version, which gets only jobs for one GPU."""
     free_cards: int = 1
     """Number of GPUs that the worker can use now."""
     cards: int = 1
@@ -83,9 +83,10 @@ class Taken(NamedTuple):
     gpus: int = 1
     """Number of GPUs that the job uses."""
     ends_reservation: bool = False
-    """Whether the claim has ended a reservation, so that other jobs, or hosts that left the job to the reserved one, can proceed."""
+    """Whether the claim has ended a reservation. If so, other jobs, or hosts that left the job to the reserved one, can
+    proceed."""
     waits_for: LargeJob | None = None
-    """The job that the worker's host starts next, once enough of its GPUs are free."""
+    """The job that the worker's host will start once enough of its GPUs are free."""
     has_reserved: bool = False
     """Whether this claim has reserved the host for that job."""
     has_left: bool = False
@@ -93,7 +94,7 @@ class Taken(NamedTuple):
 
 
 def claim_best(session: Session, claimant: Claimant, attempt_id: str) -> Taken:
-    """Assign the first job that the worker may get to an attempt, or reserve its host for a job that needs more GPUs."""
+    """Assign the worker's next job to an attempt, or reserve its host for a job that needs more GPUs."""
     if not claimant.host_id:
         return Taken(_claim_small(session, claimant, attempt_id))
     large = select(Job.number).where(queue.IS_QUEUED, Job.queue == claimant.queue)
@@ -139,14 +140,14 @@ def _claim_in_order(session: Session, claimant: Claimant, attempt_id: str) -> Ta
             ended = reservations.reserve(session, large, claimant.host_id, claimant.now)
             if ended is not None:
                 return Taken(None, 1, ended, large, has_reserved=True, has_left=has_left)
-        changing.append(large.number)  # another request is changing it now
+        changing.append(large.number)  # another request is modifying it
     return Taken(_claim_small(session, claimant, attempt_id), has_left=has_left)
 
 
 def _find_large(
     session: Session, claimant: Claimant, except_numbers: Sequence[int], left: Left
 ) -> LargeJob | None:
-    """Return the first job that may use several GPUs, that the worker's host can run, and that is not left to another host."""
+    """Return the first multi-GPU job that the worker's host can run and that is not left to another host."""
     where = [
         queue.is_claimable(claimant.now),
         Job.queue == claimant.queue,
@@ -177,7 +178,7 @@ def _firsts_of_sizes(
 def _firsts_of_models(
     claimant: Claimant, where: Sequence[ColumnElement[bool]], left: Left
 ) -> Select[int]:
-    """Return the first job of each size and model that the worker may claim, so that jobs for other models are not read."""
+    """Return the first job of each size and model that the worker may claim. Jobs for other models are not read."""
     kinds = queue.list_kinds(claimant.queue, claimant.cards)
     is_of_kind = (Job.gpus == kinds.c.gpus, Job.model == kinds.c.model)
     matching = claimant.matches(kinds.c.model)
@@ -205,7 +206,7 @@ def _claim_small(
     job = _claim(session, claimant, attempt_id, *small, *matching)
     if job is not None:
         return job
-    # The first thousand jobs need other workers. A matching job may be anywhere behind them.
+    # The first thousand jobs need other workers. A matching job may be anywhere after them.
     models = queue.distinct(Job.model, *is_of_queue)
     first = (
         select(Job.number)
@@ -232,7 +233,7 @@ def _claim_small(
 def _claim(
     session: Session, claimant: Claimant, attempt_id: str, *where: ColumnElement[bool]
 ) -> Job | None:
-    """Assign the first job that meets these conditions. This is one statement."""
+    """Assign the first job that meets these conditions, in a single statement."""
     best = (
         select(Job.number)
         .where(

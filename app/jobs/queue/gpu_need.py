@@ -1,11 +1,11 @@
-"""How many GPUs a job needs, as the queue stores it."""
+"""The number of GPUs that a job needs, in the form stored in the queue."""
 
 from typing import NamedTuple
 
 from contracts.job import JobSpec
 
 ALL = 0
-"""Stored as the number of GPUs of a job that uses all GPUs of its host."""
+"""The stored number of GPUs for a job that uses all GPUs of its host."""
 
 
 class GpuNeed(NamedTuple):
@@ -17,12 +17,12 @@ class GpuNeed(NamedTuple):
     """Maximum number of GPUs that the job uses. Each needs at least one sample of an update."""
 
     def on_host(self, cards: int) -> int:
-        """Return how many GPUs the job uses on a host with this many."""
+        """Return how many GPUs the job uses on a host with the given number."""
         return min(self.most, cards) if self.gpus == ALL else self.gpus
 
 
 def find_need(spec: JobSpec) -> GpuNeed:
-    """Return the need of a job. A job that can use only one GPU counts as a job for one, even if it asks for all."""
+    """Return a job's need. A job that can use only one GPU counts as a job for one, even if it requests all."""
     gpus = spec.resources.gpus
     if gpus != "all":
         return GpuNeed(gpus, gpus)

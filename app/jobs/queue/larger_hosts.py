@@ -1,7 +1,8 @@
-"""A job for all GPUs is left to a larger host for a while, because on a smaller one it would train on fewer GPUs.
+"""Leaves a job for all GPUs to a larger host for a while, because it would use fewer GPUs on a smaller one.
 
-The first smaller host that asks for the job starts the wait. It ends after reservations.FIRST_SECONDS; if a larger host has been
-reserved for the job by then, it ends together with that reservation. The job therefore starts even if no larger host ever gets to it.
+The wait begins when a smaller host first asks for the job. It ends after reservations.FIRST_SECONDS or, if a larger
+host has been reserved for the job by then, with that reservation. The job therefore starts even if no larger host
+becomes free.
 """
 
 from datetime import datetime, timedelta
@@ -17,7 +18,7 @@ from contracts.job import JobStatus
 
 
 class Left(NamedTuple):
-    """The jobs for all GPUs that a claim leaves to larger hosts: all of them, or those for these models."""
+    """The jobs for all GPUs that a claim leaves to larger hosts: all, or those for certain models."""
 
     is_everything: bool = False
     models: tuple[str, ...] = ()
@@ -27,7 +28,7 @@ NOTHING = Left()
 
 
 def find_left(session: Session, job: LargeJob, host_id: str, cards: int, now: datetime) -> Left:
-    """Return what a host with this many GPUs leaves to larger hosts; NOTHING if it may take this job, which is for all GPUs."""
+    """Return what a host with this many GPUs leaves to larger hosts; NOTHING if it may start this job for all GPUs."""
     if job.most_gpus <= cards or job.reserved_host == host_id:
         return NOTHING
     is_open = job.reserved_host is None or _has_passed(job.reserved_until, now)
@@ -45,7 +46,7 @@ def find_left(session: Session, job: LargeJob, host_id: str, cards: int, now: da
 
 
 def leave(session: Session, job: LargeJob, now: datetime) -> bool:
-    """Store until when the job is left to larger hosts. Return False if that is stored already, or the job is no longer queued."""
+    """Store until when the job is left to larger hosts. Return False if already stored or no longer queued."""
     waits = (Job.number == job.number, Job.status == JobStatus.QUEUED, Job.larger_until.is_(None))
     changed = session.execute(
         update(Job)

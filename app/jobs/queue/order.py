@@ -1,7 +1,7 @@
 """SQL for queued jobs: places in the queue, and how many can be claimed.
 
-Every statement walks an index that contains only queued jobs, in claim order, and stops after a fixed number of entries,
-so its cost does not depend on the length of the queue.
+All statements walk an index of queued jobs in claim order and stop after a fixed number of entries, so their cost does
+not depend on the length of the queue.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from contracts.job import JobStatus
 T = TypeVar("T")
 
 MOST_PLACES = 1000
-"""Highest place that is counted exactly."""
+"""Maximum place that is counted exactly."""
 FAR = MOST_PLACES + 1
 """Returned for any place beyond MOST_PLACES."""
 IS_QUEUED: ColumnElement[bool] = written_out(Job.status, JobStatus.QUEUED)
@@ -30,7 +30,7 @@ ORDER = (Job.priority.desc(), Job.number)
 
 
 def find_place(session: Session, job: Job) -> int | None:
-    """Return a queued job's place in its queue (1 is claimed next, FAR is beyond MOST_PLACES), or None for other jobs."""
+    """Return a queued job's place in its queue (1 is next; FAR is beyond MOST_PLACES), or None for other jobs."""
     if job.status is not JobStatus.QUEUED:
         return None
     others = select(Job.number).where(IS_QUEUED, Job.queue == job.queue)
@@ -43,7 +43,7 @@ def find_place(session: Session, job: Job) -> int | None:
 
 
 def find_places(session: Session, jobs: Sequence[Job]) -> dict[int, int]:
-    """Return the places of those jobs that are queued, by job number; see find_place."""
+    """Return the places of the queued jobs among these, by job number; see find_place."""
     queued = [job for job in jobs if job.status is JobStatus.QUEUED]
     places = dict.fromkeys((job.number for job in queued), FAR)
     last = _list_last(session, sorted({job.queue for job in queued}))
@@ -74,9 +74,9 @@ def count_claimable(session: Session, queue: str, now: datetime, most: int) -> i
 
 
 def count_rings(session: Session, queue: str, now: datetime) -> int:
-    """Return how many rings a queue needs so that each job that can be claimed wakes a worker that can start it.
+    """Return how many rings a queue needs to wake a suitable worker for each claimable job.
 
-    Any worker may take a ring, so a job that only some hosts can start needs one for each live worker.
+    Any worker may take a ring, so a job that only some hosts can start needs one per live worker.
     """
     most = max(1, workers.count_live(session, queue, now))
     count = count_claimable(session, queue, now, most)
@@ -95,7 +95,7 @@ def is_large_startable(
     *where: ColumnElement[bool],
     beyond: int = 0,
 ) -> bool:
-    """Return whether a claimable job that needs more than one GPU, and more than `beyond`, fits one of these workers' hosts."""
+    """Return whether a claimable job that needs more than one GPU, and more than `beyond`, fits any of these hosts."""
     for worker in starters:
         sizes = list_sizes(queue, worker.cards)
         is_larger: ColumnElement[bool] = sizes.c.value.between(max(2, beyond + 1), worker.cards)
@@ -111,7 +111,7 @@ def is_large_startable(
 
 
 def _list_last(session: Session, queues: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Return (-priority, number) of the job at the place MOST_PLACES, for each queue that is that long."""
+    """Return (-priority, number) of the job at place MOST_PLACES in each queue of at least that length."""
     if not queues:
         return {}
     each = [
@@ -141,7 +141,7 @@ def _first(numbers: Select[int]) -> Select[int]:
 
 
 def is_claimable(now: datetime) -> ColumnElement[bool]:
-    """Return the condition that a job waits in a queue and can be claimed now."""
+    """Return the condition for a job that is in a queue and can be claimed now."""
     return IS_QUEUED & or_(Job.not_before.is_(None), Job.not_before <= now)
 
 
@@ -160,14 +160,14 @@ def distinct(column: InstrumentedAttribute[T], *where: ColumnElement[bool]) -> C
 
 
 def list_sizes(queue: str, cards: int) -> CTE:
-    """Return the numbers of GPUs, at most `cards`, that queued jobs need, as the column `value`."""
+    """Return the distinct numbers of GPUs up to `cards` that queued jobs need, as the column `value`."""
     return distinct(Job.gpus, IS_QUEUED, Job.queue == queue, Job.gpus <= cards)
 
 
 def list_kinds(queue: str, cards: int) -> CTE:
-    """Return the sizes except 1, at most `cards`, and models of queued jobs, as the columns `gpus` and `model`.
+    """Return the sizes above 1 and up to `cards`, and the models, of queued jobs, as the columns `gpus` and `model`.
 
-    Each takes one index lookup. After the last model of each size there is a row whose model is null.
+    Each row takes one index lookup. The last row for each size has a null model.
     """
 
     def next_model(gpus: ColumnElement[int], *beyond: ColumnElement[bool]) -> ScalarSelect[str]:

@@ -1,8 +1,8 @@
-"""Hosts that are reserved for queued jobs on several GPUs. A start, pause, cancel or failure of the job ends its reservation too.
+"""Hosts reserved for queued multi-GPU jobs. A reservation ends when the job starts, is paused or cancelled, or fails.
 
-If the reserved host does not start the job in time, another host takes over the reservation the next time it asks for a job,
-and gets twice as much time as the one before. A host whose attempt runs for days therefore cannot block the job: sooner or
-later, some host has more time than its running attempts need.
+If the reserved host does not start the job in time, another host that asks for a job takes over the reservation and
+gets twice as much time. A host whose attempt runs for days therefore cannot block the job: eventually, a host has more
+time than its running attempts need.
 """
 
 from datetime import datetime, timedelta
@@ -20,11 +20,11 @@ from contracts.job import JobStatus
 FIRST_SECONDS = 1800
 """How long the first host keeps its reservation before another host may take over."""
 LONGEST_SECONDS = 2**29
-"""Upper limit of that time, so that the resulting date can be stored."""
+"""Upper limit of this time, which keeps the resulting date storable."""
 
 
 class LargeJob(NamedTuple):
-    """The columns of a queued job that may use several GPUs."""
+    """The columns of a queued multi-GPU job."""
 
     number: int
     priority: int
@@ -39,15 +39,15 @@ class LargeJob(NamedTuple):
 
 
 def is_open(now: datetime) -> ColumnElement[bool]:
-    """Return the condition that any host may be reserved for the job now."""
+    """Return the condition for a job for which a host may be reserved now."""
     return or_(Job.reserved_host.is_(None), Job.reserved_until <= now)
 
 
 def reserve(session: Session, job: LargeJob, host_id: str, now: datetime) -> bool | None:
     """Reserve a host for a job, and end the host's other reservations. Return None if the job is no longer open.
 
-    Otherwise, return whether this has ended a reservation, so that other jobs or other hosts no longer have to wait. A job that
-    another request is changing is skipped, because two requests that wait for each other's jobs would deadlock.
+    Otherwise, return whether another reservation has ended, in which case other jobs or hosts need not wait any longer.
+    Jobs that another request is modifying are skipped, to avoid deadlocks between requests.
     """
     seconds = max(FIRST_SECONDS, job.reserved_seconds * (1 if job.reserved_host is None else 2))
     seconds = min(seconds, LONGEST_SECONDS)
@@ -61,9 +61,9 @@ def reserve(session: Session, job: LargeJob, host_id: str, now: datetime) -> boo
 
 
 def end_unusable(session: Session, now: datetime) -> list[str]:
-    """End the reservations of hosts that can no longer run the job. Return each queue, once per ring to send.
+    """End reservations of hosts that can no longer run the job. Return each queue once per ring to send.
 
-    A host that is reserved for several jobs keeps the first one.
+    A host that is reserved for several jobs keeps the first reservation.
     """
     to_ring: list[str] = []
     kept: set[tuple[str, str | None]] = set()
@@ -81,7 +81,7 @@ def end_unusable(session: Session, now: datetime) -> list[str]:
 
 
 def rings_after(session: Session, name: str, now: datetime) -> list[str]:
-    """Return the queue after a reservation, once per ring to send, because other jobs were waiting for the reserved one."""
+    """Return the queue once per ring to send. Other jobs were waiting for the reserved one."""
     return [name] * queue.count_rings(session, name, now)
 
 

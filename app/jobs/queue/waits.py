@@ -1,4 +1,4 @@
-"""Why a queued job has not started, in English and Chinese. A job that is just waiting for its turn has none."""
+"""Why a queued job has not started, in English and Chinese. A job that is only waiting for its turn has none."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,11 +16,13 @@ from contracts.job import JobStatus
 
 WORDS: dict[str, dict[Language, str]] = {
     "gpus_reserved": {
-        "en": "Waits until {gpus} GPUs of host {host} are free. The host will not start later jobs before this one.",
+        "en": "Waiting for {gpus} GPUs on host {host} to become free. The host will not start later jobs before "
+        "this one.",
         "zh": "正在等待主机 {host} 空出 {gpus} 张 GPU；在此任务启动之前，该主机不会启动排在其后的任务。",
     },
     "left_to_larger_host": {
-        "en": "Is left to host {host}, on which it uses {gpus} GPUs. A host with fewer GPUs starts it if {host} has not by {time} UTC.",
+        "en": "Waiting for host {host}, where it can use {gpus} GPUs. If {host} has not started it by {time} UTC, a host "
+        "with fewer GPUs will.",
         "zh": "正在等待主机 {host}，在该主机上可使用 {gpus} 张 GPU。如果到 {time}（UTC）仍未启动，将由 GPU 较少的主机启动。",
     },
     "too_few_gpus": {
@@ -30,7 +32,7 @@ WORDS: dict[str, dict[Language, str]] = {
         "或减少 GPU 数后重新提交。",
     },
     "no_worker": {
-        "en": "No worker of the queue {queue} is online. Start one with `stepline worker`.",
+        "en": "No worker for the queue {queue} is online. Start one with `stepline worker`.",
         "zh": "队列 {queue} 没有在线的工作节点。请用 stepline worker 启动一个。",
     },
     "devices_failed": {
@@ -39,27 +41,27 @@ WORDS: dict[str, dict[Language, str]] = {
         "zh": "能运行此任务的 {workers} 个在线工作节点的 GPU 均未通过最近一次检测，原因见“工作节点”页；工作节点会自动重新检测。",
     },
     "workers_too_old": {
-        "en": "All workers of this queue run a version that cannot use several GPUs for one job. Upgrade one of them.",
+        "en": "All workers for this queue run a version that cannot use several GPUs for one job. Upgrade the workers.",
         "zh": "该队列的所有工作节点版本过旧，无法让一个任务使用多张 GPU。请升级工作节点。",
     },
 }
 
 
 class Waiting(NamedTuple):
-    """What decides whether and where a queued job can start."""
+    """The properties of a queued job that determine where it can start."""
 
     need: GpuNeed
     model: str
     queue: str
     reserved_host: str | None = None
     left_until: datetime | None = None
-    """Until then, hosts with fewer GPUs leave the job to larger ones; null if they do not."""
+    """Until this time, hosts with fewer GPUs leave the job to larger ones; null if they do not."""
 
 
 def find_waits(
     session: Session, jobs: Sequence[Job], now: datetime, language: Language
 ) -> dict[int, JobWait]:
-    """Return why queued jobs are waiting, by job number. Jobs that are just waiting for their turn are omitted."""
+    """Return why queued jobs are waiting, by job number. Jobs that are only waiting for their turn are omitted."""
     queued = [job for job in jobs if job.status is JobStatus.QUEUED]
     if not queued:
         return {}
@@ -77,7 +79,7 @@ def find_waits(
 
 
 def find_wait(waiting: Waiting, live: Sequence[WorkerInfo], language: Language) -> JobWait | None:
-    """Return why a job is waiting, given the live workers of its queue; None if it is just waiting for its turn."""
+    """Return why a job is waiting, given its queue's live workers; None if it is only waiting for its turn."""
     need = waiting.need
     if not live:
         return _wait("no_worker", language, waiting)
@@ -91,7 +93,7 @@ def find_wait(waiting: Waiting, live: Sequence[WorkerInfo], language: Language) 
 def _find_gpu_wait(
     waiting: Waiting, able: Sequence[WorkerInfo], language: Language
 ) -> JobWait | None:
-    """Return why a job that may use several GPUs is waiting, given the workers that can run it."""
+    """Return why a multi-GPU job is waiting, given the workers that can run it."""
     need = waiting.need
     on_host = [worker for worker in able if worker.host_id == (waiting.reserved_host or None)]
     if on_host:
@@ -108,7 +110,7 @@ def _find_gpu_wait(
 def _find_larger_wait(
     waiting: Waiting, able: Sequence[WorkerInfo], language: Language
 ) -> JobWait | None:
-    """Return that a job for all GPUs is left to the largest host, if there is a smaller one that leaves it."""
+    """Return the reason `left_to_larger_host` if a smaller host leaves the job to the largest one."""
     new = [worker for worker in able if worker.host_id]
     largest = max(new, key=lambda worker: worker.cards)
     gpus = waiting.need.on_host(largest.cards)
@@ -125,16 +127,16 @@ def _find_larger_wait(
 
 
 def find_candidates(live: Sequence[WorkerInfo], model: str) -> Sequence[WorkerInfo]:
-    """Return the workers that may claim a job: those that have its model or can download it, or all if there are none.
+    """Return the workers that may claim a job: those that have or can download its model, or all if there are none.
 
-    If no worker has the model, any of them claims the job, which then fails with a reason.
+    If no worker has the model, any worker may claim the job, which then fails with a reason.
     """
     having = [worker for worker in live if worker.models is None or model in worker.models]
     return having or live
 
 
 def largest_host(live: Sequence[WorkerInfo], model: str) -> int | None:
-    """Return how many GPUs the largest host can use for a job of this model; None if no worker can run it."""
+    """Return how many GPUs the largest host can use for a job with this model; None if no worker can run it."""
     able = [worker.cards for worker in find_candidates(live, model) if workers.is_able(worker)]
     return max(able, default=None)
 

@@ -19,7 +19,7 @@ from contracts.wire import SYNC_PATH
 from tests.app.player import Player
 from tests.app.stream.sse import Reader
 from tests.factories import make_metric
-from tests.server_process import running
+from tests.programs.server_process import running
 
 
 def rows(

@@ -8,9 +8,9 @@ from fastapi import FastAPI
 
 from contracts.base import utc_now
 from contracts.record import CheckpointRecord
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from tests.app.player import Player
-from tests.server_process import serving
+from tests.programs.server_process import serving
 from tests.worker.supervisor.builders import make_checkpoint, place
 from worker.supervisor.reporting.notes import Notes
 from worker.supervisor.results.checkpoints import Uploads

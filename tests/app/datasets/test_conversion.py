@@ -16,9 +16,9 @@ from pyarrow import parquet
 from app.datasets.conversion.budget import Budget
 from app.datasets.conversion.containers import read_file
 from app.datasets.conversion.request import Request
-from app.datasets.file_error import _KINDS, _WORDS, FileProblem
-from app.datasets.file_kind import FileKind, find_plain_kind
-from app.datasets.found import Row
+from app.datasets.files.file_error import _KINDS, _WORDS, FileProblem
+from app.datasets.files.file_kind import FileKind, find_plain_kind
+from app.datasets.files.found import Row
 from tests.tables import (
     LIMITS,
     describe,

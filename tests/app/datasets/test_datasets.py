@@ -11,9 +11,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.config.settings import Settings
-from app.datasets.file_error import FileError
-from app.datasets.found import Found, Rejected, Row
-from app.datasets.json_rows import read_json
+from app.datasets.files.file_error import FileError
+from app.datasets.files.found import Found, Rejected, Row
+from app.datasets.files.json_rows import read_json
 from tests.app.player import Player
 
 ALPACA = {"instruction": "问", "input": "", "output": "答", "id": 7}

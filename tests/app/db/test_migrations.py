@@ -17,7 +17,7 @@ from app.db.tables import Base, Job, UtcTime
 from app.jobs.listing.lists import find_jobs
 from app.jobs.schemas import JobFilter
 from app.migrate import _newest, alembic_config, migrate, missing_migrations
-from tests.postgres import Postgres
+from tests.programs.postgres import Postgres
 
 ZEROS = ("priority", "attempt_number", "losses", "step", "checkpoint_step", "lost_checkpoint_step")
 

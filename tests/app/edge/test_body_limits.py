@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from app.edge.middleware import Edge
 from app.http import handlers
 from app.http.body_limits import JSON_LIMIT_BYTES, BodyKind, takes
-from tests.server_process import serving
+from tests.programs.server_process import serving
 
 MAX_UPLOAD_BYTES = 3 * JSON_LIMIT_BYTES
 

@@ -230,7 +230,7 @@ def test_a_missing_model_gets_a_hint(player: Player) -> None:
                 "lora.rank": ("not_an_integer", 'must be an integer (got "64")'),
                 "modle": (
                     "unknown_field",
-                    "is not a known field; check its spelling and its place in the body",
+                    "is not a known field; check its spelling and its location in the body",
                 ),
             },
         ),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.datasets.found import Rejected
+from app.datasets.files.found import Rejected
 from app.errors.field_words import FIELD_WORDS
 from app.http.validation import field_errors
 from contracts.dataset.row_error import RowError

@@ -26,11 +26,11 @@ from app.jobs.queue import order as queue
 from app.jobs.schemas import JobFilter, JobSort
 from app.leases.lease import Times
 from app.workers import service as workers
-from benchmarks import rows
+from benchmarks.filling import rows
 from contracts.attempt import ClaimRequest, DeviceCheck, WorkerInfo
 from contracts.job import JobSpec, JobStatus
 from tests.app.conftest import KINDS
-from tests.postgres import Postgres
+from tests.programs.postgres import Postgres
 
 SMALL, LARGE = 1000, 4000
 GROWTH = 1.25

@@ -5,7 +5,7 @@ from sqlalchemy import func, select, update
 
 from app.db.engine import Database, database_now
 from app.db.tables import IdempotencyKey, Job
-from app.jobs.idempotency import KEPT, forget_old_keys
+from app.jobs.requests.idempotency import KEPT, forget_old_keys
 from contracts.job import JobSpec
 from tests.app.player import Player
 from tests.factories import make_metric, make_spec

@@ -17,7 +17,7 @@ from contracts.base import utc_now
 from contracts.record import CheckpointRecord
 from tests.app.player import BASE_URL, TOKEN, Player
 from tests.factories import make_metric
-from tests.server_process import Server
+from tests.programs.server_process import Server
 
 ROOM_BYTES = 600_000
 

@@ -22,7 +22,7 @@ from contracts.record import MetricRecord, PhaseRecord
 from tests.app.player import Player
 from tests.app.stream.sse import Reader, series_after
 from tests.factories import make_metric
-from tests.server_process import Server, running, serving, wait_until
+from tests.programs.server_process import Server, running, serving, wait_until
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.app.player import WORKER
-from tests.server_process import SPEC, Server, migrated, running
+from tests.programs.server_process import SPEC, Server, migrated, running
 
 REBOUND = ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example"]
 EVERY_KIND_OF_ROUTE = [

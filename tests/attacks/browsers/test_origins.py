@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from tests.app.player import TOKEN
-from tests.server_process import SPEC, Server, migrated, running
+from tests.programs.server_process import SPEC, Server, migrated, running
 
 FRIEND = "https://friend.example"
 ROWS = b'[{"instruction": "a", "output": "b"}]'

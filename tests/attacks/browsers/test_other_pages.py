@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
-from tests.chromium import running_chromium
-from tests.ports import find_free_port
-from tests.server_process import Server, migrated, running
+from tests.programs.chromium import running_chromium
+from tests.programs.ports import find_free_port
+from tests.programs.server_process import Server, migrated, running
 
 EVIL, FRIEND = "evil.example", "friend.example"
 OTHER_PORT = find_free_port()

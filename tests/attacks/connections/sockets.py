@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from tests.server_process import Server
+from tests.programs.server_process import Server
 
 LIST = b"GET /v1/jobs HTTP/1.0\r\n\r\n"
 FAR = 60

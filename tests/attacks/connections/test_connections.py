@@ -28,7 +28,7 @@ from tests.attacks.connections.sockets import (
     read_response,
     trickle,
 )
-from tests.server_process import Server, running, serving, wait_until
+from tests.programs.server_process import Server, running, serving, wait_until
 
 TINY = 0.7
 """A limit in seconds that is short enough for a test to reach."""

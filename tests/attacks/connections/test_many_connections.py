@@ -17,7 +17,7 @@ from tests.attacks.connections.sockets import (
     read_all,
     read_response,
 )
-from tests.server_process import Server, running, wait_until
+from tests.programs.server_process import Server, running, wait_until
 
 
 def test_connections_per_peer_are_capped_and_other_peers_are_still_served(

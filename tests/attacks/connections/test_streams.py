@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
-from tests.server_process import Server, migrated, running, wait_until
+from tests.programs.server_process import Server, migrated, running, wait_until
 
 OTHER = "127.0.0.2"
 PER_PEER = 3

@@ -13,9 +13,9 @@ from contracts.checkpoint import (
     describe_files,
     hash_file,
 )
-from contracts.run_dir import Placed, RunDir, write_model
+from contracts.run.run_dir import Placed, RunDir, write_model
 from tests.factories import make_spec
-from worker.supervisor.host.held_cards import HeldCard
+from worker.supervisor.host.cards.held_cards import HeldCard
 
 
 def make_claim(**changes: Any) -> Claim:

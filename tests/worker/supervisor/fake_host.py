@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from contracts.attempt import Claim, ClaimRequest, SyncReply, Wanted
-from contracts.run_dir import Placed, RunDir
+from contracts.run.run_dir import Placed, RunDir
 from tests.factories import make_spec
-from tests.processes import find_processes, marked
+from tests.programs.processes import find_processes, marked
 from tests.worker.supervisor.builders import make_claim
 from worker.supervisor.host.identity import worker_home
 from worker.supervisor.host.siblings import FLEET, Sibling, write_cards

@@ -2,7 +2,7 @@ import pytest
 from pydantic import SecretStr
 
 from contracts.attempt import Device
-from tests.ports import find_free_port
+from tests.programs.ports import find_free_port
 from tests.worker.supervisor.scripted_server import ScriptedServer, error_answer
 from worker.settings import Settings
 from worker.supervisor import doctor

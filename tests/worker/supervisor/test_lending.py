@@ -9,11 +9,11 @@ import pytest
 
 from contracts.job import JobSpec
 from tests.e2e.conftest import spec_of_job, tiny_rows
-from tests.processes import find_processes
+from tests.programs.processes import find_processes
 from tests.tiny_model import make_tiny_qwen2
 from tests.worker.supervisor.device_states import record_failed
 from tests.worker.supervisor.fake_host import FakeHost, wait_for
-from worker.supervisor.host.gpu_lock import try_lock
+from worker.supervisor.host.cards.gpu_lock import try_lock
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.worker.supervisor.builders import make_claim
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, error_answer
 from worker.settings import Settings
 from worker.supervisor.child.device_guard import DeviceGuard
-from worker.supervisor.host.gpu_lock import find_lock_dir, hold_device
+from worker.supervisor.host.cards.gpu_lock import find_lock_dir, hold_device
 from worker.supervisor.host.identity import slot_name
 from worker.supervisor.run import run_next
 

@@ -12,7 +12,7 @@ import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from worker.training.__main__ import main, prepare_environment
 
 _context = multiprocessing.get_context("forkserver")

@@ -10,7 +10,7 @@ from typing import Any
 
 from contracts.attempt import Outcome
 from contracts.record import MetricRecord, Record, decode_line
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from contracts.summary import Summary
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec

@@ -122,7 +122,7 @@ def test_the_token_budget_has_a_fixed_value_if_config_json_lacks_the_layer_sizes
 
     assert (budget.tokens, budget.reason) == (
         2048,
-        "config.json does not give the layer sizes",
+        "config.json does not specify the layer sizes",
     )
 
 

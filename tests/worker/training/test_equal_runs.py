@@ -15,7 +15,7 @@ from tests.worker.training.run_directory import (
     start,
 )
 from worker.supervisor.results.archive import archive
-from worker.training.model.adapter import sort_sets
+from worker.training.model.lora.adapter import sort_sets
 
 SPECIAL = [f"<|special_{number}|>" for number in range(9)]
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from contracts.attempt import Outcome
 from contracts.failure import FailureReason
-from contracts.run_dir import Placed, write_model
+from contracts.run.run_dir import Placed, write_model
 from tests.tiny_model import make_rows
 from tests.worker.training.forked import fork
 from tests.worker.training.run_directory import (
@@ -229,7 +229,7 @@ def test_unwritable_output_does_not_fail_the_run(tiny_model: Path, tmp_path: Pat
 _HANGS = """
 import sys, time
 from pathlib import Path
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from worker.training.run import run_to_outcome
 from worker.training.rundir.stop import Stop
 

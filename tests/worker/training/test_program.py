@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from contracts.attempt import Outcome, Wanted
 from contracts.record import EvalRecord, MetricRecord, PhaseRecord
-from contracts.run_dir import Control, RunDir, write_model
+from contracts.run.run_dir import Control, RunDir, write_model
 from tests.tiny_model import make_rows
 from tests.worker.training import reference
 from tests.worker.training.forked import fork

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from contracts.record import LogRecord
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from contracts.summary import Summary
 from contracts.verdicts.verdict import VerdictCode
 from tests.tiny_model import make_rows, write_rows

@@ -1,10 +1,10 @@
 // The controls above a chart.
 import type { ComponentChildren } from "preact";
-import { CHART } from "../texts/chart";
+import { CHART } from "../texts/job/chart";
 import { say } from "../texts/say";
 import { SHARED } from "../texts/shared";
 import type { ChartActions, ChartView } from "./view";
-import { X_KINDS, type XKind } from "./x-axis";
+import { X_KINDS, type XKind } from "./scales/x-axis";
 
 interface Props {
   view: ChartView;

@@ -1,4 +1,4 @@
-// Fills the window with a chart's card. The rest of the page cannot be reached while it does.
+// Fills the window with a chart's card. Meanwhile, the rest of the page is inaccessible.
 import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 

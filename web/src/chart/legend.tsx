@@ -1,6 +1,6 @@
 // The legend of a chart: the name of each line, its value at the cursor, and a button that hides it.
 import type { ComponentChildren } from "preact";
-import { CHART } from "../texts/chart";
+import { CHART } from "../texts/job/chart";
 import type { Line } from "./line";
 import { say } from "../texts/say";
 

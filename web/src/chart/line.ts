@@ -1,7 +1,7 @@
 // The lines of a chart: their points, the range of their values, and the value nearest to a position.
 import { Series, type Value } from "../curve";
-import { padded } from "./ticks";
-import type { XAxis } from "./x-axis";
+import { padded } from "./scales/ticks";
+import type { XAxis } from "./scales/x-axis";
 
 export interface Line {
   /** Identifies the line in the URL. */
@@ -90,7 +90,7 @@ export function pointAt(
 /** Return the range of the values of all shown lines within a horizontal range, with some room around them. */
 export function valueRange(lines: Line[], range: Range, scale: YScale): Range {
   const shown = lines.filter((line) => !line.hidden);
-  // A line between dots that are out of sight counts only if nothing else is in sight.
+  // A line between dots outside the range counts only if nothing else is visible.
   const marked = shown.filter((line) => !line.dots || within(line.x, range)[0] <= within(line.x, range)[1]);
   let [min, max] = extremes(marked, range, scale);
   if (min > max) [min, max] = extremes(shown, range, scale);

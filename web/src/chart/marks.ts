@@ -1,4 +1,4 @@
-// Draws on a chart's canvas what is not a line: attempts, checkpoints, warnings, and the part of the run that is still to come.
+// Draws everything but lines on a chart's canvas: attempts, checkpoints, warnings, and the remaining part of the run.
 import type uPlot from "uplot";
 import { ink } from "./ink";
 import type { Mark } from "./line";

@@ -4,8 +4,8 @@ import { ink } from "./ink";
 import { type Line, valueRange } from "./line";
 import { drawBehind, drawInFront } from "./marks";
 import type { PlotProps } from "./plot";
-import { byteTicks, linearTicks, logTicks, type Ticks } from "./ticks";
-import { formatX, xTicks } from "./x-axis";
+import { byteTicks, linearTicks, logTicks, type Ticks } from "./scales/ticks";
+import { formatX, xTicks } from "./scales/x-axis";
 
 /** Minimum pixels per dot, so that dots do not overlap. */
 const DOT_WIDTH = 12;

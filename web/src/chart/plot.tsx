@@ -6,7 +6,7 @@ import { isDark, language } from "../preferences";
 import type { Line, Mark, YScale } from "./line";
 import { options } from "./options";
 import { exposeScales, watchPlot } from "./probe";
-import type { XKind } from "./x-axis";
+import type { XKind } from "./scales/x-axis";
 
 /** The position of the cursor on the horizontal axis. */
 export interface Cursor {

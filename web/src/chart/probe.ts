@@ -1,4 +1,4 @@
-// Shows browser tests the ranges of the page's charts. Only a build in the mode "probed" calls these functions.
+// Exposes the ranges of the page's charts to browser tests. Only a build in the mode "probed" calls these functions.
 import type uPlot from "uplot";
 
 type Place = HTMLElement & { plot?: uPlot };

@@ -1,5 +1,5 @@
-// A picture as a list of shapes, which becomes an SVG file or is drawn on a canvas. The content security policy does not let the
-// page turn one into the other.
+// A picture as a list of shapes, which becomes an SVG file or is drawn on a canvas. The content security policy prevents the
+// page from converting one into the other.
 
 export type Shape =
   | { kind: "path"; points: [number, number][][]; stroke?: string; fill?: string; width?: number; dash?: number[] }

@@ -1,7 +1,7 @@
 // The view of a chart, which the URL stores: zoom, smoothing, scale, horizontal axis, hidden lines, full screen.
 import { useKeys } from "../parts/controls";
 import { query, setQuery } from "../router";
-import { X_KINDS, type XKind } from "./x-axis";
+import { X_KINDS, type XKind } from "./scales/x-axis";
 
 const SMOOTHING = 0.6;
 

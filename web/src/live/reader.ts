@@ -24,7 +24,7 @@ export class JobReader {
   readJob(): Promise<Job> {
     if (this.store.job.value === null) {
       this.first = Promise.all([this.readPoints(), this.readEvents()]);
-      this.first.catch(() => undefined); // if the job cannot be read, nobody waits for the rest
+      this.first.catch(() => undefined); // if the job cannot be read, this promise is never awaited
     }
     return get<Job>(`/v1/jobs/${this.store.id}`);
   }

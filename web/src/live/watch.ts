@@ -1,9 +1,9 @@
-// Jobs that the reader wants to hear about: while the site is open, a browser notification and the tab's title report when one
-// of them ends or becomes unhealthy.
+// Jobs that the user watches: while the site is open, a browser notification and the tab's title report when one of them
+// ends or becomes unhealthy.
 import { signal } from "@preact/signals";
 import { ApiError, get, isFinal, type Job } from "../api";
 import { go } from "../router";
-import { sayFinding } from "../texts/health";
+import { sayFinding } from "../texts/job/health";
 import { sayState } from "../texts/states";
 import { say } from "../texts/say";
 import { WATCH } from "../texts/watch";

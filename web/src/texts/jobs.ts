@@ -42,7 +42,7 @@ export const JOBS = texts({
   clear_filters: ["Clear the filters", "清除筛选"],
 
   unserved: [
-    'Jobs in the queue "{queue}" wait: no worker of this queue is online and able to run them. Start one:',
+    'Jobs in the queue "{queue}" are waiting because no online worker of this queue can run them. Start a worker:',
     "队列“{queue}”中的任务正在等待：该队列没有在线且可用的工作节点。启动工作节点：",
   ],
 });

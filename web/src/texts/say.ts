@@ -2,8 +2,8 @@
 import { language } from "../preferences";
 
 /**
- * One piece of text in both languages; `say` fills in its `{names}`. Of the words in `{n:job|jobs}`, it takes the first if `n` is 1
- * and else the second.
+ * One piece of text in both languages; `say` fills in its `{names}`. For `{n:job|jobs}`, it inserts the first word if `n` is 1
+ * and the second otherwise.
  */
 export type Text = readonly [english: string, chinese: string];
 

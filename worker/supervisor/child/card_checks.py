@@ -1,6 +1,6 @@
-"""Checks cards: a small 4-bit product on each, in a separate process (`python -m worker.training --check-device`).
+"""Checks each card with a small 4-bit product in a separate process (`python -m worker.training --check-device`).
 
-A process that has lost its GPU cannot get it back, so this process never uses one.
+A process that loses access to a GPU cannot regain it, so the supervisor itself never uses one.
 """
 
 import shutil
@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
-from contracts.exits import tail
-from contracts.run_dir import RunDir
+from contracts.run.exits import tail
+from contracts.run.run_dir import RunDir
 from worker.settings import Settings
 from worker.supervisor.child.process import PROGRAM, Child, start_child
 from worker.supervisor.child.stopping import StopFlag, Stopped
+from worker.supervisor.host.cards.held_cards import HeldCard
 from worker.supervisor.host.clock import boottime
-from worker.supervisor.host.held_cards import HeldCard
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +24,7 @@ CHECK_SECONDS = 180.0
 
 
 class CardChecks:
-    """Runs checks, and remembers those that it could not kill."""
+    """Runs checks and keeps track of those that could not be killed."""
 
     def __init__(
         self,
@@ -49,9 +49,9 @@ class CardChecks:
     def run(
         self, cards: Sequence[HeldCard], stop: StopFlag, pulse: Callable[[], object]
     ) -> list[str | None]:
-        """Check cards at the same time; return why each one failed, or None if it passed.
+        """Check cards concurrently; for each, return why it failed, or None if it passed.
 
-        Calls `pulse` regularly. The caller holds the cards' locks. Raises OSError and Stopped.
+        Calls `pulse` regularly. The caller must hold the cards' locks. Raises OSError and Stopped.
         """
         running: list[tuple[RunDir, Child]] = []
         give_up_at = self._clock() + self._check_seconds

@@ -1,8 +1,9 @@
 """DeviceGuard: a worker claims jobs only while its GPU works.
 
 The check (card_checks.py) runs before the first claim of each worker process and after each attempt that ended with
-`device_failed` or with an error that a failed device may have caused. An attempt on several cards holds the locks of
-all of them, so this worker then checks all of them, and stores the results for the workers of the other cards. A CPU is not checked.
+`device_failed` or with an error that a failed device may have caused. After an attempt on several cards, the worker
+still holds the locks of all of them, so it checks all of them and stores the results for the other cards' workers. CPUs
+are not checked.
 """
 
 import time
@@ -15,6 +16,7 @@ from contracts.failure import Failure, FailureReason
 from worker.settings import Settings
 from worker.supervisor.child.card_checks import CHECK_PROGRAM, CHECK_SECONDS, CardChecks
 from worker.supervisor.child.stopping import StopFlag, Stopped
+from worker.supervisor.host.cards.held_cards import HeldCard
 from worker.supervisor.host.clock import boottime
 from worker.supervisor.host.device_check import (
     forget_check,
@@ -24,17 +26,16 @@ from worker.supervisor.host.device_check import (
     read_check,
     write_check,
 )
-from worker.supervisor.host.held_cards import HeldCard
 from worker.supervisor.host.identity import worker_home
 
 log = structlog.get_logger(__name__)
 
 AMBIGUOUS = (FailureReason.CRASHED, FailureReason.NO_PROGRESS, FailureReason.CHILD_KILLED)
-"""Reasons for failures that a failed device may have caused even if no error says so."""
+"""Failure reasons that a failed device may cause without an explicit device error."""
 
 
 class DeviceGuard:
-    """Knows whether this process's device works, and stores the answer for the main process and the health check."""
+    """Tracks whether this process's device works, and stores its state for the main process and the health check."""
 
     def __init__(
         self,
@@ -53,15 +54,15 @@ class DeviceGuard:
         self._checks = CardChecks(settings, environ, program, check_seconds, clock)
         self._is_usable = worker.device.kind == "cpu"
         self._unstored: DeviceCheck | None = None
-        """The newest state if the disk is full; otherwise the stored state is the newest, because siblings store it too."""
+        """The newest state if the disk is full. Otherwise the file contains it; siblings also write the file."""
         self._failed_at: float | None = None
-        """When the last check failed; None if a check is due immediately."""
+        """Time of the last failed check; None if a check is due immediately."""
         if self._is_usable:
             forget_check(self._home)  # from a time when this worker used a GPU
 
     @property
     def state(self) -> DeviceCheck | None:
-        """The state of the GPU. It is newer than the stored state if the disk is full."""
+        """The state of the GPU. It may be newer than the stored state if the disk is full."""
         if self._device.kind == "cpu":
             return None
         return self._unstored or read_check(self._home)
@@ -99,8 +100,8 @@ class DeviceGuard:
     ) -> Outcome:
         """Return the outcome, changed to `device_failed` if a card may have caused the failure and now fails its check.
 
-        If the attempt used several cards and one of them failed, the evidence `card` is its uuid. Calls `pulse` regularly
-        during the checks. `cards`: those of the attempt, this worker's own first.
+        If the attempt used several cards and one of them failed, the evidence `card` contains its UUID. Calls `pulse`
+        regularly during the checks. `cards`: those of the attempt, this worker's own first.
         """
         failure = outcome.failure
         if self._device.kind == "cpu" or failure is None:
@@ -139,7 +140,7 @@ class DeviceGuard:
                 _store_for_sibling(other, next_failed(state, failure.detail, pending=True))
 
     def _notice_failure_in_other_process(self) -> None:
-        """Adopt the state of this card if a sibling used it and stored that it failed. The sibling held the lock, as this process does now."""
+        """Adopt the failure of this card that a sibling stored while it held the lock, which this process holds now."""
         if not self._is_usable or self._device.kind == "cpu":
             return
         state = self.state
@@ -152,7 +153,10 @@ class DeviceGuard:
     def _check_and_store(
         self, cards: Sequence[HeldCard], stop: StopFlag, pulse: Callable[[], object]
     ) -> list[str | None]:
-        """Check cards, this worker's own first, and store what changed; return why each failed. Raises OSError and Stopped."""
+        """Check cards, this worker's own first, and store the states that changed; return why each card failed.
+
+        Raises OSError and Stopped.
+        """
         own, *others = self._checks.run(cards, stop, pulse)
         self._is_usable = own is None
         if own is None:
@@ -180,7 +184,7 @@ class DeviceGuard:
 
 
 def _blame(failure: Failure, failed: Sequence[tuple[HeldCard, str]]) -> Failure:
-    """Return the failure as one of the cards that failed their check."""
+    """Return the failure, attributed to one of the cards that failed their check."""
     if len(failed) == 1:
         found = failed[0][1]
     else:
@@ -201,7 +205,7 @@ def _store_for_sibling(card: HeldCard, check: DeviceCheck) -> None:
     try:
         card.home.mkdir(parents=True, exist_ok=True)  # its worker may not have run yet
         write_check(card.home, check)
-    except OSError as error:  # a full disk; the next attempt on the card finds the failure again
+    except OSError as error:  # a full disk; the next attempt on the card detects the failure again
         log.warning(
             "could not store the state of a borrowed card",
             card=card.device.uuid,

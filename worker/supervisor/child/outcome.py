@@ -5,14 +5,14 @@ from typing import Literal
 from pydantic import ValidationError
 
 from contracts.attempt import Outcome
-from contracts.exits import explain_exit
 from contracts.failure import Failure, FailureReason
-from contracts.run_dir import RunDir
+from contracts.run.exits import explain_exit
+from contracts.run.run_dir import RunDir
 from processes.oom import count_oom_kills
 from worker.supervisor.child.process import Child
 
 EndedAs = Literal["cancelled", "paused", "interrupted"]
-"""The status of an attempt that ends because of a request to stop."""
+"""The status of an attempt that ends because of a stop request."""
 
 
 def read_outcome(child: Child, run_dir: RunDir, requested: EndedAs | None) -> Outcome:

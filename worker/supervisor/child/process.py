@@ -15,13 +15,13 @@ import time
 from collections.abc import Mapping, Sequence
 
 from contracts.attempt import Device
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from processes.environment import BASIC, COMPUTE, choose
 from processes.oom import count_oom_kills
-from worker.supervisor.host.held_cards import HeldCard
+from worker.supervisor.host.cards.held_cards import HeldCard
 
 LOCK_FDS = "STEPLINE_LOCK_FDS"
-"""Variable with the descriptors of the inherited locks, comma-separated. The training program passes them on to its ranks."""
+"""Environment variable with the descriptors of the inherited locks. The training program passes them to its ranks."""
 PROGRAM = ("-m", "worker.training")
 
 

@@ -1,6 +1,6 @@
 """Stops a running attempt with a request in the control file, then with SIGTERM, then with SIGKILL.
 
-Also provides the flag that SIGTERM sets in this process, so that the worker hands its job back instead of losing it.
+Also provides the flag that SIGTERM sets in this process. The worker then hands its job back instead of losing it.
 """
 
 import signal
@@ -12,7 +12,7 @@ from types import FrameType
 import structlog
 
 from contracts.attempt import Wanted
-from contracts.run_dir import Control, RunDir, write_model
+from contracts.run.run_dir import Control, RunDir, write_model
 from worker.supervisor.child.outcome import EndedAs
 from worker.supervisor.child.process import Child
 from worker.supervisor.host.clock import boottime
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class Stopped(Exception):
-    """The attempt was asked to stop, and ends before its training process has written an outcome."""
+    """The attempt must stop, and its training process has not written an outcome."""
 
     def __init__(self, status: EndedAs) -> None:
         super().__init__(status)
@@ -42,7 +42,7 @@ class StopFlag:
 
     @property
     def left(self) -> float:
-        """Share of the grace period that is left: 1 until the flag is set."""
+        """The remaining fraction of the grace period; 1 until the flag is set."""
         if self._give_up_at is None:
             return 1.0
         left_seconds = self._give_up_at - boottime()

@@ -1,8 +1,9 @@
 """Kills orphaned training processes of this worker. There should be none; this is a safeguard.
 
-An orphan's command line names the process that started it, but its current parent is a different process: its supervisor has died or,
-for a rank of a job on several GPUs, the first rank. A process that a live training process forks looks the same until it runs
-its own program, so a process counts only if it leads its group or if the group's leader has ended.
+An orphan's command line names the process that started it: its supervisor or, for a rank of a job on several GPUs, the
+first rank. That process has died, so the orphan's current parent is a different process. A process that a live training
+process forks looks the same until it executes its own program, so a process counts only if it leads its group or if the
+group's leader has ended.
 """
 
 import contextlib

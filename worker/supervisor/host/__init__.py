@@ -1,4 +1,4 @@
 """This worker's host: device, device lock, names, models on disk, clock, load.
 
-Nothing here knows about attempts or talks to the server.
+Nothing here handles attempts or talks to the server.
 """

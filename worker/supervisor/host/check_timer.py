@@ -1,4 +1,4 @@
-"""CheckTimer: decides when the main process must ring, so that the pool process checks a failed GPU again."""
+"""CheckTimer: decides when the main process must ring to make the pool process recheck a failed GPU."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,8 @@ from worker.supervisor.host.identity import worker_home
 class CheckTimer:
     """Reports a check as due at most once per `device_check_seconds`, and only while the GPU is stored as failed.
 
-    A GPU that failed during an attempt is checked without delay: a sibling may have stored that, and no ring may follow.
+    A GPU that failed during an attempt is checked immediately: a sibling may have stored the failure, and the server
+    may not ring.
     """
 
     def __init__(

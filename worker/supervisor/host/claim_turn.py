@@ -1,7 +1,8 @@
-"""The turn to borrow cards and claim, which the workers of one host take one after another.
+"""The turn to borrow cards and claim. Only one worker of a host has it at a time.
 
-The lock file of the turn names its holder. A worker that keeps its turn for too long, for example because it is suspended, does
-not stop the others: they claim with their own card only, and the parent process (worker/fleet.py) restarts the holder.
+The lock file contains the holder's name. A worker that holds its turn for too long, for example because it is
+suspended, does not block the others: each claims with only its own card, and the parent process (worker/fleet.py)
+restarts the holder.
 """
 
 import os
@@ -15,16 +16,16 @@ import structlog
 from pydantic import ValidationError
 
 from contracts.base import Tolerant
-from worker.supervisor.host.gpu_lock import try_lock
+from worker.supervisor.host.cards.gpu_lock import try_lock
 
 log = structlog.get_logger(__name__)
 
 SHORTEST_PAUSE_SECONDS = 0.002
 LONGEST_PAUSE_SECONDS = 0.05
 LONGEST_REQUEST_SECONDS = 60.0
-"""Added to the patience of a claim. A request ends after 15 s without an answer."""
+"""Added to the time limit of a claim. A request times out after 15 s without a response."""
 SURE_SECONDS = 1.0
-"""How long a holder must be seen before it counts: a new holder writes its name just after it has locked the file."""
+"""How long a holder must be observed before it counts: a new holder locks the file before it writes its name."""
 
 
 class TurnHolder(Tolerant):
@@ -33,13 +34,14 @@ class TurnHolder(Tolerant):
     worker: str
     pid: int
     since: float
-    """By the monotonic clock, which all processes share; time during which the host was suspended does not count."""
+    """Monotonic time, which is the same in all processes and excludes time during which the host was suspended."""
 
 
 class ClaimTurn:
-    """Lets one worker of a host borrow and claim at a time. If two did, each might hold half of the cards that a job needs.
+    """Lets only one worker of a host borrow and claim at a time.
 
-    A worker returns its turn only after it has released its own card, so the last of several claims sees every idle card.
+    Otherwise, two workers might each hold half of the cards that a job needs. A worker ends its turn only after it has
+    released its own card, so the last of several claims sees every idle card.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class ClaimTurn:
         wait: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`path`: the lock of the host; None if nothing can be borrowed. `wait` may raise to end the waiting."""
+        """`path`: the host's lock file; None if nothing can be borrowed. `wait` may raise to stop waiting."""
         self._path = path
         self._worker = worker
         self._longest_seconds = longest_seconds
@@ -59,9 +61,10 @@ class ClaimTurn:
         self._lock_fd: int | None = None
 
     def take(self) -> bool:
-        """Wait for this worker's turn, and return whether it has it, so that it may borrow.
+        """Wait for this worker's turn to borrow; return whether it has the turn.
 
-        It has none if nothing can be borrowed, or if another worker has kept its turn for longer than `longest_seconds`.
+        Returns False if nothing can be borrowed, or if another worker has held its turn for longer than
+        `longest_seconds`.
         """
         pause = SHORTEST_PAUSE_SECONDS
         seen, seen_at = None, self._clock()
@@ -73,11 +76,11 @@ class ClaimTurn:
             holder, now = find_holder(self._path), self._clock()
             if holder != seen:
                 seen, seen_at = holder, now
-            # Before a restart of the host, its clock may have been ahead.
+            # A time in the future was written before a restart of the host.
             since = seen_at if holder is None or holder.since > now else holder.since
             if now - seen_at >= SURE_SECONDS and now - since >= self._longest_seconds:
                 log.warning(
-                    "claiming without the cards of other workers, because one of them keeps its turn to claim",
+                    "claiming without other workers' cards, because one of them has held its turn for too long",
                     holder=None if holder is None else holder.worker,
                     holder_pid=None if holder is None else holder.pid,
                     seconds=round(now - since),
@@ -99,8 +102,8 @@ class ClaimTurn:
         os.ftruncate(lock_fd, 0)  # the name of a worker that was killed
         try:
             os.pwrite(lock_fd, holder.model_dump_json().encode(), 0)
-        except OSError as error:  # a full disk; the lock itself holds
-            log.warning("could not write who has the turn to claim", reason=str(error))
+        except OSError as error:  # a full disk; the lock is still held
+            log.warning("could not write which worker has the turn to claim", reason=str(error))
 
     def __enter__(self) -> Self:
         return self
@@ -120,12 +123,12 @@ def turn_path(lock_dir: Path, host: str) -> Path:
 
 
 def longest_turn_seconds(claim_patience_seconds: float) -> float:
-    """Return how long a turn can take if nothing is wrong with its holder."""
+    """Return how long a healthy worker can hold its turn."""
     return claim_patience_seconds + LONGEST_REQUEST_SECONDS
 
 
 def find_holder(path: Path) -> TurnHolder | None:
-    """Return the worker that wrote its name last and has not returned its turn; it may have ended since."""
+    """Return the last recorded holder, unless it has ended its turn. Its process may no longer exist."""
     try:
         return TurnHolder.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
@@ -133,7 +136,7 @@ def find_holder(path: Path) -> TurnHolder | None:
 
 
 def find_stuck(path: Path, longest_seconds: float, now: float) -> TurnHolder | None:
-    """Return the worker that has the turn if it has kept it for longer than `longest_seconds`. `now`: the monotonic clock."""
+    """Return the worker that has held the turn for longer than `longest_seconds`. `now`: monotonic time."""
     holder = find_holder(path)
     if holder is None or now - holder.since < longest_seconds:
         return None

@@ -1,4 +1,4 @@
-"""Keeps the state of a worker's GPU in a file in the worker's home, so that the state survives restarts.
+"""Stores the state of a worker's GPU in a file in the worker's home, where it survives restarts.
 
 The pool process writes the file. The main process sends the state in hellos, and the health check reads the file. A worker
 without a GPU has no such file.
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from contracts.attempt import DeviceCheck
 from contracts.base import utc_now
-from contracts.run_dir import write_model
+from contracts.run.run_dir import write_model
 
 FILE = "device_check.json"
 REASON_CHARACTERS = 2000

@@ -1,7 +1,8 @@
 """This worker's identity: its stable name, its device, its models and the package versions.
 
-The server uses the name to find a worker's earlier attempts, and the worker uses it to find its local checkpoints. So the
-name must survive restarts and a move to a new container with the same work directory but a different host name.
+The server uses the name to find a worker's earlier attempts, and the worker uses it to find its local checkpoints. The
+name must therefore survive restarts and a move to a new container with the same work directory but a different host
+name.
 """
 
 import hashlib
@@ -17,17 +18,17 @@ from pathlib import Path
 from contracts.attempt import Device, WorkerInfo
 from contracts.base import utc_now
 from worker.settings import Settings
-from worker.supervisor.host.device import DeviceMissing, find_device
+from worker.supervisor.host.cards.device import DeviceMissing, find_device
+from worker.supervisor.host.cards.gpu_lock import try_lock
 from worker.supervisor.host.device_check import has_used_gpu, read_check
-from worker.supervisor.host.gpu_lock import try_lock
-from worker.supervisor.host.models_root import list_models
+from worker.supervisor.host.models.models_root import list_models
 from worker.supervisor.host.siblings import FLEET, list_siblings
 
 PACKAGES = ("stepline", "torch", "transformers", "peft", "bitsandbytes", "datasets")
 
 
 LONGEST_PREFIX = 150
-"""A name that is used as a prefix is cut to this many characters, because a worker's name has at most 200."""
+"""Maximum length of a name that is used as a prefix; a worker's name has at most 200 characters."""
 
 
 def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInfo:
@@ -36,7 +37,7 @@ def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInf
     if device.kind == "cpu" and settings.device == "auto":
         _refuse_lost_gpu(settings, environ)
     name = settings.worker_name or _default_name(settings.work_dir, device)
-    # Without a parent process, a worker does not lend or borrow cards, so it is alone under its id.
+    # A worker without a parent process does not lend or borrow cards, so no other worker has its host id.
     alone = hashlib.sha256(name.encode()).hexdigest()[:16]
     worker = WorkerInfo(
         worker_id=name,
@@ -121,7 +122,8 @@ def slug(name: str) -> str:
 def _default_name(work_dir: Path, device: Device) -> str:
     """Return a name built from the device and the id of the work directory.
 
-    Earlier versions used the host name instead of that id. A worker that has run directories under such a name keeps the name.
+    Earlier versions used the host name instead of that id. A worker that has run directories under an old name keeps
+    that name.
     """
     former = f"{socket.gethostname()}-{device.uuid or 'cpu'}"
     has_former = worker_home(work_dir, former).exists()

@@ -1,4 +1,4 @@
-"""The other cards of this host's `stepline worker`, which its workers borrow from each other for jobs on several GPUs.
+"""The other cards of this host's `stepline worker`. Its workers borrow them from each other for jobs on several GPUs.
 
 The parent process (worker/fleet.py) writes one list per card, next to the locks. A worker trusts the list of its own card only
 if it comes from the parent that started the worker; a worker without a parent does not borrow.
@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from contracts.attempt import Device, WorkerInfo
 from contracts.base import Tolerant
-from contracts.run_dir import write_atomically
+from contracts.run.run_dir import write_atomically
 from worker.supervisor.host.device_check import read_check
 
 FLEET = "STEPLINE_FLEET"
-"""Environment variable through which the parent process tells its workers the host's id."""
+"""Environment variable with which the parent process passes the host's id to its workers."""
 
 
 class Sibling(Tolerant):
@@ -24,7 +24,7 @@ class Sibling(Tolerant):
 
     uuid: str
     model: str
-    """Name of the card's model. Ranks on different models would compute in different types and wait for the slowest."""
+    """The card's model. Ranks on different models might compute in different dtypes and wait for the slowest."""
     lock: str
     """Name of the device lock."""
     home: Path
@@ -48,7 +48,7 @@ class _Fleet(Tolerant):
 
 
 def make_host_id(work_dir_id: str, cards: Sequence[Device]) -> str:
-    """Return an id that stays the same across restarts, and differs between hosts and selections of cards."""
+    """Return an id that is stable across restarts, and different for each host and selection of cards."""
     uuids = ",".join(sorted(card.uuid or "" for card in cards))
     return f"{work_dir_id}-{hashlib.sha256(uuids.encode()).hexdigest()[:8]}"
 
@@ -59,14 +59,14 @@ def can_be_lent(uuid: str) -> bool:
 
 
 def write_cards(lock_dir: Path, host_id: str, cards: Sequence[Sibling]) -> None:
-    """Tell the workers of these cards which cards the host has. Raises OSError."""
+    """Write the list of the host's cards for the workers of these cards. Raises OSError."""
     text = _Fleet(host_id=host_id, cards=list(cards)).model_dump_json()
     for card in cards:
         write_atomically(_path(lock_dir, card.lock), text, sync=False)
 
 
 def list_siblings(lock_dir: Path, worker: WorkerInfo, lock: str) -> list[Sibling]:
-    """Return the other cards of the worker's parent process that are the same model as its own, including those that have failed."""
+    """Return the parent's other cards of the same model as the worker's own, including those that have failed."""
     uuid = worker.device.uuid
     if uuid is None or not can_be_lent(uuid):
         return []

@@ -22,7 +22,8 @@ PROC = Path("/proc")
 class System:
     """Measures the load at regular intervals while it is open.
 
-    `directory` is on the disk whose free space matters. The names of the first GPU's series have no number; those of the others end in `.1`, `.2`, …
+    `directory` is on the disk whose free space is measured. Series of the first GPU have no suffix; those of the other
+    GPUs end in `.1`, `.2`, …
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class System:
         self._due_at = clock() + every_seconds
         self._ticks = _processor_ticks(proc)
         self._handles: dict[str, Any] = {}
-        """NVML's handles, by the suffix of their series' names."""
+        """NVML handles by the suffix of the GPU's series."""
         self._is_initialised = False
 
     def __enter__(self) -> Self:

@@ -10,7 +10,7 @@ from contracts.attempt import Claim, DatasetFile
 from contracts.checkpoint import Origin
 from contracts.failure import Failure, FailureReason
 from contracts.job import HubDataset
-from contracts.run_dir import Placed, RunDir, write_model
+from contracts.run.run_dir import Placed, RunDir, write_model
 from worker.settings import Settings
 from worker.supervisor.placing.hub import DatasetRequest, ModelRequest, fetch
 from worker.supervisor.placing.models import (
@@ -140,7 +140,7 @@ class Placer:
 
 
 def tidy(run_dir: RunDir, keep_run: bool, kept_runs: int) -> None:
-    """Delete the run directory unless `keep_run`, and then this worker's surplus run directories.
+    """Delete the run directory unless `keep_run`, then delete this worker's surplus run directories.
 
     Keeps `kept_runs` run directories. Those with checkpoints take precedence, then the newest.
     """

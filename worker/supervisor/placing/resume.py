@@ -1,6 +1,6 @@
 """Finds the checkpoint that an attempt resumes from: on this worker's disk, or in the server's storage.
 
-Earlier attempts may have left records on this disk that the server lacks; these are uploaded before anything else. The
+Earlier attempts may have left records on this disk that the server lacks; these are uploaded first. The
 newest checkpoint is tried first. A checkpoint that is damaged or beyond the server's records is skipped with a note.
 """
 
@@ -24,7 +24,7 @@ from contracts.checkpoint import (
     list_checkpoints,
 )
 from contracts.record import CheckpointRecord, EvalRecord, GapRecord, MetricRecord, Record
-from contracts.run_dir import Placed, RunDir
+from contracts.run.run_dir import Placed, RunDir
 from worker.supervisor.reporting.notes import Notes
 from worker.supervisor.reporting.records import Follow
 from worker.supervisor.server.answers import Refused, Superseded
@@ -98,7 +98,10 @@ class Resumer:
         self._notes = notes
 
     def resume(self, run_dir: RunDir) -> Checkpoint | None:
-        """Fill `resume/` with the newest intact checkpoint and return it; if there is none, return None: training starts at step 1."""
+        """Fill `resume/` with the newest intact checkpoint and return it.
+
+        Return None if there is none; training then starts at step 1.
+        """
         local = dict(self._local_attempts())
         recorded = {name: self._upload_records(*pair) for name, pair in local.items()}
         found: list[Checkpoint] = [*_local(local, recorded), *map(_stored, self._claim.resume)]

@@ -1,7 +1,7 @@
 """Decides when to sync.
 
 A worker that cannot reach the server keeps training: its records stay on disk, and the server rejects its token once
-another attempt has taken over. So this module only paces the calls and never stops an attempt.
+another attempt has taken over. This module therefore only paces the calls and never stops an attempt.
 """
 
 import random
@@ -27,7 +27,11 @@ class Lease:
         self._delay = 0.0
 
     def is_due(self, has_news: bool) -> bool:
-        """Return whether a sync is due: after the short interval if there is new data, otherwise after the long one. After failures, pauses grow."""
+        """Return whether a sync is due.
+
+        A sync is due after the short interval if there is new data, otherwise after the long one. The interval
+        grows after failures.
+        """
         waited = self._clock() - self._tried_at
         if self._failures:
             return waited >= self._delay

@@ -1,11 +1,11 @@
-"""ModelReporter: tells the server which models this worker has, once and again after each change."""
+"""ModelReporter: reports this worker's models to the server, initially and after each change."""
 
 from pathlib import Path
 
 import structlog
 
 from contracts.model_facts import ModelFacts, ModelReport
-from worker.supervisor.host.models_root import ModelCatalog
+from worker.supervisor.host.models.models_root import ModelCatalog
 from worker.supervisor.server.answers import Refused, ServerUnavailable
 from worker.supervisor.server.client import Server
 
@@ -22,7 +22,7 @@ class ModelReporter:
         self._last_problem = ""
 
     def report(self, server: Server) -> None:
-        """Report the models. If that fails, the next call tries again; a server of an earlier version rejects every report."""
+        """Report the models. If that fails, the next call tries again; older servers reject every report."""
         try:
             models = self._catalog.read()
             if models != self._accepted:
@@ -35,5 +35,5 @@ class ModelReporter:
             self._last_problem = problem
 
     def forget(self) -> None:
-        """Report again after the next hello: the server may have been replaced by one with another database."""
+        """Report again after the next hello, because the server may now use a different database."""
         self._accepted = None

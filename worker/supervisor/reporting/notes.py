@@ -29,6 +29,6 @@ class Notes:
             return self._pending[:BATCH]
 
     def acknowledge(self, number: int) -> None:
-        """Drop the notes that the server has: those up to this number."""
+        """Drop the notes up to this number, which the server has."""
         with self._guard:
             self._pending = [note for note in self._pending if note.number > number]

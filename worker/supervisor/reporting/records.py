@@ -1,7 +1,7 @@
 """Reads records.jsonl in batches, in order of seq, starting after the last acknowledged record.
 
 The training program appends to the file, so the last line may be incomplete; it is left for the next read. Reading
-ends at a complete line that is damaged or out of sequence, and an attempt with such a line cannot succeed.
+stops at a complete line that is damaged or out of sequence, and an attempt with such a line cannot succeed.
 """
 
 from collections import deque
@@ -38,7 +38,7 @@ class Follow:
         return [record for record, _ in zip(self._pending, range(BATCH), strict=False)]
 
     def acknowledge(self, seq: int) -> None:
-        """Drop the records that the server has: those up to seq. If later records were already dropped, reread the file."""
+        """Drop the records up to seq, which the server has. If later records were already dropped, reread the file."""
         first_kept = self._read_seq - len(self._pending) + 1
         if seq + 1 < first_kept:
             self._offset, self._read_seq = 0, 0

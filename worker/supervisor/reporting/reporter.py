@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from contracts.attempt import Claim, RowProgress, SyncRequest, SystemSample, Wanted
 from contracts.job import Phase
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from worker.supervisor.reporting.lease import Lease
 from worker.supervisor.reporting.notes import Notes
 from worker.supervisor.reporting.output import Output
@@ -45,7 +45,7 @@ class Reporter:
         """The action that the server's last response requested."""
 
     def enter(self, phase: Phase | None) -> None:
-        """Set the supervisor's own phase; None once the training program reports its phases itself."""
+        """Set the supervisor's own phase; None once the training program reports its own phases."""
         self._phase = phase
         self._phase_is_news = phase is not None
 
@@ -114,7 +114,7 @@ class Reporter:
         try:
             reply = self._server.sync(self._claim, request)
         except Refused as refusal:
-            if refusal.status == 401:  # the server no longer knows this attempt
+            if refusal.status == 401:  # the server no longer has this attempt
                 raise Superseded(refusal.status, refusal.code, str(refusal)) from refusal
             raise
         self._lease.renewed()

@@ -1,8 +1,9 @@
-"""RestartReport: a worker that starts tells the server that its earlier attempts have ended, so that their jobs are requeued at once.
+"""RestartReport: a starting worker reports that its earlier attempts have ended; the server requeues their jobs.
 
-Only the holder of the device lock may say so. If another process holds the lock, because a process of an earlier attempt has not
-ended yet or a sibling has borrowed the card, or if the server is unreachable, the report is due until the pool process has made it with a
-claim. It rings for itself for that, because no ring may follow: a job whose attempt has died is not queued.
+Only the holder of the device lock may send this report. Another process may hold the lock: a process of an earlier
+attempt that has not ended yet, or a sibling that has borrowed the card. In that case, or if the server is unreachable,
+the report remains due until the pool process has sent it with a claim. The worker rings for itself to trigger that
+claim: the server may not ring, because the jobs of dead attempts are not queued.
 """
 
 import time
@@ -12,14 +13,14 @@ import structlog
 
 from contracts.attempt import Idle, WorkerInfo
 from worker.settings import Settings
-from worker.supervisor.host.clock import boottime
-from worker.supervisor.host.gpu_lock import (
+from worker.supervisor.host.cards.gpu_lock import (
     DeviceBusy,
     find_lock_dir,
     find_turn,
     hold_device,
     take_turn,
 )
+from worker.supervisor.host.clock import boottime
 from worker.supervisor.host.identity import slot_name, with_current_state
 from worker.supervisor.server.answers import Refused, ServerUnavailable
 from worker.supervisor.server.client import Server
@@ -27,11 +28,11 @@ from worker.supervisor.server.client import Server
 log = structlog.get_logger(__name__)
 
 DUE_SECONDS = 600.0
-"""After this time, the server has ended the earlier attempts without a report."""
+"""After this time, the server has already ended the earlier attempts without a report."""
 
 
 class RestartReport:
-    """Makes the report once, or knows that it is still due."""
+    """Sends the report once, or tracks that it is still due."""
 
     def __init__(
         self,
@@ -50,11 +51,14 @@ class RestartReport:
         self._lock_dir = find_lock_dir(settings, worker.device)
         self._is_made = False
         self._turn: Idle | None = None
-        """The lock's turn when the report could not be made."""
+        """The lock's turn when the report could not be sent."""
         self._due_until = 0.0
 
     def try_now(self) -> None:
-        """Make the report if the device lock is free. Call this before the pool forks, so that no other process inherits the lock."""
+        """Send the report if the device lock is free.
+
+        Call this before the pool forks; the pool process would inherit the lock.
+        """
         name, token = slot_name(self._worker), self._settings.worker_token.get_secret_value()
         try:
             with (
@@ -74,7 +78,10 @@ class RestartReport:
             self._is_made = True
 
     def is_due(self) -> bool:
-        """Return whether to ring now, so that the pool process makes the report. It makes it with each claim, for which it takes a turn of the lock."""
+        """Return whether the report is due, so this worker should ring now.
+
+        Each claim sends it, and increments the lock's turn.
+        """
         if not self._is_made:
             self._is_made = self._clock() >= self._due_until or self._find_turn() != self._turn
         return not self._is_made

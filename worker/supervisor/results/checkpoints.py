@@ -1,6 +1,6 @@
 """Uploads an attempt's checkpoints while it trains: the newest first, then the best, one at a time.
 
-Runs in a thread with its own connection, so that neither a step nor a sync ever waits for an upload. A failed upload is noted
+Runs in a thread with its own connection, so neither steps nor syncs wait for an upload. A failed upload is noted
 once and retried with growing pauses; it never stops the training. A superseded attempt stops uploading.
 """
 
@@ -21,7 +21,7 @@ from contracts.checkpoint import (
     describe_files,
     list_checkpoints,
 )
-from contracts.run_dir import Placed, RunDir
+from contracts.run.run_dir import Placed, RunDir
 from worker.supervisor.reporting.notes import Notes
 from worker.supervisor.server.answers import (
     FileNotOffered,
@@ -78,7 +78,7 @@ class Uploads:
             self.stop()
 
     def stop(self) -> None:
-        """Start no more uploads; an upload in progress ends at its next chunk."""
+        """Do not start further uploads; an upload in progress stops at its next chunk."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join(1)

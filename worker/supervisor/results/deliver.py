@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from contracts.attempt import Claim, FinishReply, FinishRequest, Outcome
 from contracts.failure import Failure, FailureReason
 from contracts.job import Phase
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from contracts.summary import Summary
 from contracts.wire import (
     ADAPTER_ARTIFACT,

@@ -1,8 +1,8 @@
 """Classifies a response: a success or rejection by the server, or a response from something else.
 
 Only a response in the server's own format comes from the server. A reverse proxy whose backend restarts, a login page
-or a captive portal responds in its own format, sometimes with a success status, and knows nothing about attempts. After
-such a response the worker treats the server as unreachable.
+or a captive portal responds in another format, sometimes with a success status. The worker then treats the server as
+unreachable.
 """
 
 from collections.abc import Iterator

@@ -111,7 +111,7 @@ class Server:
     def claim(
         self, worker: WorkerInfo, free_cards: int = 1, cards_held: Sequence[str] = ()
     ) -> Claim | None:
-        """Claim the best job that this worker can run on the cards that it holds; return None if there is none."""
+        """Claim the best job that this worker can run on its cards; return None if there is none."""
         # All tries send the same claim_id, so that a lost response does not create a second attempt.
         request = ClaimRequest(
             worker=worker,
@@ -147,7 +147,10 @@ class Server:
         self._download(claim, url, sha256, path, pulse)
 
     def offer_checkpoint(self, claim: Claim, offer: CheckpointOffer) -> CheckpointReply:
-        """Offer a checkpoint; the reply names missing files. One try; raises RecordsMissing if its record is missing."""
+        """Offer a checkpoint; the reply lists missing files.
+
+        One try; raises RecordsMissing if its record is missing.
+        """
         url = CHECKPOINT_PATH.format(attempt_id=claim.attempt_id)
         return self._call(claim, url, offer, CheckpointReply)
 
@@ -187,7 +190,7 @@ class Server:
 
     def persist(self, claim: Claim, action: Callable[[], T]) -> T:
         """Retry an action for the claim until the server responds, within the time limit for results."""
-        # The pauses are shorter than a lease, so that a server that recovers hears from this worker before the lease expires.
+        # Shorter than the lease: after the server recovers, this worker must reach it before the lease expires.
         longest = min(LONGEST_PAUSE_SECONDS, claim.lease_seconds / 3)
         return retry(action, Policy(self._patience_seconds, longest, self._wait))
 

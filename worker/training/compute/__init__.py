@@ -1,4 +1,4 @@
-"""The hardware of a run: device, compiler, and 4-bit layers on a CPU. Nothing here knows about a model."""
+"""The hardware of a run: device, compiler, and 4-bit layers on a CPU. Nothing here depends on a model."""
 
 from worker.training.compute.four_bit import import_bitsandbytes
 

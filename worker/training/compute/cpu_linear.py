@@ -1,9 +1,9 @@
 """4-bit linear layers on a CPU: all layers unpack their weights into one shared buffer.
 
-bitsandbytes unpacks into a new tensor in each forward and backward pass. Activations live from the forward to the
+bitsandbytes unpacks into a new tensor in each forward and backward pass. Activations are kept from the forward to the
 backward pass, so the freed tensors leave holes between them in the heap. glibc cannot reuse a hole for the next tensor
-of the same size, because an aligned block needs slightly more space than the hole has. The shared buffer
-avoids this. The values stay bit-identical, because bitsandbytes' own kernel does the unpacking. Nothing here is used
+of the same size, because an aligned block needs slightly more space than the hole provides. The shared buffer
+avoids this. The values are bit-identical, because bitsandbytes' own kernel does the unpacking. Nothing here is used
 on a GPU.
 """
 

@@ -13,9 +13,9 @@ _JOB_OR_BUILD = re.compile(
     r"_STATUS_(INVALID_VALUE|NOT_SUPPORTED|ARCH_MISMATCH|BAD_PARAM)"
     r"|\bno kernel image\b|\binvalid device function\b|\binvalid configuration argument\b|\bunsupported toolchain\b"
 )
-"""CUDA errors of calls that no device, or no device of this kind, can run. They do not mean that the device has failed."""
+"""CUDA errors of invalid or unsupported calls. They do not mean that the device has failed."""
 _MAYBE_MEMORY = re.compile(r"CUBLAS_STATUS_(NOT_INITIALIZED|INTERNAL_ERROR)")
-"""What cuBLAS often reports if it cannot allocate its workspace. A failed device causes the same errors."""
+"""Errors that cuBLAS often reports if it cannot allocate its workspace. A failed device causes the same errors."""
 _DEVICE_FAILURE = re.compile(
     r"^(CUDA error|CUDA driver error|CUDA unknown error|Triton Error \[CUDA\])"
     r"|CUBLAS_STATUS_(EXECUTION_FAILED|INTERNAL_ERROR|MAPPING_ERROR|NOT_INITIALIZED)"
@@ -45,7 +45,7 @@ def may_be_out_of_memory(error: BaseException) -> bool:
 
 
 def is_device_failure(error: BaseException) -> bool:
-    """Return whether this error, or one that led to it, means that the device failed. Running out of memory does not."""
+    """Return whether this error or one of its causes means that the device failed. Running out of memory does not."""
     return any(_is_device_failure(each) for each in _with_causes(error))
 
 

@@ -18,7 +18,7 @@ from worker.training.errors import Evidence, TrainingError
 
 _PROBE_SIZE = 128
 _PROBE_TOLERANCE = 0.2
-"""NF4 rounding of random weights causes a relative error of about 0.1, a broken kernel one of 1 or more."""
+"""NF4 rounding of random weights causes a relative error of about 0.1; a broken kernel causes 1 or more."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,11 @@ class Device:
         return torch.autocast(self.torch_device.type, dtype=self.compute_dtype)
 
     def upload(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return a copy of a host tensor on the device, without waiting for the device's earlier work. On a CPU, the tensor itself."""
-        # A copy from pageable memory may wait, even if it is asked not to. torch reuses a pinned block only after its copy.
+        """Copy a host tensor to the device without waiting for the device's earlier work.
+
+        On a CPU, return the tensor itself.
+        """
+        # A non-blocking copy from pageable memory may still wait. torch reuses a pinned block only after the copy.
         source = tensor.pin_memory() if self.is_cuda else tensor
         return source.to(self.torch_device, non_blocking=True)
 
@@ -104,7 +107,7 @@ def divide_threads(device: Device, ranks: int) -> None:
 
 
 def check_four_bit(device: Device) -> None:
-    """Compute one small NF4 product, forward and backward, and compare the results with the exact ones."""
+    """Compute a small NF4 product, forward and backward, and compare the results with the exact values."""
     try:
         error = _four_bit_error(device)
     except (RuntimeError, OSError, AttributeError, ValueError, NotImplementedError) as problem:

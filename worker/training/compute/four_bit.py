@@ -21,7 +21,7 @@ def import_bitsandbytes() -> None:
 def unpack(layer: Any) -> Tensor:
     """Return the weights of a linear layer in its compute dtype: [out_features, in_features].
 
-    A layer with its own `unpack` returns what is valid until the next layer is unpacked (see cpu_linear.py).
+    The result of a layer's own `unpack` is valid only until the next layer is unpacked (see cpu_linear.py).
     """
     from bitsandbytes import functional  # noqa: PLC0415 - only after import_bitsandbytes()
 

@@ -1,8 +1,8 @@
-"""Locates the answers in the text that a chat template writes, without knowing the template.
+"""Locates the answers in the output of any chat template.
 
-The answer of a turn begins where the text of the turns before it, with the template's prompt for an answer, ends. If the template writes
-earlier turns differently from the last one (Qwen3 leaves out their reasoning), the answer is located by comparing the text
-with that of a conversation with another answer.
+The answer of a turn begins at the end of the text of all earlier turns and the generation prompt. If the template
+renders earlier turns differently from the last one (Qwen3 omits their reasoning), the answer is located by comparing
+the text with that of a conversation with a different answer.
 """
 
 import json
@@ -15,7 +15,7 @@ from contracts.failure import FailureReason
 from worker.training.errors import TrainingError
 
 Turns = list[dict[str, Any]]
-"""Turns as a chat template reads them."""
+"""Turns in the format that a chat template expects."""
 OTHER_ARGUMENTS = {"other": "stepline"}
 
 
@@ -68,7 +68,7 @@ class Locator:
     def _locate_by_comparison(
         self, text: str, turns: Turns, place: int, before: str | None
     ) -> Span:
-        """Return the span by looking only at the whole text. `before` is the text before the answer, if it is known."""
+        """Return the span, determined from the whole text alone. `before` is the text before the answer, if known."""
         content = turns[place]["content"]
         has_calls = bool(turns[place].get("tool_calls"))
         first = self._start_of_content(text, turns, place) if content else None
@@ -82,7 +82,7 @@ class Locator:
         return Span(self._start_of_calls(text, turns, place) if first is None else first, end)
 
     def _start_of_content(self, text: str, turns: Turns, place: int) -> int:
-        """Return the first position where the text differs if the answer begins with another character."""
+        """Return the first position where the text changes if the answer begins with a different character."""
         content = turns[place]["content"]
         other = next(c for c in "abc" if c not in (content[0], content.strip()[:1]))
         start = _common_start(text, self.apply(_changed(turns, place, content=other)))
@@ -93,7 +93,7 @@ class Locator:
         return start
 
     def _start_of_calls(self, text: str, turns: Turns, place: int) -> int:
-        """Return where an answer without content begins: where two answers with contents begin to differ."""
+        """Return where an answer without content begins: at the first difference between two answers with content."""
         one, other = (self.apply(_changed(turns, place, content=content)) for content in "ab")
         differs = _common_start(one, other)
         start = _common_start(text, one[:differs])
@@ -108,7 +108,7 @@ class Locator:
     ) -> int:
         """Return the end of the answer's end-of-turn token, or of the answer if the template has none.
 
-        `is_last`: whether `through` ends with this turn. If not, what follows the answer may belong to the next turn.
+        `is_last`: whether `through` ends with this turn. If not, the text after the answer may belong to the next turn.
         """
         after = through.find(content.strip(), start)
         after = start if after < 0 else after + len(content.strip())

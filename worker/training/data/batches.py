@@ -1,8 +1,9 @@
 """Batches: selects the samples of each update and packs them into micro-batches without padding.
 
 The spec determines the window (the samples of one update); the engine chooses the micro-batches. Packed samples are
-concatenated into one row. transformers separates them by their position ids, which restart at 0 in each sample, but only if it is
-given neither an attention mask nor a cache. Any other call silently mixes the samples (shown by tests/worker/training/model/test_load.py).
+concatenated into one row. transformers separates them by their position ids, which restart at 0 in each sample, but
+only in calls without an attention mask and without a cache. Any other call silently mixes the samples (shown by
+tests/worker/training/model/test_load.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +18,8 @@ from worker.training.data.order import epoch_order
 from worker.training.data.samples import Sample
 
 PACKING_VERSION = 3
-"""Increment this whenever packing, or the order in which gradients are summed, changes: runs resumed across the change are not bit-exact."""
+"""Increment this whenever packing or the order of summing gradients changes; runs resumed across the change are not
+bit-exact."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class MicroBatch:
     """Number of tokens of the longest sample."""
 
     def moved(self, move: Callable[[Tensor], Tensor]) -> Self:
-        """Return a copy whose tensors `move` has moved, for instance to a device."""
+        """Return a copy whose tensors have been moved by `move`, for instance to a device."""
         moved: dict[str, Any] = {
             name: move(value) for name, value in vars(self).items() if isinstance(value, Tensor)
         }
@@ -86,11 +88,11 @@ def supervised_tokens(samples: Sequence[Sample]) -> int:
 def pack(
     samples: Sequence[Sample], token_budget: int, *, together: bool = True
 ) -> list[MicroBatch]:
-    """Pack samples into as few micro-batches as first-fit finds, of at most `token_budget` tokens; a longer sample gets its own.
+    """Pack samples into micro-batches of at most `token_budget` tokens by first-fit decreasing.
 
-    First-fit by decreasing length. The fullest micro-batch comes first, so that memory peaks early and later
-    micro-batches fit into the freed memory. `together=False` gives each sample its own micro-batch, for models that mix
-    packed samples.
+    A longer sample gets its own micro-batch. The fullest micro-batch comes first, so memory peaks early and later
+    micro-batches fit into the freed memory. With `together=False`, each sample gets its own micro-batch, for models
+    that mix packed samples.
     """
     bins: list[list[int]] = []
     room: list[int] = []

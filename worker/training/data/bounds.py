@@ -1,4 +1,4 @@
-"""Limits the CPU time and memory of a model's chat template, a program supplied with the model, and stops it on request.
+"""Limits the CPU time and memory of a chat template, which is code supplied with the model; stops it on request.
 
 An exception from a signal handler ends an endless loop, but cannot interrupt a single operation of the interpreter. If
 such an operation takes too long, another signal, which the supervisor recognises, kills this process.
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
-from contracts.run_dir import RUNAWAY_SIGNAL
+from contracts.run.run_dir import RUNAWAY_SIGNAL
 
 RENDER_SECONDS = 10.0
 """CPU time limit per row. A row takes about 50 microseconds, and a conversation of 1,000 exchanges about 8 seconds."""
@@ -91,8 +91,8 @@ class Bounds:
             for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
                 signal.setitimer(timer, 0)
 
-    # The handlers raise only inside the untrusted code, so that no other code gets an unexpected exception. They raise
-    # repeatedly, because the untrusted code may catch the exception.
+    # The handlers raise only inside the untrusted code, because other code does not expect the exception. They raise
+    # repeatedly, because the untrusted code may catch it.
 
     def _on_poll(self, _number: int, _frame: object) -> None:
         if self._inside:

@@ -1,7 +1,7 @@
-"""A program that prints what a model's chat template writes: `python -m worker.training.data.describe DIRECTORY`.
+"""Describes the output of a model's chat template: `python -m worker.training.data.describe DIRECTORY`.
 
-It prints TemplateFacts as JSON, or nothing if the directory has no template that it can read. It loads neither torch nor the
-tokenizer. The template is foreign code, so the worker runs this program in a process of its own, with limits.
+It prints TemplateFacts as JSON, or nothing if the directory has no readable template. It does not load torch or the
+tokenizer. The template is untrusted code, so the worker runs this program in a separate process with limits.
 """
 
 import json
@@ -21,7 +21,10 @@ SECONDS = 1.0
 
 
 def describe(directory: Path) -> TemplateFacts | None:
-    """Return what the template in a model's directory writes; None if it has none. Raises OSError, ValueError, OutOfBounds."""
+    """Return the facts about the template in a model's directory; None if there is no template.
+
+    Raises OSError, ValueError, OutOfBounds.
+    """
     config = json.loads((directory / "tokenizer_config.json").read_text(encoding="utf-8"))
     chosen = _read_template(directory, config)
     if chosen is None:
@@ -45,7 +48,7 @@ def describe(directory: Path) -> TemplateFacts | None:
             )
         except (OutOfBounds, MemoryError):
             raise
-        except Exception as error:  # the template is the model's own program and may raise anything
+        except Exception as error:  # the template is the model's own code and may raise anything
             raise RenderingFailed(str(error)) from error
         return str(texts[0])
 
@@ -54,7 +57,7 @@ def describe(directory: Path) -> TemplateFacts | None:
 
 
 def _read_template(directory: Path, config: dict[str, Any]) -> dict[str, str] | None:
-    """Return the templates by name, among them `default`."""
+    """Return the templates by name, including `default`."""
     file = directory / "chat_template.jinja"
     found = file.read_text(encoding="utf-8") if file.is_file() else config.get("chat_template")
     if isinstance(found, list):

@@ -1,4 +1,4 @@
-"""Documents as samples: their tokens, joined and cut into samples of the maximum length, so that nothing is truncated or padded."""
+"""Joins the tokens of documents and splits them into samples of the maximum length, without truncation or padding."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 
 class Joiner:
-    """Joins documents in their order. Each ends with the end-of-text token, after which the next one follows in the same sample."""
+    """Joins documents in order. Each ends with the end-of-text token, and the next one follows in the same sample."""
 
     def __init__(self, max_length: int, end_of_text: int | None) -> None:
         self._max_length = max_length
@@ -28,6 +28,6 @@ class Joiner:
         self._rest = joined[full:]
 
     def finish(self) -> Iterator[npt.NDArray[np.int32]]:
-        """Yield the last, shorter sample, if it has a token to predict."""
+        """Yield the last, shorter sample if it has at least one token to predict."""
         if len(self._rest) > 1:
             yield self._rest

@@ -49,9 +49,9 @@ def measure_rows(train: Iterable[Parsed], evaluation: Iterable[Parsed]) -> DataF
 
 
 def data_warnings(facts: DataFacts, unwritten: Mapping[str, int]) -> list[str]:
-    """Return warnings about the rows for the log, so that users see them before hours of training.
+    """Return warnings about the rows for the log. Users can then stop the job before hours of training.
 
-    `unwritten` counts the rows by what the chat template leaves out of them.
+    `unwritten` counts the rows by the part that the chat template omits.
     """
     warnings = [
         f"the model's chat template does not write {name}, which {rows} rows have, so the model does not learn from it"
@@ -90,7 +90,7 @@ def _count(rows: Iterable[Parsed]) -> _Rows:
 
 
 def _texts(row: Parsed) -> Iterator[tuple[str, str]]:
-    """Yield what a row says, each text with the role that says it. A document is what the model is to say."""
+    """Yield each text of a row with its role. A document counts as text of the assistant."""
     if isinstance(row, Document):
         yield "assistant", row.text
         return

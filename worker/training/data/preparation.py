@@ -11,7 +11,7 @@ from contracts.dataset.facts import DataFacts
 from contracts.dataset.features import FeatureCounter
 from contracts.failure import FailureReason
 from contracts.job import JobSpec, Phase
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from worker.training.data.bounds import Bounds
 from worker.training.data.facts import measure_rows
 from worker.training.data.rows import Row, hold_out, read_rows
@@ -33,7 +33,7 @@ class Data:
     dropped_rows: int
     facts: DataFacts
     unwritten: dict[str, int]
-    """Number of rows by what they contain and the chat template leaves out: `tools`, `tool_calls`, `reasoning_content`."""
+    """Number of rows by the part that the chat template omits: `tools`, `tool_calls`, `reasoning_content`."""
     digest: str
     """SHA-256 over all tokens and masks, used to verify after a resume that the data is unchanged."""
 
@@ -59,7 +59,7 @@ def prepare(
 ) -> Data:
     """Read, split, render and tokenize the rows. Raises TrainingError for unusable rows or too few of them.
 
-    `bounds` limits the template; an error raised by its `check` ends the work within about a second.
+    `bounds` limits the template; an error raised by its `check` stops the preparation within about a second.
     """
     bounds = bounds or Bounds()
     preference = spec.dataset.preference

@@ -28,9 +28,10 @@ class Row:
 
 
 def read_rows(path: Path, bounds: Bounds, preference: Preference | None = None) -> list[Row]:
-    """Return the rows of a JSONL file of which anything is trained.
+    """Return the rows of a JSONL file that contain something to train on.
 
-    Raises TrainingError if the file is missing or unreadable, or if it rates answers and the job does not say what to do with them.
+    Raises TrainingError if the file is missing or unreadable, or if it rates answers and the job does not set
+    `preference`.
     """
     rows = []
     try:

@@ -59,13 +59,13 @@ def tokenize(
 ) -> Tokenized:
     """Render and encode rows.
 
-    Conversations are cut to `max_length` tokens, and dropped if no answer is left. Documents are joined and cut into samples of
-    `max_length` tokens.
+    Conversations are truncated to `max_length` tokens, and dropped if no answer is left. Documents are joined and split
+    into samples of `max_length` tokens.
     """
     samples: list[Sample] = []
     truncated = dropped = 0
     joiner = Joiner(max_length, tokenizer.eos_token_id)
-    # Encode in a separate thread, without the interpreter's lock, so that a stop request does not have to wait for the encoding.
+    # Encode in a separate thread, which releases the interpreter's lock: a stop request must not wait for the encoding.
     encoder = ThreadPoolExecutor(1, "encoder")
     try:
         for batch in _batches(rows):
@@ -125,7 +125,7 @@ def _render(row: Row, template: Template, bounds: Bounds) -> Rendered:
 def _render_conversation(
     row: Row, conversation: Conversation, template: Template, bounds: Bounds
 ) -> Rendered:
-    """Render a row. An error names the row and says whether to change the row or the model."""
+    """Render a row. Error messages name the row and advise whether to change the row or the model."""
     evidence: Evidence = {"line": row.line}
     turns = conversation.turns
     try:
@@ -170,7 +170,7 @@ def _wait_for(encoded: Future[Any], batch: Sequence[Row], bounds: Bounds) -> Any
     error = encoded.exception()
     if isinstance(error, MemoryError):
         raise error
-    # tokenizer.json decides which code runs, and a panic in the library may raise any exception.
+    # tokenizer.json determines which code runs, and a panic in the library may raise any exception.
     if error is not None:
         raise TrainingError(
             FailureReason.MODEL_REFUSED,
@@ -198,7 +198,7 @@ def _sample(text: Rendered, encoding: Any, max_length: int) -> Sample:
 
 
 def _tokens_of(span: Span, encoding: Any) -> Span:
-    # A character, such as a trimmed space, may belong to no token. Then use the next character inside the span.
+    # Some characters, such as a trimmed space, have no token. Then use the next character inside the span.
     inside = range(span.start, span.end)
     first = next((t for c in inside if (t := encoding.char_to_token(c)) is not None), None)
     place = next((c for c in reversed(inside) if encoding.char_to_token(c) is not None), None)

@@ -1,8 +1,8 @@
 """Renders conversations as text with the model's own chat template, byte for byte, and locates the answers in it.
 
 For Qwen2's stock template, a copy with marks around the answers is used. For any other template, the answers are
-located by rendering the conversation turn by turn (`answers`); if it marks its answers itself, the marks are used for conversations
-with tool calls. A model without a template is trained on plain text.
+located by rendering the conversation turn by turn (`answers`). If the template marks its answers itself, the marks are
+used for conversations with tool calls. A model without a template is trained on plain text.
 """
 
 import json
@@ -53,7 +53,7 @@ QWEN2_MARKED_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-"""A template that writes the same text and marks the answers and their end-of-turn tokens; empty answers are not trained on."""
+"""A template that renders the same text and marks the answers with their end-of-turn tokens, except empty answers."""
 
 _MARKS = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _DATE = re.compile(r"""\bstrftime_now\(\s*(["'])(.*?)\1\s*\)""")
@@ -61,7 +61,7 @@ _DATE = re.compile(r"""\bstrftime_now\(\s*(["'])(.*?)\1\s*\)""")
 
 @dataclass(frozen=True)
 class Rendered:
-    """The text of a conversation as the model reads it, and where its answers are, including their end-of-turn tokens."""
+    """The text of a conversation as the model reads it, and the spans of its answers with their end-of-turn tokens."""
 
     text: str
     answers: list[Span]
@@ -71,7 +71,7 @@ class Template:
     """Renders conversations for one tokenizer. Rendering runs the model's own code, so call it under Bounds."""
 
     def __init__(self, tokenizer: Any, now: datetime | None = None) -> None:
-        """`now` is the date that a template may write into the text. All attempts of a job pass the same one. None means today."""
+        """`now`: the date that a template may insert, the same in all attempts of a job. None means today."""
         self._tokenizer = tokenizer
         self._chat_template = _with_date(tokenizer.chat_template, now or utc_now())
         self.kind: Literal["qwen2", "own", "plain"] = "own"
@@ -124,7 +124,7 @@ class Template:
 
     @cached_property
     def facts(self) -> TemplateFacts:
-        """What the template writes, found by rendering trials."""
+        """The facts about the template, determined by rendering trial conversations."""
         if self.kind == "plain":
             return TemplateFacts(
                 roles=list(ROLES), tools=False, tool_calls=False, reasoning_content=False
@@ -198,7 +198,7 @@ class Template:
     def _by_its_marks(
         self, turns: Turns, trained: list[bool], tools: list[dict[str, Any]]
     ) -> Rendered | None:
-        """Return the text with the answers that the model's template marks; None if it does not mark each assistant turn once."""
+        """Return the text and the answers that the template marks; None unless it marks each assistant turn once."""
         try:
             texts, spans = render_jinja_template(
                 [turns],
@@ -291,7 +291,7 @@ def _roles(turns: Turns) -> str:
 
 def _with_date(chat_template: Any, now: datetime) -> str | None:
     """Replace each `strftime_now("…")` with a fixed time, because transformers would use the current time."""
-    # If it is not a string, there is no template, or there are several named ones, from which transformers chooses.
+    # A value that is not a string is None, or several named templates, from which transformers chooses.
     if not isinstance(chat_template, str):
         return None
     return _DATE.sub(lambda call: call[1] + now.strftime(call[2]) + call[1], chat_template)

@@ -1,4 +1,4 @@
-"""Finds out what a chat template writes, by rendering small conversations and looking for their words in the text."""
+"""Determines what a chat template supports by rendering small conversations and searching the text for their words."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ Render = Callable[[list[dict[str, Any]], list[dict[str, Any]]], str]
 
 
 def try_template(render: Render) -> TemplateFacts:
-    """Return what a template writes. A template that fails on a trial is taken to not support what the trial contains."""
+    """Return the facts about a template. A feature counts as unsupported if its trial fails."""
     as_text = takes_arguments_as_text(render)
     called = _calling(as_text=as_text)
     answered = {

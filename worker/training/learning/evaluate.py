@@ -56,7 +56,7 @@ def evaluate(
     """Compute the NLL of every sample, without dropout. Each rank computes its share; all return the same evaluation.
 
     Before each micro-batch, calls `between`, which may raise to stop the evaluation. After it, calls `count` with the numbers of
-    its samples and tokens, multiplied by the number of ranks, because the other ranks have made about as much progress as this one.
+    its samples and tokens, multiplied by the number of ranks, because all ranks progress at about the same speed.
     """
     started = time.monotonic()
     rows = group.share(samples)

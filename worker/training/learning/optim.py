@@ -11,7 +11,7 @@ from contracts.job import OnOffAuto, TrainingSpec
 
 
 def is_fused(setting: OnOffAuto, device: torch.device) -> bool:
-    """Return whether one kernel updates the whole adapter."""
+    """Return whether a fused kernel updates the whole adapter."""
     return device.type == "cuda" if setting == "auto" else setting
 
 
@@ -36,7 +36,7 @@ def build_optimizer(
 
 
 def _reserve(optimizer: torch.optim.AdamW, adapter: Sequence[Parameter]) -> None:
-    """Allocate gradients and moments now, all zero, as the first update would.
+    """Allocate gradients and moments, all zero, before the first update.
 
     If the first update allocated them, between activations, they would fragment the heap with holes too small for large
     tensors, and the measured free memory of a GPU would not account for them.

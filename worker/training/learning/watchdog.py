@@ -18,11 +18,11 @@ from worker.training.ranks.signs import Signs
 ZERO_STEPS = 10
 """A run ends after this many consecutive steps with a loss of exactly zero: no model predicts real text with certainty."""
 FROZEN_STEPS = 20
-"""The adapter must change within this many steps. A run also ends after this many consecutive steps without a gradient."""
+"""A run ends if the adapter does not change within this many steps, or has no gradient in this many consecutive steps."""
 
 
 class Watchdog:
-    """Checks each step; a thread detects when no micro-batch completes."""
+    """Checks each step. A thread detects if no micro-batch completes."""
 
     def __init__(
         self,
@@ -39,7 +39,10 @@ class Watchdog:
         self._without_gradient = 0
 
     def check_gradient(self, step: int, loss: float, grad_norm: float) -> None:
-        """Check a step before it is recorded or saved. The optimizer has applied it: waiting before that would cost a GPU a second wait."""
+        """Check a step before it is recorded or saved.
+
+        The optimizer has already applied it: an earlier check would need a second wait.
+        """
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             raise TrainingError(
                 FailureReason.LOSS_NOT_FINITE,
@@ -78,7 +81,7 @@ class Watchdog:
             )
 
     def remember_adapter(self) -> None:
-        """Compare the adapter with its current weights from now on, for instance after a resume has set them."""
+        """Use the adapter's current weights as the new baseline, for instance after a resume."""
         self._first_digest = _digest(self._adapter)
 
     def beat(self) -> None:

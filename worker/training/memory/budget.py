@@ -13,7 +13,7 @@ CPU_REASON = "on a CPU, larger micro-batches gain little and use more memory"
 CUDA_MOST_TOKENS = 16_384
 """The block-diagonal mask is dense: beyond this size, its quadratic cost exceeds the savings from fewer kernel launches."""
 _UNKNOWN_TOKENS = 2048
-"""Used if config.json does not give the layer sizes; halved if memory runs out."""
+"""Used if config.json does not specify the layer sizes; halved if memory runs out."""
 _LEAST_TOKENS = 64
 _MEMORY_SHARE = 0.7
 """Share of the free memory that the estimate may fill; the estimate is accurate to about 30 %."""
@@ -34,7 +34,7 @@ def choose_token_budget(setting: int | Auto, model: TrainableModel) -> TokenBudg
     if not model.device.is_cuda:
         return TokenBudget(CPU_TOKENS, CPU_REASON)
     if _Sizes.of(model.config) is None:
-        return TokenBudget(_UNKNOWN_TOKENS, "config.json does not give the layer sizes")
+        return TokenBudget(_UNKNOWN_TOKENS, "config.json does not specify the layer sizes")
     free, _ = free_gpu_bytes(model.device.torch_device)
     room = int(free * _MEMORY_SHARE)
     tokens = CUDA_MOST_TOKENS
@@ -44,10 +44,11 @@ def choose_token_budget(setting: int | Auto, model: TrainableModel) -> TokenBudg
 
 
 def memory_bytes(model: TrainableModel, tokens: int) -> int:
-    """Estimate the bytes that a micro-batch holds until its backward pass: all layers' activations, the mask, one chunk of logits.
+    """Estimate the bytes that are kept until a micro-batch's backward pass.
 
-    Includes a copy of the experts if they are trained, because peft adds their LoRA to the whole tensor in each pass.
-    Returns 0 if config.json does not give the layer sizes.
+    They are all layers' activations, the mask, and one chunk of logits. Includes a copy of the experts if they are
+    trained, because peft adds their LoRA to the whole tensor in each pass. Returns 0 if config.json does not specify
+    the layer sizes.
     """
     size = _Sizes.of(model.config)
     if size is None:
@@ -91,7 +92,7 @@ class _Sizes:
 
 
 def _largest(config: Any, name: str) -> int:
-    """Return a size, the largest if layers differ, or 0 if config.json does not give it."""
+    """Return a size, the largest if layers differ, or 0 if config.json does not specify it."""
     value = getattr(config, name, None)
     sizes = value if isinstance(value, list | tuple) else [value]
     return max((size for size in sizes if isinstance(size, int)), default=0)

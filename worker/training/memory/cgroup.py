@@ -37,12 +37,12 @@ class MemoryGroup:
 
     @property
     def free(self) -> int:
-        """What its processes can still allocate."""
+        """The bytes that its processes can still allocate."""
         return max(0, self.limit - self.used + self.reclaimable)
 
 
 def memory_groups(root: Path = ROOT, proc: Path = Path("/proc")) -> list[MemoryGroup]:
-    """Return the cgroups with a memory limit: this process's own and its ancestors, each of which may have the smallest limit."""
+    """Return this process's cgroups that have a memory limit: any of them, own or ancestor, may have the smallest."""
     directories = dict.fromkeys(_directories(root, proc))  # in order, each once
     found = (_read(directory, files) for directory, files in directories)
     return [group for group in found if group is not None]
@@ -63,7 +63,7 @@ def _directories(root: Path, proc: Path) -> Iterator[tuple[Path, Files]]:
         _, controllers, path = entry.split(":", 2)
         name = "memory" if "memory" in controllers.split(",") else controllers
         parts = [part for part in path.split("/") if part]
-        if name not in mounts or ".." in parts:  # another controller; or outside of the mount
+        if name not in mounts or ".." in parts:  # another controller, or outside the mount
             continue
         directory, files = mounts[name]
         for part in parts:
@@ -85,7 +85,10 @@ def _read(directory: Path, files: Files) -> MemoryGroup | None:
 
 
 def _reclaimable(statistics: str) -> int:
-    """Return the bytes of cached files. Version 1 has each value twice; `total_` includes the descendants."""
+    """Return the bytes of cached files.
+
+    Version 1 reports each value twice; the one with the prefix `total_` includes the descendants.
+    """
     lines = list(_RECLAIMED.finditer(statistics))
     whole = [match for match in lines if match[0].startswith("total_")]
     return sum(int(match[1]) for match in whole or lines)

@@ -8,8 +8,8 @@ import numpy as np
 
 from worker.training.data.samples import Sample
 from worker.training.memory.curve import Curve
-from worker.training.memory.fake_model import Traits
-from worker.training.memory.trace import Trace
+from worker.training.memory.tracing.fake_model import Traits
+from worker.training.memory.tracing.trace import Trace
 
 CPU_GROWTH = 1.5
 """On a CPU, aligned blocks of many sizes fragment glibc's heap: measured 1.0 in a first update, 1.4 to 1.7 in later ones."""
@@ -32,7 +32,7 @@ class Shape:
 
     @classmethod
     def of(cls, samples: Sequence[Sample], effective_batch_size: int) -> "Shape":
-        """Return the sizes for these training samples, of which there must be at least one."""
+        """Return the sizes for these training samples; there must be at least one."""
         lengths = sorted((len(sample) for sample in samples), reverse=True)
         counts = sorted((sample.supervised_tokens for sample in samples), reverse=True)
         return cls(
@@ -65,7 +65,7 @@ class Shape:
 
 
 class Demand:
-    """Traces on first use and caches the results. After `release`, it answers only from the cache."""
+    """Traces on first use and caches the results. After `release`, only cached results are available."""
 
     def __init__(
         self,
@@ -86,9 +86,9 @@ class Demand:
         self.unpacked_bytes = trace.unpacked_bytes
         """Additional bytes if the base's layers are kept in the compute type instead of 4 bits."""
         self.program_bytes = program_bytes
-        """Everything else in `peak_memory_bytes`: on a CPU, the program and the weight files that it has mapped."""
+        """Everything else in `peak_memory_bytes`: on a CPU, the program and its mapped weight files."""
         self.mapped_bytes = mapped_bytes
-        """The mapped weight files that this includes. The kernel drops their pages when memory is needed."""
+        """The mapped weight files within `program_bytes`. The kernel drops their pages when memory is needed."""
         self.loading_bytes = loading_bytes
         """The peak while the model is loaded, on a CPU."""
         self.growth = 1.0 if trace.model.device.is_cuda else CPU_GROWTH
@@ -153,10 +153,10 @@ class Demand:
         return None if step is None else self.whole_bytes(step)
 
     def whole_bytes(self, step: int) -> int:
-        """Return the peak of a run with this step, in bytes: while it loads, or while it trains."""
+        """Return the peak in bytes of a run with this step: while loading or while training, whichever is higher."""
         training = self.program_bytes + self.resident_bytes + int(step * self.growth)
         return max(self.loading_bytes, training)
 
     def release(self) -> None:
-        """Forget the fake model."""
+        """Release the fake model."""
         self._trace = None

@@ -11,10 +11,11 @@ from worker.training.memory.demand import Demand
 _GPU_SHARE = 0.92
 """Share of a GPU's free memory that traced tensors may fill; the allocator's blocks take the rest."""
 _GPU_WORKSPACE = 2**28
-"""Bytes for cuBLAS and the attention's backward pass, which the trace does not see."""
+"""Bytes for cuBLAS and the attention's backward pass, which the trace does not include."""
 _REFINEMENTS = 3
 _CLOSE = 0.95
-"""A traced size of at least this share of the largest one is used as is, because a trace takes seconds."""
+"""A size that was already traced is used if it is at least this share of the largest one, because a trace takes
+seconds."""
 _GIB = 2**30
 
 
@@ -32,18 +33,18 @@ class Choice:
     is_scarce: bool = False
     """Whether the job runs slower, or may fail, because memory is short."""
     dequantizes: bool = False
-    """Whether there is room to keep the base's layers in the compute type. If so, `room` is what remains after that."""
+    """Whether there is room to keep the base's layers in the compute type. If so, `room` is the memory that remains."""
 
 
 def gpu_room(free: int) -> int:
-    """Return the bytes of traced tensors for which a GPU with `free` bytes has room."""
+    """Return how many bytes of traced tensors fit into a GPU with `free` bytes."""
     return int(free * _GPU_SHARE) - _GPU_WORKSPACE
 
 
 def choose_for_gpu(
     demand: Demand, spec: JobSpec, free: int, *, total: int | None = None, loaded: bool = False
 ) -> Choice:
-    """Return the choice for a GPU with `free` bytes, of which the model takes some unless it is `loaded`.
+    """Return the choice for a GPU with `free` bytes, which must also hold the model unless it is `loaded`.
 
     Activations are recomputed only if the longest sample, or the requested budget, does not fit otherwise. Raises SPEC_REFUSED
     before the model is loaded if the longest sample would not fit even into all of the GPU's `total` bytes (by default `free`).
@@ -71,7 +72,7 @@ def choose_for_gpu(
 
 
 def keep_unpacked(demand: Demand, choice: Choice) -> Choice:
-    """Return the choice for a GPU with the base's layers kept in the compute type, if there is room for them, or `choice` itself.
+    """Return the choice with the base's layers kept in the compute type if they fit into the GPU, otherwise `choice`.
 
     There is room if neither the token budget nor activation checkpointing has to change. The step's bytes are an upper bound,
     because they include the buffer into which a layer is unpacked. While the model is being loaded, both forms are in memory.
@@ -87,7 +88,7 @@ def keep_unpacked(demand: Demand, choice: Choice) -> Choice:
 def choose_for_cpu(
     demand: Demand, spec: JobSpec, free: int, total: int, *, loaded: bool = False
 ) -> Choice:
-    """Return the usual budget, or a smaller one if the host's `free` bytes are not enough for it.
+    """Return the usual budget, or a smaller one if the usual one does not fit into the host's `free` bytes.
 
     Raises SPEC_REFUSED if the job cannot even fit into `total` bytes.
     """
@@ -117,7 +118,7 @@ def choose_for_cpu(
 def largest_tokens(demand: Demand, room: int, most: int, *, recomputes: bool) -> int | None:
     """Return the largest budget of at most `most` tokens whose step fits into `room` bytes.
 
-    Never less than the longest sample, which is computed as a whole; None if it does not fit.
+    Never less than the longest sample, which cannot be split; None if that sample does not fit.
     """
     least = demand.shape.longest
     most = demand.shape.filled(most, packs=demand.packs)
@@ -135,7 +136,7 @@ def largest_tokens(demand: Demand, room: int, most: int, *, recomputes: bool) ->
 
 
 def raised_tokens(demand: Demand, choice: Choice, measured: int) -> int:
-    """Return the budget that fits if every step takes less than predicted by the same ratio as the `measured` one, in bytes.
+    """Return the budget that fits if all predictions are too high by the same factor as that of the `measured` bytes.
 
     Never less than the chosen budget.
     """

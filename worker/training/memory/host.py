@@ -34,23 +34,24 @@ def total_host_bytes(proc: Path = Path("/proc"), root: Path = cgroup.ROOT) -> in
 
 
 def resident_bytes(proc: Path = Path("/proc")) -> int:
-    """Return the bytes that this process has in the host's memory."""
+    """Return this process's resident memory in bytes."""
     return 1024 * _field(proc / "self" / "status", "VmRSS")
 
 
 def mapped_bytes(directory: Path, dtype: torch.dtype, kept: int) -> int:
-    """Return the bytes of the weight files that stay mapped, except the `kept` ones, which are in use as they are.
+    """Return the bytes of the weight files that stay mapped, minus the `kept` bytes of weights that are used in place.
 
-    A weight of the compute type is used in place, and a mapped file counts as resident memory. Weights of a different type are
-    converted, after which the files are closed.
+    Weights of the compute type are used in place, and mapped files count as resident memory. Weights of a different
+    type are converted, and their files are then closed.
     """
     return max(0, _file_bytes(directory) - kept) if _is_stored_as(directory, dtype) else 0
 
 
 def loading_bytes(directory: Path, dtype: torch.dtype) -> int:
-    """Return the maximum bytes that loading takes: the mapped files and, if they have a different type, all weights after conversion.
+    """Return the maximum memory for loading, in bytes.
 
-    transformers converts in several threads, which may be far ahead of the thread that stores the weights in 4 bits.
+    It holds the mapped files and, if their type differs from the compute type, all converted weights. transformers
+    converts in several threads, which may be far ahead of the thread that stores the weights in 4 bits.
     """
     converted = 0 if _is_stored_as(directory, dtype) else count_parameters(directory)
     return _file_bytes(directory) + converted * dtype.itemsize

@@ -1,4 +1,4 @@
-"""Plans a run's memory before the weights load: traces the step, and chooses token budget and activation checkpointing.
+"""Plans a run's memory before its weights are loaded: traces a step, sets token budget and activation checkpointing.
 
 Nothing here changes the effective batch. Without a trace, the token budget comes from config.json alone (budget.py).
 """
@@ -16,7 +16,6 @@ from worker.training.compute.device import Device
 from worker.training.data.samples import Sample
 from worker.training.memory.budget import TokenBudget, choose_token_budget
 from worker.training.memory.demand import Demand, Shape
-from worker.training.memory.fake_model import Traits
 from worker.training.memory.fit import (
     Choice,
     choose_for_cpu,
@@ -32,7 +31,8 @@ from worker.training.memory.host import (
     resident_bytes,
     total_host_bytes,
 )
-from worker.training.memory.trace import Trace
+from worker.training.memory.tracing.fake_model import Traits
+from worker.training.memory.tracing.trace import Trace
 from worker.training.model.files import count_parameters
 from worker.training.model.trainable import TrainableModel
 
@@ -50,7 +50,8 @@ _UNTRACEABLE = (
     AssertionError,
     ImportError,
 )
-"""What the code of an architecture may raise when it runs on fake tensors. Anything else, such as a lack of memory, is an error."""
+"""Exceptions that an architecture's code may raise on fake tensors. Any other, such as a lack of memory, is an
+error."""
 
 _OFF_ON_CPU = "off on a CPU, where the gain depends on its caches"
 
@@ -60,12 +61,12 @@ _WORTHWHILE = 1.1
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """What the trace found, and what was chosen from it."""
+    """The results of the trace, and the choices based on them."""
 
     reason: str
     """How the plan was made, or why there is none."""
     seconds: float = 0.0
-    """How long it took."""
+    """How long planning took."""
     demand: Demand | None = None
     choice: Choice | None = None
     traits: Traits | None = None
@@ -75,7 +76,7 @@ class MemoryPlan:
     failed: bool = False
     """Whether the step could not be traced."""
     kept_unpacked: bool = False
-    """Whether the earlier plan, according to which the model was loaded, had room to keep the base unpacked."""
+    """Whether the earlier plan, which determined how the model was loaded, had room to keep the base unpacked."""
 
     @property
     def dequantizes(self) -> bool:
@@ -109,7 +110,7 @@ class MemoryPlan:
         return None if step is None else step > self.choice.room
 
     def raised_tokens(self, spec: JobSpec, measured_step: int) -> int | None:
-        """Return a larger budget if the probe's step took less than predicted, in bytes above the resident ones."""
+        """Return a larger budget if the probe's step took less than predicted, in bytes above the resident memory."""
         if self.demand is None or self.choice is None or spec.engine.token_budget != "auto":
             return None
         tokens = raised_tokens(self.demand, self.choice, measured_step)
@@ -123,7 +124,7 @@ class MemoryPlan:
 
 
 class Planner:
-    """Plans one run: before its model is loaded, and again afterwards if the model differs from what was expected."""
+    """Plans one run before its model is loaded, and again afterwards if the model has unexpected traits."""
 
     def __init__(
         self,
@@ -140,7 +141,7 @@ class Planner:
     def plan(self) -> MemoryPlan:
         """Return the plan for a model that is not loaded yet.
 
-        Raises SPEC_REFUSED, with figures, if not even the longest sample fits.
+        Raises SPEC_REFUSED, with figures, if the longest sample does not fit.
         """
         if self._is_small():
             return MemoryPlan(
@@ -150,7 +151,7 @@ class Planner:
         return self._trace(None, None)
 
     def adjust(self, plan: MemoryPlan, model: TrainableModel) -> MemoryPlan:
-        """Return the plan for the loaded model: for the memory that is free now, and for the traits that were found."""
+        """Return the plan for the loaded model, based on its actual traits and the memory that is free now."""
         traits = Traits.of(model)
         if plan.demand is None or plan.choice is None:
             return plan
@@ -168,7 +169,7 @@ class Planner:
         )
 
     def _trace(self, traits: Traits | None, earlier: MemoryPlan | None) -> MemoryPlan:
-        """Trace what has not been traced yet, and choose."""
+        """Trace what has not been traced yet, then choose."""
         started = time.monotonic()
         before = 0.0 if earlier is None else earlier.seconds
         memory = self._memory()  # outside of `try`: a GPU that cannot be queried has failed
@@ -217,7 +218,7 @@ class Planner:
         return traits, trace_demand(*arguments, traits)
 
     def _memory(self) -> tuple[int, int]:
-        """Return the free and the total bytes of this rank: those of its GPU, or its share of the host's, which all ranks use."""
+        """Return the free and the total bytes of this rank: those of its GPU, or its share of the host's memory."""
         if self._device.is_cuda:
             return free_gpu_bytes(self._device.torch_device)
         return free_host_bytes() // self._ranks, total_host_bytes() // self._ranks
@@ -247,7 +248,7 @@ def _dequantize_reason(device: Device, choice: Choice, demand: Demand) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep torch from logging errors of fake operations: the plan's reason gives them."""
+    """Keep torch from logging errors of fake operations: the plan's reason contains them."""
     logger = logging.getLogger("torch._subclasses.fake_tensor")
     before, logger.disabled = logger.disabled, True
     try:

@@ -1,4 +1,4 @@
-"""Tries the fullest micro-batch before training: a lack of memory shows up early, and the prediction is verified."""
+"""Tries the fullest micro-batch before training, to detect a lack of memory early and to verify the prediction."""
 
 import torch
 
@@ -46,7 +46,7 @@ def raise_budget(run: Run, plan: MemoryPlan, samples: list[Sample], measured: in
 
 
 def _try(run: Run, samples: list[Sample]) -> tuple[int, int]:
-    """Compute the fullest micro-batch; return the bytes that it took above those in use before, and its tokens."""
+    """Compute the fullest micro-batch; return how many additional bytes it took, and its number of tokens."""
     device = run.model.device.torch_device
 
     def compute(token_budget: int) -> tuple[int, int]:

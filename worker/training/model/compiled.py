@@ -1,8 +1,8 @@
-"""torch.compile for the decoder's layers, used only if random tokens give the same results as without it when the model is loaded.
+"""Compiles the decoder's layers with torch.compile, if the results for random tokens stay the same.
 
-One graph serves all layers and all lengths, because the layers share their code, and their weights are inputs of the graph. Graphs
-differ only between the first layer, whose inputs need no gradient, and the others; between training and evaluation; between
-attention with and without a mask; and between kept and recomputed activations.
+All layers and all lengths share one graph, because the layers have the same code and their weights are inputs of the
+graph. There are separate graphs for the first layer, whose inputs need no gradient, and the others; for training and
+evaluation; for attention with and without a mask; and for kept and recomputed activations.
 """
 
 import contextlib
@@ -16,9 +16,9 @@ from worker.training.compute.device import Device
 from worker.training.model.proofs import close, hidden_states, random_ids, two_samples
 
 _MOST_GRAPHS = 32
-"""Graphs that torch keeps for the layers' code. Beyond its default of 8, layers would run uncompiled without an error."""
+"""Number of graphs that torch keeps for the layers' code. Beyond its default of 8, layers silently run uncompiled."""
 _TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
-"""Relative differences. In bfloat16, compiled layers round less often."""
+"""Accepted relative differences. In bfloat16, compiled layers round less often."""
 
 
 def compile_if_proven(
@@ -26,7 +26,8 @@ def compile_if_proven(
 ) -> tuple[bool, str]:
     """Compile the layers of the decoder, unless a proof fails; return whether they are compiled, and the reason.
 
-    The proof compiles for training and evaluation, with packed samples and with one, so that training itself seldom has to.
+    The proof compiles the graphs for training and evaluation, with packed samples and with one, so training
+    rarely has to compile.
     """
     layers = getattr(body, "layers", None)
     if layers is None:
@@ -42,16 +43,14 @@ def compile_if_proven(
         # Stops at the first difference, because each further result may take seconds to compile.
         with contextlib.closing(_results(body, head, device)) as found:
             if not all(close(a, b, tolerance) for a, b in zip(found, expected, strict=True)):
-                problem = "compiled layers gave another result"
+                problem = "compiled layers returned a different result"
     except (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError) as error:
         problem = f"compiled layers failed: {type(error).__name__}: {error}"[:300]
     if problem is not None:
         for layer in layers:
-            layer._compiled_call_impl = None  # noqa: SLF001  # torch has no public way back
+            layer._compiled_call_impl = None  # noqa: SLF001  # torch has no public way to undo this
         return False, problem
-    reason = (
-        "compiled layers gave the same outputs and gradients as uncompiled ones for random tokens"
-    )
+    reason = "compiled layers returned the same outputs and gradients as uncompiled ones for random tokens"
     if breaks := _graph_breaks() - before:
         reason += f"; the compiler split them in {breaks} places"
     return True, reason
@@ -82,7 +81,7 @@ def _results(body: Any, head: nn.Linear, device: Device) -> Generator[Tensor, No
 
 @contextlib.contextmanager
 def _weights_in_adapter(body: Any) -> Iterator[list[nn.Parameter]]:
-    """Give the adapter random weights, because those of a new one have no effect; then restore its own."""
+    """Set random weights in the adapter, because a new adapter has no effect; restore its own weights afterwards."""
     adapter = [parameter for parameter in body.parameters() if parameter.requires_grad]
     own = [parameter.detach().clone() for parameter in adapter]
     generator = torch.Generator().manual_seed(0)
@@ -99,7 +98,7 @@ def _weights_in_adapter(body: Any) -> Iterator[list[nn.Parameter]]:
 
 
 def _train_without_dropout(body: Any) -> None:
-    """Prepare for training, but draw no random numbers: a compiler may draw others."""
+    """Prepare for training, but without dropout, because compiled code may draw different random numbers."""
     body.train()
     for module in body.modules():
         if isinstance(module, nn.Dropout):

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from contracts.failure import FailureReason
-from contracts.nesting import loads
+from contracts.values.nesting import loads
 from worker.training.errors import TrainingError
 
 _CODE_KEYS = {"auto_map", "trust_remote_code", "_attn_implementation_internal"}

@@ -1,7 +1,7 @@
-"""Limits the length of samples to what the model has positions for, and to what its rotary embeddings encode consistently.
+"""Limits the length of samples to the model's positions, and to the length that its rotary embeddings support.
 
-Both limits come from config.json. transformers takes the length for rotary embeddings from the largest position of the whole
-row, so packed samples share that length.
+Both limits come from config.json. transformers derives the length for rotary embeddings from the largest position of
+the whole row, so packed samples share that length.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """The model: a frozen NF4 base with a LoRA adapter in float32. proofs.py verifies the engine's assumptions about it.
 
 `prepare_model_for_kbit_training` is not called: it would keep the embeddings in float32, and `get_peft_model` already
-freezes everything that it would freeze.
+freezes the same parameters.
 """
 
 import math
@@ -22,12 +22,12 @@ from contracts.job import JobSpec
 from worker.training.compute.cpu_linear import share_weights
 from worker.training.compute.device import Device
 from worker.training.errors import TrainingError
-from worker.training.model.adapter import add_adapter, check_targets
 from worker.training.model.compiled import compile_if_proven
 from worker.training.model.files import count_parameters
-from worker.training.model.fused_lora import AdapterCopies
 from worker.training.model.length import longest_packed
-from worker.training.model.lora_proof import fuse_if_proven
+from worker.training.model.lora.adapter import add_adapter, check_targets
+from worker.training.model.lora.fused_lora import AdapterCopies
+from worker.training.model.lora.lora_proof import fuse_if_proven
 from worker.training.model.proofs import (
     attention_of,
     check_causal,
@@ -41,8 +41,8 @@ from worker.training.model.trainable import TrainableModel
 from worker.training.model.varlen import LEAST_CAPABILITY, VARLEN
 
 DOUBLE_QUANT_FROM = 3_000_000_000
-"""`auto` also quantises the scales of models with at least this many parameters. For smaller models, that saves little and
-adds kernels per layer."""
+"""`auto` also quantises the scales of models with at least this many parameters. For smaller models, that saves little
+memory and adds kernels per layer."""
 
 
 def load_model(
@@ -147,7 +147,7 @@ def _load_base(directory: Path, device: Device, *, double_quant: bool) -> Any:
             f"{', '.join(sorted(wrong)[:5])}",
             evidence={"wrong_weights": len(wrong)},
         )
-    base.config.use_cache = False  # with a cache, packed samples would see each other
+    base.config.use_cache = False  # with a cache, packed samples would attend to each other
     base.requires_grad_(requires_grad=False)
     return base
 

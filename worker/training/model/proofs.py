@@ -1,7 +1,7 @@
 """Verifies the engine's assumptions about a model when it is loaded, with a few random tokens.
 
 The assumptions: the model's attention is causal; samples packed into one row do not mix; the logits are head(hidden); and
-computing attention sample by sample gives the same result.
+computing attention sample by sample does not change the result.
 """
 
 import re
@@ -48,7 +48,7 @@ def hidden_states(
     computed from the positions, which waits for the device.
     """
     options = attention_options(body, positions, boundaries, longest)
-    # No mask, no cache, and positions that restart: only such a call keeps packed samples separate.
+    # Packed samples stay separate only without a mask, without a cache, and with positions that restart.
     output = body(
         input_ids=ids, position_ids=positions, attention_mask=None, use_cache=False, **options
     )
@@ -59,7 +59,7 @@ def hidden_states(
 def attention_options(
     body: Any, positions: Tensor, boundaries: Tensor | None = None, longest: int | None = None
 ) -> dict[str, Any]:
-    """Return what the model's attention needs to know about the samples; see hidden_states()."""
+    """Return the arguments that describe the samples to the model's attention; see hidden_states()."""
     if attention_of(body) != VARLEN:
         return {}
     if boundaries is None:
@@ -77,7 +77,7 @@ def _boundaries_of(positions: Tensor) -> Tensor:
 
 @torch.no_grad()
 def check_causal(body: Any, head: nn.Linear) -> None:
-    """Reject a model that looks ahead: it would see the tokens that it learns to predict."""
+    """Reject a model that is not causal, because it would see the tokens that it learns to predict."""
     body.eval()
     ids = random_ids(head)
     positions = torch.arange(ids.shape[1], device=ids.device)[None]
@@ -143,12 +143,12 @@ def _has_plain_head(base: Any, body: Any, head: nn.Linear) -> bool:
         own = base(input_ids=random_ids(head), attention_mask=None, use_cache=False).logits
     finally:
         hook.remove()
-    # Use the same hidden states, so that only the head can make a difference.
+    # Use the same hidden states, so any difference comes from the head.
     return len(states) == 1 and close(head(states[0].to(head.weight.dtype)), own, _ROUNDING)
 
 
 def prefer(attention: str, base: Any, body: Any, head: nn.Linear) -> str | None:
-    """Use an attention without a mask (SEGMENTS or VARLEN), unless the model does not support it; then return the reason.
+    """Use an attention without a mask (SEGMENTS or VARLEN) if the model supports it; otherwise return why it does not.
 
     Its result must be the same as under SDPA's mask, and packed samples must not influence each other.
     """
@@ -162,7 +162,7 @@ def prefer(attention: str, base: Any, body: Any, head: nn.Linear) -> str | None:
     try:
         with torch.no_grad():
             same = close(hidden_states(body, ids, positions), expected)
-            # A head that is not plain is computed by the whole model.
+            # Only the whole model can compute a head that is not plain.
             base(
                 input_ids=ids,
                 position_ids=positions,
@@ -172,7 +172,7 @@ def prefer(attention: str, base: Any, body: Any, head: nn.Linear) -> str | None:
             )
         if same and not _sees_first(body, ids, positions):
             return None
-        reason = "attention without a mask gave a different result"
+        reason = "attention without a mask returned a different result"
     except (ValueError, TypeError, RuntimeError) as error:
         reason = f"attention without a mask failed: {type(error).__name__}: {error}"[:300]
     base.set_attn_implementation("sdpa")
@@ -193,7 +193,7 @@ def two_samples(head: nn.Linear) -> Tensor:
 
 
 def close(found: Tensor, expected: Tensor, tolerance: float | None = None) -> bool:
-    """Return whether two results differ only by rounding; `tolerance` is a relative difference, by default one for the type."""
+    """Return whether two results differ only by rounding. The relative `tolerance` depends on the dtype by default."""
     if found.shape != expected.shape:
         return False
     if tolerance is None:

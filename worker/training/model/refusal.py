@@ -27,7 +27,7 @@ _BAD_FILES = (
 
 
 _MACHINE_ERRORS = ("DefaultCPUAllocator", "Cannot allocate memory", "CUDA", "CUBLAS", "cuDNN")
-"""Strings that identify a problem with the machine, whatever the exception's type."""
+"""Strings that identify a problem with the machine, regardless of the exception's type."""
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 SEGMENTS = "stepline_segments"
-"""Name registered in transformers, which builds no mask because no mask function has that name."""
+"""Name registered in transformers, which builds no mask because no mask function is registered under it."""
 
 
 def attend(

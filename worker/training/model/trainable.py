@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from worker.training.compute.device import Device
 from worker.training.data.batches import MicroBatch
-from worker.training.model.fused_lora import AdapterCopies
+from worker.training.model.lora.fused_lora import AdapterCopies
 from worker.training.model.proofs import attention_options, hidden_states
 
 Contexts = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
@@ -96,7 +96,7 @@ class TrainableModel:
     def checkpoint_activations(self, contexts: Contexts | None = None) -> None:
         """Keep one activation per layer and recompute the others in the backward pass.
 
-        `contexts` returns the contexts in which a layer runs first and in which it runs again.
+        `contexts` returns two contexts: one for the first run of a layer, and one for its recomputation.
         """
         options: dict[str, Any] = {"use_reentrant": False}
         if contexts is not None:  # torch's compiler rejects even the contexts that do nothing

@@ -1,7 +1,7 @@
 """Attention over packed samples on a GPU: torch's own varlen kernel computes all samples in one launch, without a mask.
 
 A dense mask takes memory and time that grow with the square of the micro-batch. The kernel needs bfloat16, a compute capability
-of 8.0 or higher, and the samples' boundaries, which the packer computes, so that no layer waits for the device.
+of 8.0 or higher, and the samples' boundaries, which the packer computes, so no layer waits for the device.
 Sliding windows are not supported, because some architectures express them only in their mask.
 """
 
@@ -13,7 +13,7 @@ from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 
 VARLEN = "stepline_varlen"
-"""Name registered in transformers, which builds no mask because no mask function has that name."""
+"""Name registered in transformers, which builds no mask because no mask function is registered under it."""
 LEAST_CAPABILITY = (8, 0)
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, distributed
 
 from contracts.failure import FailureReason
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from worker.training.compute.cuda_errors import is_device_failure, is_out_of_memory
 from worker.training.data.samples import Sample
 from worker.training.errors import TrainingError
@@ -25,9 +25,9 @@ from worker.training.ranks.shares import divide
 from worker.training.ranks.signs import Signs
 
 _FOREVER = timedelta(days=365)
-"""The watchdog ends a run that hangs, and it can tell which rank the others are waiting for."""
+"""In practice unlimited: the watchdog ends a run that hangs, and it detects which rank the others are waiting for."""
 _ORPHAN_SECONDS = 60.0
-"""Time after which a rank reports a failed operation itself. Normally, rank 0 ends it before that."""
+"""Time after which a rank reports a failed operation itself. Normally, rank 0 kills the rank earlier."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,13 @@ class Group:
         sums = torch.stack([nll, torch.full_like(nll, tokens)])
         totals: list[float] = []
         if flat.is_cuda:
-            # Raise errors of this rank's own work here, so that no other rank is blamed for them.
+            # Raise errors of this rank's own work here; otherwise another rank might be blamed for them.
             torch.cuda.synchronize(flat.device)
 
         def reduce() -> None:
             distributed.all_reduce(flat)
             distributed.all_reduce(sums)
-            # Waits for the device, so that the others count as waiting for a rank that hangs.
+            # Wait for the device here: if a rank hangs, the others must count as waiting for it.
             totals.extend(sums.tolist())
 
         self.together(reduce)
@@ -98,7 +98,7 @@ class Group:
             raise self._differ("windows")
 
     def warm_up(self, parameters: Sequence[Tensor]) -> None:
-        """Sum gradients of this size once, so that the memory for it, including NCCL's own, counts as used from now on."""
+        """Sum gradients of this size once, to allocate the required memory, including NCCL's own."""
         gradients = [p.grad for p in parameters if p.grad is not None]
         if self.count > 1 and gradients:
             nothing = torch.zeros((), dtype=torch.float64, device=gradients[0].device)

@@ -19,9 +19,9 @@ from typing import IO
 from pydantic import ValidationError
 
 from contracts.attempt import Outcome
-from contracts.exits import explain_exit
 from contracts.failure import Failure
-from contracts.run_dir import Placed, RunDir
+from contracts.run.exits import explain_exit
+from contracts.run.run_dir import Placed, RunDir
 from processes.oom import count_oom_kills
 from worker.training.ranks.signs import Signs
 
@@ -32,7 +32,7 @@ STACK_SIGNAL = signal.SIGUSR1
 BLAME_SECONDS = 10.0
 """How long a failed operation waits for a sign that another rank has ended."""
 GRACE_SECONDS = 60.0
-"""How long rank 0's main thread has to end the run on its own after another rank has ended."""
+"""How long rank 0's main thread may take to end the run after another rank has ended."""
 CLOSE_SECONDS = 20.0
 """Time after which rank 0 exits even if a killed rank is still stuck in the driver. That rank then still holds the device locks."""
 _POLL_SECONDS = 0.1
@@ -59,12 +59,12 @@ def store_path(job: RunDir) -> Path:
 
 
 def signs_path(job: RunDir) -> Path:
-    """Return the file of the ranks' signs of life."""
+    """Return the file of the ranks' heartbeats."""
     return job.path / "ranks" / "signs"
 
 
 def open_signs(job: RunDir, rank: int, count: int) -> Signs:
-    """Return the ranks' signs of life, from the point of view of one of them."""
+    """Return the ranks' heartbeats, as seen by one of them."""
     return Signs(rank, count, signs_path(job)) if count > 1 else Signs()
 
 
@@ -171,7 +171,10 @@ class Others:
         return ""
 
     def close(self) -> None:
-        """Kill the other ranks. Call it as soon as rank 0 no longer needs them: from then on, a rank that ends is not a failure."""
+        """Kill the other ranks.
+
+        Call this once rank 0 no longer needs them; a rank that ends afterwards is not a failure.
+        """
         self._is_closing.set()
         for rank in self._ranks:
             rank.process.kill()

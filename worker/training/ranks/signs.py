@@ -1,6 +1,7 @@
-"""Signs of life of all ranks, in memory that they share: whether each makes progress, and which one the others are waiting for.
+"""The ranks' heartbeats, in shared memory.
 
-This also detects a rank that cannot run any code, because it is stopped or hangs in a kernel.
+They show whether each rank makes progress, and which rank the others are waiting for. They also reveal a rank that
+cannot run any code, because it is stopped or hangs in a kernel.
 """
 
 import mmap
@@ -9,11 +10,11 @@ import time
 from pathlib import Path
 
 _ENTRY = struct.Struct("=dQ")
-"""Of each rank: the time of its last sign of life, by the monotonic clock, and how many times it has met the others."""
+"""For each rank: the monotonic time of its last heartbeat, and how many joint operations it has reached."""
 
 
 class Signs:
-    """The signs of life of `count` ranks; this process is `rank`."""
+    """The heartbeats of `count` ranks; this process is `rank`."""
 
     def __init__(self, rank: int = 0, count: int = 1, path: Path | None = None) -> None:
         self.count = count
@@ -29,7 +30,7 @@ class Signs:
         path.write_bytes(_ENTRY.pack(time.monotonic(), 0) * count)
 
     def beat(self) -> None:
-        """Record a sign of life."""
+        """Record a heartbeat."""
         self._write(time.monotonic(), self._read(self._rank)[1])
 
     def meet(self) -> None:
@@ -37,7 +38,7 @@ class Signs:
         self._write(time.monotonic(), self._read(self._rank)[1] + 1)
 
     def silence(self) -> tuple[int, float]:
-        """Return the rank that the others are waiting for, and the seconds since its last sign of life.
+        """Return the rank that the others are waiting for, and the seconds since its last heartbeat.
 
         If there are several such ranks, return the one that has been silent longest.
         """

@@ -26,7 +26,7 @@ _PEAKS = {
     "RTX 4090": 165e12,
     "RTX 3090": 71e12,
 }
-"""Dense bfloat16 operations per second from the data sheets; the first matching name counts."""
+"""Dense bfloat16 operations per second from the data sheets; the first matching name is used."""
 _SLOWER_VARIANTS = ("Laptop", "Max-Q", "MIG", "4090 D")
 """Words in the names of GPUs that are slower than the GPU they are named after, or are a slice of it."""
 

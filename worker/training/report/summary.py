@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.base import utc_now
-from contracts.run_dir import Placed
+from contracts.run.run_dir import Placed
 from contracts.summary import Summary, WindowLoss, window_steps
 from contracts.verdicts.course import recent_steps
 from worker.training.compute.device import library_versions

@@ -1,6 +1,6 @@
 """Checkpoints on disk: written to a temporary directory, synced and renamed; valid only if the manifest matches.
 
-contracts/checkpoint.py defines their file names. No pickle is read or written, so that an untrusted checkpoint cannot run code.
+contracts/checkpoint.py defines their file names. Pickle is never used, so an untrusted checkpoint cannot run code.
 """
 
 import os
@@ -26,7 +26,7 @@ from contracts.checkpoint import (
     list_checkpoints,
 )
 from contracts.failure import FailureReason
-from contracts.run_dir import write_atomically
+from contracts.run.run_dir import write_atomically
 from contracts.summary import EvalPoint
 from worker.training.errors import TrainingError
 

@@ -1,7 +1,7 @@
 """RowCounter: writes the number of rows processed in the current phase, and the time remaining, to progress.json.
 
 The file is replaced at most a few times a second and exists only while rows are counted. It is removed before the next
-phase is recorded, so that a reader that reads the records first never combines the rows of one phase with another phase.
+phase is recorded, so a reader that reads the records first never attributes the rows of one phase to another.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from contracts.attempt import RowProgress
 from contracts.job import Phase
-from contracts.run_dir import write_atomically
+from contracts.run.run_dir import write_atomically
 
 WRITE_SECONDS = 0.5
 """Minimum time between two writes of the file."""

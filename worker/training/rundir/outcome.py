@@ -5,7 +5,7 @@ import os
 import shutil
 
 from contracts.attempt import Outcome
-from contracts.run_dir import RunDir, write_model
+from contracts.run.run_dir import RunDir, write_model
 from worker.training.errors import DETAIL_CHARACTERS
 
 

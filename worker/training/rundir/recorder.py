@@ -30,7 +30,7 @@ _RECURRING = frozenset({Phase.EVALUATING, Phase.SAVING})
 
 
 class Recorder:
-    """Writes each record with one write, so that records never interleave; fsyncs about once a second."""
+    """Writes each record with a single write, so records never interleave; fsyncs about once a second."""
 
     def __init__(
         self,
@@ -80,8 +80,8 @@ class Recorder:
     def evaluation(self, step: int, loss: float, tokens: int, seconds: float) -> None:
         """Record an evaluation completed after `step` steps.
 
-        While the spool is nearly full, an evaluation that would be skipped is held back first: if a checkpoint or the end of the
-        run comes next, it is recorded after all, so that neither lacks its evaluation.
+        While the spool is nearly full, an evaluation that would be skipped is held. If a checkpoint or the end of the
+        run comes next, it is recorded after all, because both need their evaluation.
         """
         self._release_held()
         self._held = EvalRecord(

@@ -1,7 +1,7 @@
 """The spool: limits the size of records.jsonl. When nearly full, it accepts fewer and fewer metrics and evaluations.
 
 It accepts everything up to nine tenths of the limit, and then one metric in ten. Each time half of the remaining space
-is used, it accepts half as many (one in twenty, one in forty, …), so that metrics never reach the limit. Evaluations are
+is used, it accepts half as many (one in twenty, one in forty, …), so metrics never reach the limit. Evaluations are
 thinned in the same way. Other records are few and always accepted, except the phases that recur with each evaluation.
 """
 

@@ -1,4 +1,4 @@
-"""Stop: checks between micro-batches whether control.json or SIGTERM has requested that the run stop."""
+"""Stop: checks between micro-batches whether control.json or SIGTERM has requested a stop."""
 
 import signal
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from contracts.attempt import Wanted
-from contracts.run_dir import Control
+from contracts.run.run_dir import Control
 from worker.training.errors import StopRequested
 
 

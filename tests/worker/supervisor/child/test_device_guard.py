@@ -12,8 +12,8 @@ from tests.worker.supervisor.builders import hold
 from worker.settings import Settings
 from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.stopping import StopFlag, Stopped, stop_on_sigterm
+from worker.supervisor.host.cards.gpu_lock import hold_device
 from worker.supervisor.host.device_check import read_check
-from worker.supervisor.host.gpu_lock import hold_device
 from worker.supervisor.host.identity import worker_home
 
 GPU = WorkerInfo(worker_id="w", device=Device(kind="cuda", name="A100", uuid="GPU-1"))

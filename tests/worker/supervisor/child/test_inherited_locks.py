@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from contracts.attempt import Device
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from tests.worker.supervisor.builders import hold
 from worker.supervisor.child.process import LOCK_FDS, start_child
-from worker.supervisor.host.gpu_lock import DeviceBusy, hold_device
+from worker.supervisor.host.cards.gpu_lock import DeviceBusy, hold_device
 from worker.training.ranks import others
 
 

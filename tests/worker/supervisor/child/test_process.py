@@ -10,7 +10,7 @@ import pytest
 
 from contracts.attempt import Device, Outcome
 from contracts.failure import FailureReason
-from contracts.run_dir import RUNAWAY_SIGNAL, RunDir, write_model
+from contracts.run.run_dir import RUNAWAY_SIGNAL, RunDir, write_model
 from tests.worker.supervisor.builders import hold
 from worker.supervisor.child.outcome import read_outcome
 from worker.supervisor.child.process import Child, child_environment, start_child
@@ -297,7 +297,7 @@ def test_the_training_program_is_killed_when_its_supervisor_dies(
     code = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from contracts.run_dir import RunDir\n"
+        "from contracts.run.run_dir import RunDir\n"
         "from tests.worker.supervisor.builders import hold\n"
         "from worker.supervisor.child.process import start_child\n"
         f"fd = os.open({str(tmp_path / 'lock')!r}, os.O_RDWR | os.O_CREAT)\n"

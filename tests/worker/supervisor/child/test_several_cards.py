@@ -14,10 +14,10 @@ from tests.worker.supervisor.builders import hold
 from worker.settings import Settings
 from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.stopping import StopFlag
+from worker.supervisor.host.cards.gpu_lock import hold_device
+from worker.supervisor.host.cards.held_cards import HeldCard
 from worker.supervisor.host.check_timer import CheckTimer
 from worker.supervisor.host.device_check import next_passed, read_check, write_check
-from worker.supervisor.host.gpu_lock import hold_device
-from worker.supervisor.host.held_cards import HeldCard
 from worker.supervisor.host.identity import worker_home
 
 FAILS_IF_BROKEN = """

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from contracts.attempt import Wanted
-from contracts.run_dir import Control, RunDir
+from contracts.run.run_dir import Control, RunDir
 from tests.worker.supervisor.builders import hold
 from worker.supervisor.child.process import Child, start_child
 from worker.supervisor.child.stopping import (

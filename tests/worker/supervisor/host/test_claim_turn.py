@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from worker.supervisor.host.cards.gpu_lock import try_lock
 from worker.supervisor.host.claim_turn import ClaimTurn, find_stuck
-from worker.supervisor.host.gpu_lock import try_lock
 
 LONGEST_SECONDS = 70.0
 

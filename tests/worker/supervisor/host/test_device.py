@@ -7,7 +7,7 @@ import pytest
 
 from tests.worker.supervisor.device_states import record_failed
 from worker.settings import Settings
-from worker.supervisor.host.device import DeviceMissing, find_device
+from worker.supervisor.host.cards.device import DeviceMissing, find_device
 from worker.supervisor.host.identity import describe_worker, slot_name, slug, worker_home
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.nvml import build_stub, uuid_of, with_gpus
 
 CHECK = """
-from worker.supervisor.host.driver import DriverTooOld, check_driver
+from worker.supervisor.host.cards.driver import DriverTooOld, check_driver
 try:
     print(check_driver())
 except DriverTooOld as error:

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.attempt import Device
 from worker.settings import Settings
-from worker.supervisor.host.gpu_lock import (
+from worker.supervisor.host.cards.gpu_lock import (
     DeviceBusy,
     LockDirRefused,
     find_lock_dir,

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.nvml import build_stub, uuid_of, with_gpus
-from worker.supervisor.host.gpus import Card, CardNotFound, select_cards
+from worker.supervisor.host.cards.gpus import Card, CardNotFound, select_cards
 
 LIST = """
 import json, os
-from worker.supervisor.host.device import DeviceMissing, find_devices
+from worker.supervisor.host.cards.device import DeviceMissing, find_devices
 try:
     found = find_devices(os.environ["REQUESTED"], os.environ, os.environ.get("STEPLINE_GPUS"))
     print(json.dumps([device.uuid for device in found]))

@@ -7,8 +7,8 @@ import pytest
 from contracts.attempt import Device, WorkerInfo
 from tests.worker.supervisor.device_states import record_failed, record_passed
 from worker.settings import Settings
-from worker.supervisor.host.gpu_lock import DeviceBusy, hold_device
-from worker.supervisor.host.held_cards import Loan
+from worker.supervisor.host.cards.gpu_lock import DeviceBusy, hold_device
+from worker.supervisor.host.cards.held_cards import Loan
 from worker.supervisor.host.identity import (
     describe_worker,
     slot_name,

@@ -7,8 +7,8 @@ from contracts.dataset.conversation import ROLES
 from contracts.model_facts import TemplateFacts
 from tests.chat_templates import QWEN3_LIKE, QWEN25_LIKE
 from tests.tiny_model import make_tokenizer
-from worker.supervisor.host.models_root import ModelCatalog
-from worker.supervisor.host.template_trial import (
+from worker.supervisor.host.models.models_root import ModelCatalog
+from worker.supervisor.host.models.template_trial import (
     WRITES_CONTENT_ONLY,
     TemplateTrials,
     describe_template,

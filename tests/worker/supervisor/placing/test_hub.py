@@ -14,7 +14,7 @@ import pytest
 
 from contracts.failure import FailureReason
 from contracts.job import HubDataset
-from tests.processes import children_of, environment_of
+from tests.programs.processes import children_of, environment_of
 from worker.supervisor.placing.hub import DatasetRequest, HubAnswer, ModelRequest, fetch
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

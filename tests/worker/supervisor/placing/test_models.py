@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from contracts.failure import FailureReason
-from worker.supervisor.host.models_root import list_models
+from worker.supervisor.host.models.models_root import list_models
 from worker.supervisor.placing.models import (
     PlacingFailed,
     find_local,

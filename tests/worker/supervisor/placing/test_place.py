@@ -10,7 +10,7 @@ from contracts.attempt import Claim
 from contracts.base import utc_now
 from contracts.failure import FailureReason
 from contracts.job import JobSpec
-from contracts.run_dir import Placed, RunDir
+from contracts.run.run_dir import Placed, RunDir
 from tests.factories import make_spec
 from tests.worker.supervisor.builders import make_claim
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, error_answer

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, error_answer
-from worker.supervisor.host.models_root import ModelCatalog
+from worker.supervisor.host.models.models_root import ModelCatalog
 from worker.supervisor.reporting.models import ModelReporter
 from worker.supervisor.server.client import Server
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from contracts.exits import tail
+from contracts.run.exits import tail
 from worker.supervisor.reporting.output import CHUNK_BYTES, LIVE_BYTES, Output
 
 

@@ -8,7 +8,7 @@ from contracts.base import utc_now
 from contracts.failure import FailureReason
 from contracts.job import Phase
 from contracts.record import encode_line
-from contracts.run_dir import RunDir, write_model
+from contracts.run.run_dir import RunDir, write_model
 from tests.factories import make_metric, make_summary
 from tests.worker.supervisor.builders import make_claim
 from tests.worker.supervisor.scripted_server import (

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from contracts.attempt import WorkerInfo
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer
 from worker.settings import Settings
-from worker.supervisor.host.gpu_lock import hold_device, take_turn
+from worker.supervisor.host.cards.gpu_lock import hold_device, take_turn
 from worker.supervisor.host.identity import slot_name
 from worker.supervisor.reporting.restart import DUE_SECONDS, RestartReport
 

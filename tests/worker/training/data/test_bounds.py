@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from contracts.run_dir import RUNAWAY_SIGNAL
+from contracts.run.run_dir import RUNAWAY_SIGNAL
 from worker.training.data.bounds import Bounds, OutOfBounds
 from worker.training.errors import StopRequested
 from worker.training.rundir.stop import Stop

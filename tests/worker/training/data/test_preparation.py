@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from contracts.failure import FailureReason
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec
 from worker.training.data.bounds import Bounds

@@ -4,7 +4,7 @@ import pytest
 
 from contracts.job import EarlyStopping
 from contracts.record import EvalRecord, LogRecord
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from contracts.summary import EvalPoint
 from tests.tiny_model import make_rows
 from tests.worker.training.resume.resuming import StopAt

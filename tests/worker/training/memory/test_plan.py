@@ -15,8 +15,8 @@ from worker.training.errors import TrainingError
 from worker.training.memory import plan as plans
 from worker.training.memory.curve import Curve
 from worker.training.memory.demand import Demand, Shape
-from worker.training.memory.fake_model import Traits
 from worker.training.memory.fit import choose_for_cpu, choose_for_gpu, keep_unpacked, raised_tokens
+from worker.training.memory.tracing.fake_model import Traits
 
 GIB = 2**30
 SHAPE = Shape(

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from contracts.record import LogRecord
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from tests.worker.training.conftest import small_spec
 from tests.worker.training.run_directory import losses, make_run_dir, records, run_here, summary_of
 from worker.training.compute.device import choose_device
 from worker.training.data.samples import Sample
 from worker.training.memory import plan as plans
-from worker.training.memory import trace as traces
-from worker.training.memory.fake_model import Traits
 from worker.training.memory.plan import Planner
-from worker.training.memory.trace import Trace
+from worker.training.memory.tracing import trace as traces
+from worker.training.memory.tracing.fake_model import Traits
+from worker.training.memory.tracing.trace import Trace
 from worker.training.model.trainable import TrainableModel
 
 GIB = 2**30

@@ -19,10 +19,10 @@ from worker.training.data.batches import pack
 from worker.training.data.samples import Sample
 from worker.training.learning.loss import sum_nll
 from worker.training.learning.optim import build_optimizer
-from worker.training.memory.fake_attention import UNMASKED
-from worker.training.memory.fake_model import Traits
-from worker.training.memory.trace import Trace
-from worker.training.memory.tracker import MemoryTracker
+from worker.training.memory.tracing.fake_attention import UNMASKED
+from worker.training.memory.tracing.fake_model import Traits
+from worker.training.memory.tracing.trace import Trace
+from worker.training.memory.tracing.tracker import MemoryTracker
 from worker.training.model.load import load_model
 
 CPU = choose_device("float32", None)

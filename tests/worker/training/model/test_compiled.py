@@ -103,7 +103,7 @@ def test_traced_graphs_give_the_same_gradients_also_with_recomputed_activations(
         (lambda *_: 1 / 0, "compiled layers failed: BackendCompilerFailed"),
         (
             lambda graph, _: lambda *inputs: [1.01 * output for output in graph(*inputs)],
-            "compiled layers gave another result",
+            "compiled layers returned a different result",
         ),
     ],
     ids=["fails", "wrong"],

@@ -16,8 +16,8 @@ from worker.training.compute.device import choose_device
 from worker.training.data.batches import pack
 from worker.training.learning.loss import sum_nll
 from worker.training.learning.optim import build_optimizer
-from worker.training.model import fused_lora
 from worker.training.model.load import load_model
+from worker.training.model.lora import fused_lora
 from worker.training.model.trainable import TrainableModel
 
 DROPOUT = {"rank": 8, "alpha": 12, "dropout": 0.3}

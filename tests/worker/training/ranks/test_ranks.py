@@ -15,8 +15,8 @@ from torch.testing import assert_close
 from contracts.attempt import Wanted
 from contracts.failure import Failure, FailureReason
 from contracts.record import CheckpointRecord, EvalRecord, LogRecord
-from contracts.run_dir import Control, Placed, RunDir, write_model
-from tests.processes import children_of
+from contracts.run.run_dir import Control, Placed, RunDir, write_model
+from tests.programs.processes import children_of
 from tests.tiny_model import make_rows
 from tests.worker.training.forked import Forked, fork
 from tests.worker.training.run_directory import (

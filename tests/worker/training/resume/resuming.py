@@ -5,7 +5,7 @@ from typing import Any
 
 from contracts.job import Phase
 from contracts.record import PhaseRecord
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from tests.tiny_model import make_rows
 from tests.worker.training.run_directory import make_run_dir, records, run_here
 from worker.training.errors import StopRequested

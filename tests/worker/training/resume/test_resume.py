@@ -12,7 +12,7 @@ import torch
 from contracts.attempt import Wanted
 from contracts.job import Phase
 from contracts.record import CheckpointRecord, EvalRecord, LogRecord, MetricRecord, PhaseRecord
-from contracts.run_dir import Control, RunDir, write_model
+from contracts.run.run_dir import Control, RunDir, write_model
 from tests.worker.training.forked import fork
 from tests.worker.training.resume.resuming import ROWS, StopAt, interrupted, resumed_from, spec_with
 from tests.worker.training.run_directory import (

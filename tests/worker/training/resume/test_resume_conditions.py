@@ -11,7 +11,7 @@ import torch
 
 from contracts.failure import FailureReason
 from contracts.record import LogRecord
-from contracts.run_dir import Placed, RunDir, write_model
+from contracts.run.run_dir import Placed, RunDir, write_model
 from tests.tiny_model import make_tiny_qwen2
 from tests.worker.training.resume.resuming import ROWS, StopAt, interrupted, resumed_from, spec_with
 from tests.worker.training.run_directory import make_run_dir, records, run_here, summary_of

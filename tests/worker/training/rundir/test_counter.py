@@ -7,7 +7,7 @@ import pytest
 from contracts.attempt import RowProgress
 from contracts.dataset.conversation import Message
 from contracts.job import Phase
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec
 from tests.worker.training.learning.test_loss import ragged_samples

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.attempt import Outcome
-from contracts.run_dir import RunDir, write_model
+from contracts.run.run_dir import RunDir, write_model
 from worker.training.rundir import outcome as written
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contracts.attempt import Wanted
-from contracts.run_dir import Control, write_model
+from contracts.run.run_dir import Control, write_model
 from worker.training.errors import StopRequested
 from worker.training.rundir.stop import Stop
 

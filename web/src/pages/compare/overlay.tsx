@@ -1,7 +1,7 @@
 // The losses of the compared jobs in one chart. Smoothing, scale and horizontal axis are the same for all jobs.
 import { type Signal, useSignal } from "@preact/signals";
 import { useMemo, useRef } from "preact/hooks";
-import { axisOf } from "../../chart/axes";
+import { axisOf } from "../../chart/scales/axes";
 import { ChartButtons, ChartControls, Check } from "../../chart/controls";
 import { useFullHeight } from "../../chart/full";
 import { LegendEntry } from "../../chart/legend";
@@ -9,13 +9,13 @@ import { type Line, pointAt, points, type Range } from "../../chart/line";
 import { saveChart } from "../../chart/picture";
 import { type Cursor, Plot } from "../../chart/plot";
 import { type ChartView, chartView, useChartActions } from "../../chart/view";
-import { exactX, type XAxis } from "../../chart/x-axis";
+import { exactX, type XAxis } from "../../chart/scales/x-axis";
 import { smooth } from "../../curve";
 import { figure, NONE } from "../../format";
 import { Card } from "../../parts/controls";
 import { language } from "../../preferences";
 import { setQuery } from "../../router";
-import { CHART } from "../../texts/chart";
+import { CHART } from "../../texts/job/chart";
 import { COMPARE } from "../../texts/compare";
 import { say } from "../../texts/say";
 import { SHARED } from "../../texts/shared";

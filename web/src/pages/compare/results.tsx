@@ -165,7 +165,7 @@ interface CellProps {
   children: ComponentChildren;
 }
 
-/** A job's value. The baseline's column stays in sight when the table is scrolled. */
+/** A job's value. The baseline's column stays visible when the table is scrolled. */
 function Cell({ side, baseline, differs, children }: CellProps) {
   return <td class={side === baseline ? "baseline" : differs ? "differs" : ""}>{children}</td>;
 }
@@ -252,7 +252,7 @@ function FigureRow({
   );
 }
 
-/** The change from the baseline, with its sign. Its color says whether it is better; so does a text for screen readers. */
+/** The change from the baseline, with its sign. Its color shows whether it is an improvement; screen readers get this as text. */
 function Change({ value, reference, better }: { value: number; reference: number; better: Better }) {
   const percent = ((value - reference) / Math.abs(reference)) * 100;
   const shown = Math.abs(percent).toFixed(1);

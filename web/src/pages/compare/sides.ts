@@ -1,7 +1,7 @@
 // Reads the compared jobs and keeps them up to date while they run.
 import { useRef, useState } from "preact/hooks";
 import { ApiError, get, isFinal, type Job, type Summary } from "../../api";
-import { areOld } from "../../chart/axes";
+import { areOld } from "../../chart/scales/axes";
 import type { Curve } from "../../curve";
 import { readCurve, readNewPoints, readTimes, type Times } from "../../history";
 import { usePoll } from "../../parts/poll";

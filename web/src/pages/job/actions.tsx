@@ -6,7 +6,7 @@ import { AskButton, CopyButton } from "../../parts/controls";
 import { go } from "../../router";
 import { asCurl, defaults, openapi, shortest, type Tree } from "../../spec";
 import { say } from "../../texts/say";
-import { JOB } from "../../texts/job";
+import { JOB } from "../../texts/job/job";
 
 /** A dialog waits this long for the server, then says that it has not responded. */
 const ACTION_MS = 5000;

@@ -3,7 +3,7 @@ import { bytes, clock, count } from "../../format";
 import type { JobStore } from "../../live/store";
 import { Card } from "../../parts/controls";
 import { say } from "../../texts/say";
-import { JOB } from "../../texts/job";
+import { JOB } from "../../texts/job/job";
 import { SHARED } from "../../texts/shared";
 import { sayState } from "../../texts/states";
 

@@ -3,7 +3,7 @@ import type { Job } from "../../api";
 import { asText, defaults, leaves, openapi, same, type Tree } from "../../spec";
 import { NONE } from "../../format";
 import { say } from "../../texts/say";
-import { JOB } from "../../texts/job";
+import { JOB } from "../../texts/job/job";
 import { Card, CopyButton, Path } from "../../parts/controls";
 
 export function Configuration({ job }: { job: Job }) {

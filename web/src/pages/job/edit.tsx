@@ -2,7 +2,7 @@
 import { useRef, useState } from "preact/hooks";
 import { ApiError, call, getTagged, isFinal, type Job } from "../../api";
 import type { LiveJob } from "../../live/job";
-import { EDIT } from "../../texts/edit";
+import { EDIT } from "../../texts/job/edit";
 import { say } from "../../texts/say";
 import { SHARED } from "../../texts/shared";
 

@@ -3,7 +3,7 @@ import { clock } from "../../format";
 import type { JobStore } from "../../live/store";
 import { Card } from "../../parts/controls";
 import { say } from "../../texts/say";
-import { JOB } from "../../texts/job";
+import { JOB } from "../../texts/job/job";
 import { sayState } from "../../texts/states";
 
 export function Events({ store }: { store: JobStore }) {

@@ -2,7 +2,7 @@
 import type { Job, LogLine } from "../../api";
 import { count } from "../../format";
 import { leaves, type Tree } from "../../spec";
-import { JOB } from "../../texts/job";
+import { JOB } from "../../texts/job/job";
 import { say } from "../../texts/say";
 
 /** The setting that the hint of each reason names first. The other reasons are not caused by a setting. */

@@ -1,11 +1,11 @@
-// The findings on a job's health: what is wrong since when, what to do, and a button to acknowledge each.
+// The findings on a job's health: the problem, when it began, what to do, and a button to acknowledge it.
 import { call, isFinal, type Job } from "../../api";
 import type { LiveJob } from "../../live/job";
 import { setQuery } from "../../router";
 import { count } from "../../format";
-import { ADVICE, HEALTH, sayFinding } from "../../texts/health";
+import { ADVICE, HEALTH, sayFinding } from "../../texts/job/health";
 import { say } from "../../texts/say";
-import { type Finding, hasStep, sentenceOf } from "./health-marks";
+import { type Finding, hasStep, sentenceOf } from "./charts/health-marks";
 
 /** Share of the run to show around the step of a finding. */
 const AROUND = 0.02;

@@ -6,7 +6,7 @@ import type { JobStore } from "../../live/store";
 import { language } from "../../preferences";
 import { query, setQuery } from "../../router";
 import { say } from "../../texts/say";
-import { JOB } from "../../texts/job";
+import { JOB } from "../../texts/job/job";
 import { Card, onText, useKeys } from "../../parts/controls";
 import { usePoll } from "../../parts/poll";
 

@@ -2,7 +2,7 @@
 import type { Summary } from "../../api";
 import { count, figure } from "../../format";
 import { Card } from "../../parts/controls";
-import { REPORT } from "../../texts/report";
+import { REPORT } from "../../texts/job/report";
 import { say } from "../../texts/say";
 
 export function Outcome({ summary }: { summary: Summary }) {

@@ -4,7 +4,7 @@ import { bytes, clock, count, duration, figure, rate } from "../../format";
 import { Card, CopyButton } from "../../parts/controls";
 import { Facts } from "../../parts/facts";
 import { language } from "../../preferences";
-import { REPORT } from "../../texts/report";
+import { REPORT } from "../../texts/job/report";
 import { say } from "../../texts/say";
 import { SHARED } from "../../texts/shared";
 

@@ -6,7 +6,7 @@ import type { JobStore } from "../../live/store";
 import { useClock } from "../../parts/controls";
 import { phaseLeft } from "../../parts/rows";
 import { say } from "../../texts/say";
-import { JOB } from "../../texts/job";
+import { JOB } from "../../texts/job/job";
 import { SHARED } from "../../texts/shared";
 
 export function Tiles({ store, job }: { store: JobStore; job: Job }) {

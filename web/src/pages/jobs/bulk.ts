@@ -20,7 +20,7 @@ export interface Run {
   total: number;
   done: number;
   rejected: Rejected[];
-  /** Jobs whose request has not been sent, because the reader or a lost server stopped the run. */
+  /** Jobs whose request was not sent, because the user stopped the action or the server became unreachable. */
   left: string[];
   isOver: boolean;
 }

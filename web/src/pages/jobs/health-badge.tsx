@@ -1,6 +1,6 @@
-// A badge in the list of jobs: the worst finding that nobody has acknowledged, and how many others there are.
+// A badge in the list of jobs: the worst unacknowledged finding, and the number of other findings.
 import type { Job } from "../../api";
-import { HEALTH, sayFinding } from "../../texts/health";
+import { HEALTH, sayFinding } from "../../texts/job/health";
 import { say } from "../../texts/say";
 
 export function HealthBadge({ job }: { job: Job }) {

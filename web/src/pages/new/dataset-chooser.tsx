@@ -6,7 +6,7 @@ import type { Texts } from "./form";
 import { count } from "../../format";
 import { isolate } from "../../text";
 import { say } from "../../texts/say";
-import { NEW } from "../../texts/new";
+import { NEW } from "../../texts/new/new";
 import { onText } from "../../parts/controls";
 import { Conversation, type DatasetDetail, UploadButton, UploadMessage, useUpload } from "../../parts/upload";
 

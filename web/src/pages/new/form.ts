@@ -4,7 +4,7 @@ import type { ApiError } from "../../api";
 import { count } from "../../format";
 import { asText, leaves, put, resolve, type Schema, type Tree } from "../../spec";
 import { say } from "../../texts/say";
-import { NEW } from "../../texts/new";
+import { NEW } from "../../texts/new/new";
 import { SHARED } from "../../texts/shared";
 
 export interface Field {

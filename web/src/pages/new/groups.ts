@@ -1,7 +1,7 @@
 // The order of the fields: the few that most jobs set, then the advanced ones in groups.
 import type { Field } from "./form";
 import type { Text } from "../../texts/say";
-import { NEW } from "../../texts/new";
+import { NEW } from "../../texts/new/new";
 
 const FIRST = ["model", "dataset.train", "training.epochs", "training.learning_rate", "training.max_length", "name"];
 

@@ -4,7 +4,7 @@ import { ApiError, call, getWithRetries, type Job } from "../../api";
 import { Card, CopyButton, useKeys } from "../../parts/controls";
 import { go, query, setQuery } from "../../router";
 import { asCurl, openapi } from "../../spec";
-import { NEW } from "../../texts/new";
+import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
 import { SHARED } from "../../texts/shared";
 import { useDryRun } from "./dry-run";
@@ -65,7 +65,7 @@ export function JobForm({ texts, change, intro, forget }: Props) {
     if (named && fields.some((field) => field.path === named)) show(named);
   }, []);
 
-  // The spec lacks the fields that have a problem of their own; what the server says about them would be misleading.
+  // The spec omits fields that are invalid, so the server's messages about these fields would be misleading.
   const serverProblems = (rejection ? serverProblemsOf(rejection) : []).filter(
     ({ param }) => !Object.keys(problems).some((path) => path === param || path.startsWith(`${param}.`)),
   );

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { onText } from "../../parts/controls";
 import { compact, count } from "../../format";
-import { NEW } from "../../texts/new";
+import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
 import type { Attributes, ModelPage } from "./field-row";
 
@@ -33,7 +33,7 @@ export function ModelChooser({ value, choose, models, attributes }: Props) {
   useEffect(() => {
     if (isTyping) input.current?.focus();
   }, [isTyping]);
-  // The control that holds the value has the field's id, so that its label, a problem and the focus lead to it.
+  // The control that holds the value has the field's id, because the label, error messages and the focus refer to that id.
   const { id, ...rest } = attributes;
   return (
     <div class="chooser">

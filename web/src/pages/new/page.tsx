@@ -4,7 +4,7 @@ import { getWithRetries, type Job } from "../../api";
 import { language } from "../../preferences";
 import { query } from "../../router";
 import { defaults, loadOpenapi, openapi, shortest, type Tree } from "../../spec";
-import { NEW } from "../../texts/new";
+import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
 import { SHARED } from "../../texts/shared";
 import { loadDraft, saveDraft } from "./draft";

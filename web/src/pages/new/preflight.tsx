@@ -4,7 +4,7 @@ import type { components } from "../../api";
 import { bytes, compact, count } from "../../format";
 import { Facts } from "../../parts/facts";
 import { pick, type Tree } from "../../spec";
-import { NEW } from "../../texts/new";
+import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
 import type { ModelPage } from "./field-row";
 

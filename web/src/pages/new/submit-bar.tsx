@@ -1,5 +1,5 @@
-// The bar at the bottom of the window: what keeps the job from being submitted, with links to the fields, and the buttons.
-import { NEW } from "../../texts/new";
+// The bar at the bottom of the window: the problems that prevent submission, with links to their fields, and the buttons.
+import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
 import { type Field } from "./form";
 import { idOf, labelOf } from "./field-row";
@@ -7,7 +7,7 @@ import { idOf, labelOf } from "./field-row";
 interface Props {
   /** The fields with a problem that is shown, in the order of the page. */
   invalid: Field[];
-  /** Problems that belong to no field, and those of the connection. */
+  /** Problems that do not belong to a field, and connection problems. */
   others: string[];
   show: (path: string) => void;
   reset: () => void;

@@ -1,0 +1,1 @@
+"""Plain values: text, nesting, sizes, paths of modules. Nothing here knows a message."""

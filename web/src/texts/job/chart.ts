@@ -1,0 +1,32 @@
+// Text for the charts of the job page and of the comparison.
+import { texts } from "../say";
+
+export const CHART = texts({
+  x_axis: ["Horizontal axis", "横轴"],
+  x_step: ["Step", "步数"],
+  x_epoch: ["Epoch", "轮次"],
+  x_tokens: ["Tokens", "token 数"],
+  x_time: ["Training time", "训练时间"],
+  loss_axis: ["loss (nats per token)", "loss（nats/token）"],
+  outliers: ["Ignore outliers", "忽略离群值"],
+  full: ["Full screen", "全屏"],
+  leave_full: ["Leave full screen", "退出全屏"],
+  save_png: ["Save the chart as PNG", "将图表保存为 PNG"],
+  save_svg: ["Save the chart as SVG", "将图表保存为 SVG"],
+  hide: ["Hide {name}", "隐藏{name}"],
+  show: ["Show {name}", "显示{name}"],
+  at_step: ["@ {step}", "@ {step}"],
+  left: ["{time} left", "剩余 {time}"],
+  still_to_come: ["still to come", "尚未训练"],
+  rest: ["Remaining steps", "剩余步数"],
+  checkpoints: ["Checkpoints", "检查点"],
+  warnings: ["Warnings", "警告"],
+  attempts: ["Attempts", "尝试"],
+  checkpoint_at: ["Checkpoint at step {step}", "第 {step} 步的检查点"],
+  attempt_from: ["Attempt {n} from step {step}", "第 {n} 次尝试，从第 {step} 步开始"],
+  attempt_because: ["Attempt {n} from step {step}: {reason}", "第 {n} 次尝试，从第 {step} 步开始：{reason}"],
+  was_lost: ["attempt {n} lost its worker", "第 {n} 次尝试的工作节点失联"],
+  was_interrupted: ["the worker of attempt {n} was stopped", "第 {n} 次尝试的工作节点被停止"],
+  was_paused: ["attempt {n} was paused", "第 {n} 次尝试被暂停"],
+  was_cancelled: ["attempt {n} was cancelled", "第 {n} 次尝试被取消"],
+});

@@ -1,0 +1,115 @@
+// Text for the health of a job: for each finding its name, its figures in one sentence, and what to do.
+import { say, texts } from "../say";
+
+export const HEALTH = texts({
+  health: ["Health", "健康状况"],
+  healthy: ["No problem found", "未发现问题"],
+  at_step: ["step {step}", "第 {step} 步"],
+  show_step: ["Show step {step} on the chart", "在图表中查看第 {step} 步"],
+  acknowledge: ["Acknowledge", "确认"],
+  acknowledge_hint: [
+    "Hides the warning from the list of jobs. It returns if it gets worse or comes back.",
+    "确认后任务列表不再提示；若情况恶化或再次出现，会重新提示。",
+  ],
+  acknowledged: ["acknowledged", "已确认"],
+  warnings: ["{n} health {n:warning|warnings}: {names}", "{n} 项健康告警：{names}"],
+});
+
+const NAMES = texts({
+  diverged: ["Diverged", "loss 发散"],
+  eval_loss_rising: ["Eval loss rises", "验证 loss 上升"],
+  plateau: ["Not learning", "loss 未下降"],
+  loss_spike: ["Loss spike", "loss 尖峰"],
+  gradient_exploding: ["Gradients explode", "梯度爆炸"],
+  gradient_clipped: ["Gradients clipped", "梯度持续裁剪"],
+  stalled: ["Stalled", "训练停滞"],
+  slowdown: ["Slow", "训练变慢"],
+  gpu_starved: ["GPU idle", "GPU 空闲"],
+  gpu_throttled: ["GPU throttled", "GPU 降频"],
+  disk_nearly_full: ["Disk nearly full", "磁盘将满"],
+});
+
+export const SENTENCES = texts({
+  diverged: [
+    "The train loss is {recent_train_loss}; it started at {start_loss}.",
+    "训练 loss 为 {recent_train_loss}，起始值为 {start_loss}。",
+  ],
+  eval_loss_rising: [
+    "The eval loss is {eval_loss}, after a minimum of {lowest_eval_loss} at step {lowest_eval_step}.",
+    "验证 loss 为 {eval_loss}，最低值为 {lowest_eval_loss}（第 {lowest_eval_step} 步）。",
+  ],
+  plateau: [
+    "The train loss has not fallen since the start ({start_loss} then, {recent_train_loss} now).",
+    "训练 loss 自开始以来没有下降（起始 {start_loss}，当前 {recent_train_loss}）。",
+  ],
+  loss_spike: [
+    "The loss jumped to {loss} from about {usual_loss}. Spikes so far: {count}.",
+    "loss 从约 {usual_loss} 跳到 {loss}。累计尖峰 {count} 次。",
+  ],
+  gradient_exploding: [
+    "The gradient norm is {grad_norm}; it was about {usual_grad_norm}.",
+    "梯度范数为 {grad_norm}，此前约为 {usual_grad_norm}。",
+  ],
+  gradient_clipped: [
+    "The gradient norm is {grad_norm}, far above max_grad_norm {max_grad_norm}, at nearly every step.",
+    "几乎每一步的梯度范数都远超 max_grad_norm（{grad_norm}，上限 {max_grad_norm}）。",
+  ],
+  stalled: [
+    "No step for {silent_seconds} s. A step usually takes {usual_seconds} s.",
+    "已 {silent_seconds} 秒没有完成新的一步，平时每步约 {usual_seconds} 秒。",
+  ],
+  slowdown: [
+    "{tokens_per_second} supervised tokens/s; it was {usual_tokens_per_second}.",
+    "每秒 {tokens_per_second} 个监督 token，此前为 {usual_tokens_per_second}。",
+  ],
+  gpu_starved: [
+    "The GPU has been busy for only {gpu_percent} % of the last minute.",
+    "最近一分钟 GPU 平均利用率仅 {gpu_percent}%。",
+  ],
+  gpu_throttled: [
+    "The GPU has reduced its clocks because of heat or power for {share} of the last minute.",
+    "最近一分钟内有 {share} 的时间，GPU 因温度或供电而降频。",
+  ],
+  disk_nearly_full: ["{free_bytes} are free on the worker's disk.", "工作节点磁盘剩余空间 {free_bytes}。"],
+});
+
+export const ADVICE = texts({
+  diverged: [
+    "Cancel it, and start again with a lower learning rate or with warm-up steps.",
+    "建议取消任务，降低学习率或增加 warmup 步数后重新开始。",
+  ],
+  eval_loss_rising: [
+    "More steps are unlikely to help: use fewer epochs, more data, or early stopping.",
+    "继续训练很可能没有收益：可减少轮数、增加数据或启用早停。",
+  ],
+  plateau: ["Check the learning rate and the answers in the data.", "请检查学习率以及数据中的回答。"],
+  loss_spike: [
+    "One spike is harmless if the loss recovers. Look at the rows of this step if it happens again.",
+    "若 loss 随后恢复，偶发一次没有影响；若反复出现，请检查该步的数据。",
+  ],
+  gradient_exploding: ["A divergence may follow. Lower the learning rate.", "可能即将发散，建议降低学习率。"],
+  gradient_clipped: [
+    "Check the data and the learning rate, or raise max_grad_norm.",
+    "请检查数据与学习率，或调高 max_grad_norm。",
+  ],
+  stalled: [
+    "If this continues, look at the log and the worker's host. The worker automatically ends an attempt that makes no progress.",
+    "若持续不恢复，请查看日志与工作节点所在主机；长时间无进展时，工作节点会自动结束该次尝试。",
+  ],
+  slowdown: [
+    "Another process may be using the device, or the device is throttled.",
+    "可能有其他进程占用设备，或设备正在降频。",
+  ],
+  gpu_starved: [
+    "The batch may be too small for this GPU, or the host's processor is overloaded.",
+    "批次可能过小，或主机 CPU 负载过高。",
+  ],
+  gpu_throttled: ["Check the cooling and the power supply of the host.", "请检查主机的散热与供电。"],
+  disk_nearly_full: [
+    "Free some space, or the next checkpoint may fail.",
+    "请尽快清理空间，否则下一个检查点可能保存失败。",
+  ],
+});
+
+/** Return the name of a finding in the page's language. */
+export const sayFinding = (code: keyof typeof NAMES): string => say(NAMES[code]);

@@ -1,0 +1,1 @@
+"""The LoRA adapter, its fused form and the proof of that form. Nothing here loads a base model."""
