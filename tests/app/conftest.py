@@ -38,7 +38,8 @@ KINDS = ("sqlite", "postgresql")
 
 PORTABLE = (
     "checkpoints/",
-    "datasets/",
+    "datasets/test_conversion.py",
+    "datasets/test_formats.py",
     "edge/",
     "errors/test_field_errors.py",
     "health/",
@@ -53,7 +54,8 @@ PORTABLE = (
     "jobs/test_edits.py",
     "series/",
     "site/",
-    "storage/",
+    "storage/test_artifacts.py",
+    "storage/test_storage.py",
 )
 """Tests whose SQL is the same on both databases, or whose statements other tests run on both. They run on PostgreSQL only with
 --slow. The others test locks, transactions, concurrent requests, migrations, sorting, planned indexes, or values that PostgreSQL
