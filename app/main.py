@@ -40,6 +40,8 @@ from app.edge.limits import ConnectionLimits
 from app.edge.middleware import REQUEST_ID_HEADER, Edge
 from app.edge.origins import TrustedOrigins
 from app.edge.peers import Slots
+from app.errands import routes as errands
+from app.errands.waiting import ErrandWaits
 from app.errors.base import ErrorBody
 from app.health import routes as job_health
 from app.history import routes as history
@@ -53,6 +55,8 @@ from app.models import routes as models
 from app.ops import health
 from app.ops.logs import configure_logging
 from app.ops.process import raise_file_limit
+from app.prefetches import routes as prefetches
+from app.previews import routes as previews
 from app.reports import routes as reports
 from app.site import examples, page
 from app.storage.data_dir import Storage
@@ -93,6 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.known_tokens = KnownTokens()
     app.state.streams = Streams(app.state.database)
     app.state.waits = Waits(app.state.database, app.state.stopping)
+    app.state.errand_waits = ErrandWaits(app.state.database, app.state.stopping)
     app.state.slots = Slots(settings.streams, settings.streams_per_peer)
     app.state.page = page.Page(page.BUILD_DIR)
     for package in (
@@ -104,7 +109,10 @@ def create_app(settings: Settings) -> FastAPI:
         artifacts,
         checkpoints,
         datasets,
+        previews,
+        prefetches,
         models,
+        errands,
         workers,
         attempts,
     ):

@@ -97,6 +97,8 @@ class WorkerInfo(Tolerant):
     models: list[str] | None = None
     """Models in its models root, as `name` or `owner/name`; null if it can also download models from the hub."""
     versions: dict[str, str] = {}
+    errands: list[str] = []
+    """Kinds of errands that it runs (contracts/errand.py); none for workers of earlier versions."""
     device_check: DeviceCheck | None = None
     """State of the GPU. Null for a CPU, before the first check, and from workers running earlier versions."""
     idle: Idle | None = None

@@ -1,4 +1,4 @@
-"""What a worker knows about the models in its models root, and the message in which it reports this."""
+"""What a worker knows about the models in its models root and its hub cache, and the message in which it reports this."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -65,7 +65,9 @@ class ModelFacts(Tolerant):
     """Facts about a model, read from its files without loading it. Facts missing from the files are null."""
 
     name: str
-    """The model's directory under the models root, as `name` or `owner/name`."""
+    """The model's directory under the models root, as `name` or `owner/name`, or its id on the hub."""
+    revision: Annotated[Name | None, IfReadable] = None
+    """The hub's commit of a snapshot in the worker's hub cache; null for a model in the models root."""
     architecture: Annotated[Name | None, IfReadable] = None
     """The class that loads the model, such as `Qwen2ForCausalLM` (config.json)."""
     parameters: Annotated[Count | None, IfReadable] = None

@@ -16,6 +16,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,7 @@ from worker.settings import Settings, load_settings
 from worker.supervisor import alive
 from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.strays import reap_strays
+from worker.supervisor.errands.lane import Lane
 from worker.supervisor.host.cards.device import DeviceMissing
 from worker.supervisor.host.cards.gpu_lock import LockDirRefused, find_lock_dir
 from worker.supervisor.host.check_timer import CheckTimer
@@ -40,6 +42,7 @@ from worker.supervisor.host.identity import (
     slug,
     with_current_state,
 )
+from worker.supervisor.host.models.hub_cache import cache_dir, list_snapshots
 from worker.supervisor.reporting.models import ModelReporter
 from worker.supervisor.reporting.restart import RestartReport
 from worker.supervisor.run import run_next
@@ -93,14 +96,24 @@ def create_app(settings: Settings, worker: WorkerInfo) -> Celery:
     return app
 
 
+@dataclass(frozen=True)
+class Signals:
+    """What the threads of the main process tell each other."""
+
+    accepted: threading.Event = field(default_factory=threading.Event)
+    """Set after each hello that the server accepts; cleared by a lane that waits for the next one."""
+    due: threading.Event = field(default_factory=threading.Event)
+    """Set to send the next hello now."""
+
+
 def send_hellos(
     settings: Settings,
     worker: WorkerInfo,
     restart: RestartReport,
-    stop: threading.Event,
+    threads: Signals,
     ring: Callable[[], object],
 ) -> None:
-    """Send hellos to the server at regular intervals until `stop` is set.
+    """Send hellos to the server at regular intervals.
 
     Also call `ring` whenever a check of a failed GPU or the report of a restart is due, because the doorbell might
     otherwise never ring for this worker.
@@ -108,9 +121,11 @@ def send_hellos(
     token = settings.worker_token.get_secret_value()
     last = ""
     timer = CheckTimer(settings, worker)
-    models = ModelReporter(settings.models_dir, worker.worker_id)
+    snapshots = partial(list_snapshots, cache_dir(os.environ)) if settings.hub else dict
+    models = ModelReporter(settings.models_dir, worker.worker_id, snapshots)
     with Server(settings.server_url, token, 0, 0) as server:
-        while not stop.is_set():
+        while True:
+            threads.due.clear()
             alive.touch(settings.work_dir, worker.worker_id)
             if timer.is_check_due():
                 ring()
@@ -120,6 +135,7 @@ def send_hellos(
                 if restart.is_due():
                     ring()
                 models.report(server)
+                threads.accepted.set()
             except (ServerUnavailable, Refused) as error:
                 result = f"{type(error).__name__}: {error}"
                 models.forget()
@@ -127,7 +143,7 @@ def send_hellos(
                 log.info("hello", result=result)
                 last = result
             # Retry more often while the server rejects hellos or is unreachable.
-            stop.wait(
+            threads.due.wait(
                 settings.hello_seconds if result == "accepted" else min(2, settings.hello_seconds)
             )
 
@@ -177,20 +193,19 @@ def main() -> None:
     restart = RestartReport(settings, worker)
     restart.try_now()
     app = create_app(settings, worker)
+    threads = Signals()
+    lanes = [
+        Lane(settings, worker.worker_id, os.environ, kind, threads.accepted, threads.due.set)
+        for kind in worker.errands
+    ]
+    ring_own = partial(ring_own_queue, app, settings, worker)
     hello = threading.Thread(
-        target=send_hellos,
-        args=(
-            settings,
-            worker,
-            restart,
-            threading.Event(),
-            partial(ring_own_queue, app, settings, worker),
-        ),
-        daemon=True,
+        target=send_hellos, args=(settings, worker, restart, threads, ring_own), daemon=True
     )
     # The pool forks before the worker is ready; threads must not be started earlier.
     signals.setup_logging.connect(_keep_our_logging, weak=False)
-    signals.worker_ready.connect(lambda **_: hello.start(), weak=False)
+    starts = (hello.start, *(lane.start for lane in lanes))
+    signals.worker_ready.connect(lambda **_: [start() for start in starts], weak=False)
     signals.worker_shutting_down.connect(hand_back_jobs, weak=False)
     app.worker_main(
         [

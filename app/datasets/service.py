@@ -91,6 +91,14 @@ def get_dataset(session: Session, storage: Storage, dataset_id: str) -> DatasetD
     return _detail(dataset, storage)
 
 
+def count_rows(session: Session, dataset_id: str) -> int:
+    """Return how many rows a dataset has. Raises DatasetNotFound."""
+    dataset = store.find_dataset(session, dataset_id) if is_id(dataset_id) else None
+    if dataset is None:
+        raise DatasetNotFound(dataset=dataset_id[:100])
+    return dataset.rows
+
+
 def list_datasets(
     session: Session, search: str, cursor: str | None, limit: int
 ) -> Page[DatasetView]:

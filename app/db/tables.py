@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from contracts.attempt import AttemptStatus
+from contracts.errand import ErrandKind, ErrandStatus
 from contracts.job import JobStatus, Phase
 
 
@@ -87,6 +88,8 @@ class Base(DeclarativeBase):
         JobStatus: _enum(JobStatus),
         AttemptStatus: _enum(AttemptStatus),
         Phase: _enum(Phase),
+        ErrandKind: _enum(ErrandKind),
+        ErrandStatus: _enum(ErrandStatus),
     }
 
 
@@ -94,6 +97,7 @@ _QUEUED = text("status = 'queued'")
 _RUNNING = text("status = 'running'")
 _UNCHECKED = text("passed_at IS NULL")
 _RESERVED = text("reserved_host IS NOT NULL")
+_OPEN = text("status IN ('queued', 'running')")
 _BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite auto-increments only an INTEGER key
 
 
@@ -618,6 +622,53 @@ class WorkerModel(Base):
     """The model's ModelFacts."""
     first_seen_at: Mapped[datetime]
     reported_at: Mapped[datetime]
+
+
+class Errand(Base):
+    """A short task of a worker beside its attempts, and its result."""
+
+    __tablename__ = "errands"
+    __table_args__ = (
+        # Equal requests share one errand while it is open.
+        Index(
+            "ix_errands_open_key",
+            "key",
+            unique=True,
+            postgresql_where=_OPEN,
+            sqlite_where=_OPEN,
+        ),
+    )
+
+    number: Mapped[int] = mapped_column(_BigId, primary_key=True)
+    """Order of creation."""
+    id: Mapped[str] = mapped_column(String(80), unique=True)
+    kind: Mapped[ErrandKind]
+    key: Mapped[str] = mapped_column(String(64), index=True)
+    """SHA-256 of the request."""
+    status: Mapped[ErrandStatus]
+    model: Mapped[str] = mapped_column(String(200))
+    dataset_id: Mapped[str | None] = mapped_column(
+        ForeignKey("datasets.id", ondelete="CASCADE"), index=True
+    )
+    """The dataset whose rows the result contains."""
+    request: Mapped[dict[str, Any]]
+    """The ErrandRequest."""
+    tries: Mapped[int]
+    """How many workers have claimed it."""
+    worker_id: Mapped[str | None] = mapped_column(String(200))
+    """The worker that claimed it last."""
+    token_sha256: Mapped[str | None] = mapped_column(String(64))
+    progress: Mapped[dict[str, Any] | None]
+    """The last ErrandProgress."""
+    result: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    """The ErrandResult as JSON, compressed with zlib."""
+    failure: Mapped[dict[str, Any] | None]
+    """The ErrandFailure."""
+    created_at: Mapped[datetime]
+    claimed_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime]
+    """When it fails if no worker claims it, or when its worker's lease ends."""
+    finished_at: Mapped[datetime | None]
 
 
 class IdempotencyKey(Base):

@@ -195,6 +195,68 @@ class ModelNotFound(AppError):
     code, status = "model_not_listed", 404
 
 
+class ModelNotInstalled(AppError):
+    """No live worker has the model on its disk. `models` names the models of each live worker."""
+
+    code, status = "model_not_installed", 400
+
+
+class WorkersTooOld(AppError):
+    """The live workers that could do it run an earlier version, which has no errands."""
+
+    code, status = "workers_too_old", 409
+
+
+class HubNotEnabled(AppError):
+    """No live worker may download from the hub."""
+
+    code, status = "hub_not_enabled", 409
+
+
+class PreviewRowNotFound(AppError):
+    """A preview asks for a row that the dataset does not have."""
+
+    code, status = "row_not_found", 400
+
+
+class PreviewRowsTooLarge(AppError):
+    """The rows of a preview are too large together."""
+
+    code, status = "preview_rows_too_large", 400
+
+
+class ErrandNotFound(AppError):
+    """No errand has this id, or it has been deleted."""
+
+    code, status = "errand_not_found", 404
+
+
+class ErrandSuperseded(AppError):
+    """The errand has ended or is another worker's; the worker must stop it."""
+
+    code, status = "errand_superseded", 409
+
+
+class TooManyErrands(AppError):
+    """Too many errands wait for a worker."""
+
+    code, status = "too_many_errands", 429
+    retry_after_seconds = 5
+
+
+class PreviewFailed(AppError):
+    """A worker could not render the rows, and a repetition would not help."""
+
+    code, status = "preview_failed", 400
+
+
+class PreviewUnavailable(AppError):
+    """No worker has rendered the rows; a later try may succeed."""
+
+    code, status = "preview_unavailable", 409
+    retry_after_seconds = 5
+
+
 class WorkerNotFound(AppError):
     """A worker reported its models before it sent a hello."""
 

@@ -149,6 +149,63 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "GET /v1/models lists the models on the workers. Models on the hub are not listed.",
         "GET /v1/models 列出各工作节点上的模型，不含 Hub 上的模型。",
     ),
+    "model_not_installed": _both(
+        "No worker has the model {model} on its disk.",
+        "所有工作节点上都没有安装模型 {model}。",
+        "{guess}Models of the workers: {models}. A preview never downloads a model: use one of these, add {model} to the models directory of a "
+        "worker, or download it with POST /v1/models/{model}/prefetch.",
+        "{guess}各工作节点的模型：{models}。预览不会下载模型：请选用其中之一，或将该模型放入工作节点的模型目录，或用 POST /v1/models/{model}/prefetch 下载。",
+    ),
+    "workers_too_old": _both(
+        "The workers that could do this run an earlier version of Stepline: {workers}.",
+        "能够执行此操作的工作节点版本过旧：{workers}。",
+        "Upgrade these workers.",
+        "请升级这些工作节点。",
+    ),
+    "hub_not_enabled": _both(
+        "No live worker may download models from the hub.",
+        "没有在线的工作节点允许从 Hub 下载模型。",
+        "Start a worker with STEPLINE_HUB=true, or copy the model to the models directory of a worker. Live workers: {workers}.",
+        "请以 STEPLINE_HUB=true 启动工作节点，或将模型复制到工作节点的模型目录。在线工作节点：{workers}。",
+    ),
+    "row_not_found": _both(
+        "Dataset {dataset} has no row {row}; it has {count} rows.",
+        "数据集 {dataset} 没有第 {row} 行，共 {count} 行。",
+        "Rows are counted from 0.",
+        "行号从 0 开始。",
+    ),
+    "preview_rows_too_large": _both(
+        "The chosen rows have more than {limit} bytes together.",
+        "所选数据合计超过 {limit} 字节。",
+        "Choose fewer rows.",
+        "请减少行数。",
+    ),
+    "errand_not_found": _both(
+        "There is no errand {errand}.",
+        "不存在短任务 {errand}。",
+        "Errands are kept for an hour after their end. Send the request that created it again.",
+        "短任务结束后保留一小时。请重新发送创建它的请求。",
+    ),
+    "errand_superseded": _both(
+        "Errand {errand} has ended or was given to another worker.",
+        "短任务 {errand} 已结束或已交给其他工作节点。",
+    ),
+    "too_many_errands": _both(
+        "{count} errands are waiting for a worker; no more are accepted.",
+        "已有 {count} 个短任务在等待工作节点，暂不接受更多。",
+        "Try again in a few seconds.",
+        "请稍后重试。",
+    ),
+    "preview_failed": _both(
+        "The rows could not be rendered with the model {model}: {problem} {detail}",
+        "无法用模型 {model} 渲染这些数据：{problem}{detail}",
+    ),
+    "preview_unavailable": _both(
+        "No preview with the model {model}: {problem} {detail}",
+        "暂时无法用模型 {model} 预览：{problem}{detail}",
+        "Try again. GET /v1/workers shows whether the workers are alive.",
+        "请重试。GET /v1/workers 可查看工作节点是否在线。",
+    ),
     "worker_not_found": _both(
         "Worker {worker} has not sent a hello.",
         "工作节点 {worker} 尚未发送 hello。",

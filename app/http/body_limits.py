@@ -10,10 +10,13 @@ from typing import Any, TypeVar
 
 from starlette.types import Scope
 
+from contracts.errand import MOST_RESULT_BYTES
+
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 JSON_LIMIT_BYTES = 1024 * 1024
 WORKER_MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024
+ERRAND_RESULT_LIMIT_BYTES = MOST_RESULT_BYTES + 64 * 1024
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
 _ATTRIBUTE = "body_kind"
 
@@ -25,6 +28,8 @@ class BodyKind(enum.Enum):
     """A user's JSON request (the default)."""
     WORKER_MESSAGE = enum.auto()
     """A worker's JSON request, with up to a thousand records and a chunk of output."""
+    ERRAND_RESULT = enum.auto()
+    """A worker's JSON with the result of an errand."""
     FILE = enum.auto()
     """The bytes of one file, limited by STEPLINE_MAX_UPLOAD_BYTES."""
     FILE_FORM = enum.auto()
@@ -37,6 +42,8 @@ class BodyKind(enum.Enum):
                 return JSON_LIMIT_BYTES
             case BodyKind.WORKER_MESSAGE:
                 return WORKER_MESSAGE_LIMIT_BYTES
+            case BodyKind.ERRAND_RESULT:
+                return ERRAND_RESULT_LIMIT_BYTES
             case BodyKind.FILE:
                 return max_upload_bytes
             case BodyKind.FILE_FORM:

@@ -48,7 +48,7 @@ def check_model(
             "model",
             model=spec.model,
             models=", ".join(sorted(known)[:MOST_NAMED]) or "-",
-            guess=_guess(nearest_model(spec.model, known), language),
+            guess=guess_model(spec.model, known, language),
         )
     copies = service.list_copies(session, spec.queue, spec.model)
     facts = [copy for copy in copies if copy is not None]
@@ -58,6 +58,12 @@ def check_model(
     if not facts:
         similar = nearest_model(spec.model, service.list_names(session, spec.queue) - {spec.model})
     return ModelCheck(id=spec.model, similar_id=similar, **details_of(facts[0] if facts else None))
+
+
+def guess_model(wrong: str, names: Iterable[str], language: Language) -> str:
+    """Return a suggestion as a sentence with a space after it; empty if no name is similar."""
+    hint = guess_hint(nearest_model(wrong, names), language)
+    return f"{hint} " if hint and language == "en" else hint
 
 
 def nearest_model(wrong: str, names: Iterable[str]) -> str | None:
@@ -161,9 +167,3 @@ def _problem(
     error = {"type": problem, "ctx": values, "input": given}
     code, message = field_message([error], language)
     return FieldError(param=param, code=code, message=message)
-
-
-def _guess(name: str | None, language: Language) -> str:
-    """Return a suggestion as a sentence with a trailing space; empty without a name."""
-    hint = guess_hint(name, language)
-    return f"{hint} " if hint and language == "en" else hint

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from app.db.engine import DatabaseDep
 from app.models import service
@@ -11,6 +12,15 @@ from app.models.schemas import ModelPage, ModelView
 MOST_LISTED = 1000
 """Also the default, because OpenAI clients read only the first page."""
 LONGEST_CURSOR = 300
+
+
+class _ModelId(PathConvertor):
+    """The id of a model, which may contain a slash. Paths that end in `/prefetch` belong to another route."""
+
+    regex = ".*(?<!/prefetch)"
+
+
+register_url_convertor("model_id", _ModelId())
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -28,7 +38,7 @@ def list_models(
         return service.list_models(session, queue, cursor, limit)
 
 
-@router.get("/{model_id:path}")
+@router.get("/{model_id:model_id}")
 def get_model(model_id: str, database: DatabaseDep) -> ModelView:
     """Return a model that a worker has. The id may contain a slash."""
     with database.reading() as session:

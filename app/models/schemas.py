@@ -13,6 +13,8 @@ class ModelDetails(BaseModel):
 
     checked: bool
     """Whether a worker has read the model's files. If false, every fact is null."""
+    revision: str | None
+    """The hub's commit, if the model is in a worker's hub cache; null for one in a models directory."""
     architecture: str | None
     """The class that loads the model, such as `Qwen2ForCausalLM`."""
     parameters: int | None

@@ -92,13 +92,15 @@ def list_copies(session: Session, queue: str, name: str) -> list[ModelFacts | No
     """Return the facts about a model for each live worker of a queue that can run its jobs.
 
     An entry is None if the facts are unknown, because the worker would have to download the model or runs an earlier
-    version.
+    version. A copy in the hub's cache counts as both, because a job may download a newer commit.
     """
     now = database_now(session)
     live = store.list_workers(session, queue, _live_since(now))
     reported = store.list_reported(session, [name])
     copies = [copy for copy in _copies(live, reported, now) if copy.name == name]
-    having = {copy.worker.id for copy in copies}
+    having = {
+        copy.worker.id for copy in copies if copy.facts is None or copy.facts.revision is None
+    }
     downloading = [worker for worker in live if _has_hub(worker) and worker.id not in having]
     return [*(copy.facts for copy in copies), *(None for _ in downloading)]
 
@@ -108,6 +110,27 @@ def list_names(session: Session, queue: str) -> set[str]:
     live = store.list_workers(session, queue, _live_since(database_now(session)))
     named = {name for worker in live for name in _named(worker) or ()}
     return named | store.list_reported_names(session, [worker.id for worker in live])
+
+
+class Installed(NamedTuple):
+    """A live worker and the models on its disk."""
+
+    worker: WorkerInfo
+    models: list[str]
+
+
+def list_installed(session: Session) -> list[Installed]:
+    """Return the live workers of all queues, each with the models on its disk."""
+    live = store.list_workers(session, seen_since=_live_since(database_now(session)))
+    reported = store.list_names_by_worker(session, [worker.id for worker in live])
+    found = []
+    for worker in live:
+        info = WorkerInfo.model_validate(worker.info)
+        named = _named(worker)
+        found.append(
+            Installed(info, sorted(reported.get(worker.id, ()) if named is None else named))
+        )
+    return found
 
 
 def _copies(

@@ -73,3 +73,12 @@ def list_reported_names(session: Session, worker_ids: Sequence[str]) -> set[str]
     """Return the names of the models reported by these workers."""
     query = select(WorkerModel.name).where(WorkerModel.worker_id.in_(worker_ids)).distinct()
     return set(session.scalars(query))
+
+
+def list_names_by_worker(session: Session, worker_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return the names of the models that each of these workers has reported."""
+    query = select(WorkerModel.worker_id, WorkerModel.name)
+    found: dict[str, list[str]] = {}
+    for worker_id, name in session.execute(query.where(WorkerModel.worker_id.in_(worker_ids))):
+        found.setdefault(worker_id, []).append(name)
+    return found

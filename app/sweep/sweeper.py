@@ -1,7 +1,7 @@
 """The sweep: work that is not triggered by requests. It ends lost attempts, repeats rings, and deletes orphaned files.
 
-The sweep is a task in the server's lifespan. Its work runs in a thread, in only one process at a time. It also ends
-unusable reservations and deletes workers that have not reported for a week.
+The sweep is a task in the server's lifespan. Its work runs in a thread, in only one process at a time. It also ends expired
+errands and unusable reservations, and deletes workers that have not reported for a week.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from app.config.settings import Settings
 from app.db.engine import Database, database_now
 from app.db.ids import new_id
 from app.doorbell import Doorbell, is_ring_due
+from app.errands import service as errands
 from app.jobs.queue import order as queue
 from app.jobs.queue import reservations
 from app.jobs.requests import idempotency
@@ -81,6 +82,10 @@ class Sweeper:
             rings.update(to_ring)
         with self._database.writing() as session:
             rings.update(reservations.end_unusable(session, database_now(session)))
+        with self._database.writing() as session:
+            ended = errands.end_expired(session)
+        if ended:
+            log.warning("errands expired", errands=ended)
         # A queue in both counters gets the larger count.
         for name, times in (rings | self._queues_to_ring()).items():
             self._doorbell.ring(name, times)

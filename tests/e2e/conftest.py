@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from tests.e2e.service import Service
+from tests.hub_server import Hub, files_of
 from tests.tiny_model import make_rows, make_tiny_qwen2
+
+HUB_TOKEN = "hf_secret_of_a_test"
 
 
 @pytest.fixture(scope="session")
@@ -18,8 +21,18 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def service(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with Service(tmp_path_factory.mktemp("service")) as running:
+def hub(tiny_model: Path) -> Iterator[Hub]:
+    """Yield a hub with the tiny model as `team/tiny`."""
+    with Hub(files_of(tiny_model)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def service(
+    tiny_model: Path, hub: Hub, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    hub_access = {"HF_ENDPOINT": hub.url, "HF_TOKEN": HUB_TOKEN}
+    with Service(tmp_path_factory.mktemp("service"), **hub_access) as running:
         place_model(running, tiny_model)
         yield running
 

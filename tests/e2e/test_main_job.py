@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import make_job, place_model
+from tests.e2e.conftest import HUB_TOKEN, make_job, place_model, tiny_rows
 from tests.e2e.service import FINAL, Service, wait_for
+from tests.hub_server import COMMIT, Hub
+from tests.programs.processes import environment_of
 
 ENDLESS = 1_000_000
 
@@ -65,9 +67,15 @@ def test_each_loss_can_be_read_within_two_seconds_of_its_step(service: Service) 
     assert max(seen.values()) < 2
 
 
-def test_a_cancelled_job_stops_training_and_the_worker_runs_the_next_job(service: Service) -> None:
+def test_errands_run_beside_a_training_and_after_its_end_the_worker_runs_the_next_job(
+    service: Service, hub: Hub
+) -> None:
     job_id = service.post_job(**make_job(service, steps=ENDLESS))
     service.wait_for_step(job_id, 3)
+    _check_prefetch(service, hub)
+    _check_preview(service, service.job(job_id)["spec"]["dataset"]["train"])
+    service.wait_for_step(job_id, len(service.losses(job_id)) + 1)  # the training goes on
+    _check_secrets(service)
     follower = service.post_job(**make_job(service, steps=1))
 
     job = service.cancel(job_id)
@@ -130,3 +138,47 @@ def test_phases_without_steps_report_progress_in_rows(service: Service, tiny_mod
         assert all(rows["seconds_left"] > 0 for rows in between)
     assert job["progress"]["rows"] is None
     assert job["status"] == "cancelled"
+
+
+def _check_prefetch(service: Service, hub: Hub) -> None:
+    """Download a model from the hub; then it is among the models."""
+    asked = service.client.post("/v1/models/team/tiny/prefetch", json={})
+    assert asked.status_code == 202, asked.text
+    path = asked.headers["Location"]
+    wait_for(lambda: service.get(path)["status"] not in ("queued", "running"), 30, service.logs)
+    errand = service.get(path)
+    assert (errand["status"], errand["error"]) == ("succeeded", None)
+    assert errand["revision"] == COMMIT
+    assert f"Bearer {HUB_TOKEN}" in hub.tokens
+    wait_for(lambda: _revisions(service).get("team/tiny") == COMMIT, 10, service.logs)
+    assert _revisions(service)["tiny-qwen2"] is None
+
+
+def _revisions(service: Service) -> dict[str, Any]:
+    return {model["id"]: model["revision"] for model in service.get("/v1/models")["data"]}
+
+
+def _check_preview(service: Service, dataset: str) -> None:
+    """Preview a row with the model from the hub."""
+    preview = service.client.get(
+        f"/v1/datasets/{dataset}/preview",
+        params={"model": "team/tiny", "first": 1},
+        headers={"Prefer": "wait=30"},
+    )
+    assert preview.status_code == 200, preview.text + service.logs()
+    (row,) = preview.json()["rows"]
+    trained = "".join(token["text"] for token in row["tokens"] if token["trained"])
+    assert trained == json.loads(tiny_rows(1))["output"] + "<|im_end|>"
+
+
+def _check_secrets(service: Service) -> None:
+    """The hub's token is in no file of the service, and not in the environment of the training."""
+    holders = [
+        path
+        for path in service.directory.rglob("*")
+        if path.is_file() and HUB_TOKEN.encode() in path.read_bytes()
+    ]
+    assert holders == []
+    trainers = service.trainers()
+    assert trainers
+    assert all(HUB_TOKEN not in environment_of(pid).values() for pid in trainers)

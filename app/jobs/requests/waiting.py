@@ -14,6 +14,7 @@ from fastapi import Request
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import Database
+from app.http.disconnects import wait_for_disconnect
 from app.jobs import store
 
 log = structlog.get_logger(__name__)
@@ -43,7 +44,7 @@ class Waits:
             self._watching = asyncio.create_task(self._watch())
         ends = [
             asyncio.create_task(changed.wait()),
-            asyncio.create_task(_wait_for_disconnect(request)),
+            asyncio.create_task(wait_for_disconnect(request)),
         ]
         try:
             await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -77,10 +78,3 @@ class Waits:
     def _versions(self, job_ids: Sequence[str]) -> dict[str, int]:
         with self._database.reading() as session:
             return store.list_versions(session, job_ids)
-
-
-async def _wait_for_disconnect(request: Request) -> bool:
-    """Wait until the client has disconnected."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    return True

@@ -33,7 +33,7 @@ def test_every_route_rejects_invalid_requests_in_the_standard_error_format(
     claim = player.claim()
     job, dataset = claim.job_id, str(claim.spec.dataset.train)
     real = {"job_id": job, "dataset_id": dataset, "attempt_id": claim.attempt_id}
-    real |= {"name": "x", "model_id": "owner/x", "code": "stalled"}
+    real |= {"name": "x", "model_id": "owner/x", "code": "stalled", "errand_id": "errand_1"}
     ended = player.submit()  # its stream ends immediately; the stream of a running job would not
     player.client.post(f"/v1/jobs/{ended}/cancel")
 
@@ -45,7 +45,8 @@ def test_every_route_rejects_invalid_requests_in_the_standard_error_format(
             check_shape(response)
 
     for method, path in all_routes(app):
-        token = TOKEN if path.endswith(("/workers", "/workers/models", "/claim")) else claim.token
+        of_worker = path.endswith(("/workers", "/workers/models", "/claim")) or "/errands/" in path
+        token = TOKEN if of_worker else claim.token
         for bad in HOSTILE_IDS:
             if "{" in path:
                 send(method, re.sub(r"\{\w+\}", bad, path), token)

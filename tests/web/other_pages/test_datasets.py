@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.web.conftest import Site, Visitor
 
@@ -28,6 +28,7 @@ def test_datasets_are_uploaded_searched_read_used_and_deleted(visit: Visit, site
     pears.get_by_role("button", name="First rows").click()
     expect(pears).to_contain_text("Name a <b>fruit</b>.")
     expect(pears).to_contain_text("A pear.")
+    _check_tokens(page)
 
     pears.get_by_role("link", name="New job").click()
     expect(page.locator("#field-dataset-train")).to_have_value(
@@ -45,3 +46,26 @@ def test_datasets_are_uploaded_searched_read_used_and_deleted(visit: Visit, site
     page.get_by_role("button", name="Delete dataset").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete dataset").click()
     expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text(site.running)
+
+
+def _check_tokens(page: Page) -> None:
+    """Look at the tokens of the dataset's rows. The training goes on meanwhile."""
+    page.get_by_role("button", name="Tokens").click()
+    view = page.get_by_role("region", name="Tokens")
+    rows = view.get_by_role("article")
+    expect(rows).to_have_count(3)
+    trained = rows.first.locator(".tokens .trained").all_inner_texts()
+    assert "".join(trained) == "A pear.<|im_end|>"
+    assert "Name a <b>fruit</b>." in rows.first.inner_text()
+    view.get_by_label("Rows", exact=True).fill("2")
+    view.get_by_label("max_length").fill("8")
+    view.get_by_label("max_length").press("Enter")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("cut off")
+    expect(rows).to_contain_text("A job skips this row")
+    assert "rows=2" in page.url
+    view.get_by_label("Rows", exact=True).fill("7")
+    view.get_by_label("Rows", exact=True).press("Enter")
+    expect(view.get_by_role("alert")).to_contain_text("has no row 7")
+    page.get_by_role("button", name="Hide tokens").click()
+    expect(view).to_have_count(0)

@@ -5,6 +5,7 @@ import { bytes, clock, count } from "../format";
 import { AskButton, useKeys } from "../parts/controls";
 import { useDebounced } from "../parts/poll";
 import { PAUSE_MS, SearchBox, SearchForm } from "../parts/search-box";
+import { TokenView } from "../parts/token-view";
 import { Conversation, type DatasetDetail, UploadButton, UploadMessage, useUpload } from "../parts/upload";
 import { language } from "../preferences";
 import { query, setQuery } from "../router";
@@ -12,6 +13,7 @@ import { isolate } from "../text";
 import { DATASETS } from "../texts/datasets";
 import { say } from "../texts/say";
 import { SHARED } from "../texts/shared";
+import { TOKENS } from "../texts/tokens";
 
 const PAGE = 50;
 const FORMS = ["alpaca", "prompt", "messages", "sharegpt", "text", "preference", "kto"] as const;
@@ -84,6 +86,7 @@ export function DatasetsPage() {
 
 function DatasetCard({ dataset, afterDelete }: { dataset: Dataset; afterDelete: () => void }) {
   const [detail, setDetail] = useState<DatasetDetail | null>(null);
+  const hasTokens = query.value.get("tokens") === dataset.id;
   const name = dataset.filename || dataset.id;
   const forms = Object.keys(dataset.forms).map((form) => (isForm(form) ? say(DATASETS[`form_${form}`]) : form));
   const facts: [string, string][] = [
@@ -114,6 +117,13 @@ function DatasetCard({ dataset, afterDelete }: { dataset: Dataset; afterDelete: 
           >
             {say(detail ? DATASETS.hide_rows : DATASETS.first_rows)}
           </button>
+          <button
+            type="button"
+            aria-expanded={hasTokens}
+            onClick={() => setQuery({ tokens: hasTokens ? null : dataset.id, rows: null })}
+          >
+            {say(hasTokens ? TOKENS.hide : TOKENS.show)}
+          </button>
           <a class="button" href={`/new?dataset=${dataset.id}`}>
             {say(DATASETS.train_on)}
           </a>
@@ -137,6 +147,7 @@ function DatasetCard({ dataset, afterDelete }: { dataset: Dataset; afterDelete: 
       {detail?.preview.map((row, at) => (
         <Conversation key={at} row={row} />
       ))}
+      {hasTokens && <TokenView dataset={dataset.id} rows={dataset.rows} />}
     </li>
   );
 }

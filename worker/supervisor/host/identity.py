@@ -17,6 +17,7 @@ from pathlib import Path
 
 from contracts.attempt import Device, WorkerInfo
 from contracts.base import utc_now
+from contracts.errand import ErrandKind
 from worker.settings import Settings
 from worker.supervisor.host.cards.device import DeviceMissing, find_device
 from worker.supervisor.host.cards.gpu_lock import try_lock
@@ -48,6 +49,7 @@ def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInf
         queue=settings.queue,
         device=device,
         versions=installed_versions(),
+        errands=_errand_kinds(settings),
     )
     return with_current_state(worker, settings)
 
@@ -102,6 +104,12 @@ def with_current_state(worker: WorkerInfo, settings: Settings) -> WorkerInfo:
     if not settings.hub:
         state["models"] = list_models(settings.models_dir)
     return worker.model_copy(update=state)
+
+
+def _errand_kinds(settings: Settings) -> list[str]:
+    """Return the kinds of errands that this worker runs."""
+    kinds = [ErrandKind.PREVIEW, *([ErrandKind.PREFETCH] if settings.hub else [])]
+    return [kind.value for kind in kinds]
 
 
 def worker_home(work_dir: Path, worker_id: str) -> Path:

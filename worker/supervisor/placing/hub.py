@@ -27,6 +27,16 @@ class ModelRequest(Tolerant):
     type: Literal["model"] = "model"
     name: str
     revision: str | None = None
+    size_file: Path | None = None
+    """Where the process writes a DownloadSize before it downloads; null if nobody needs it."""
+
+
+class DownloadSize(Tolerant):
+    """How large the files of a model are."""
+
+    bytes_total: int
+    bytes_cached: int
+    """The part that is in the cache already."""
 
 
 class DatasetRequest(Tolerant):

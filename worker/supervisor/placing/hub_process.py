@@ -9,13 +9,21 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from contracts.failure import Failure, FailureReason
+from contracts.run.run_dir import write_model
 from processes.parent import die_with_parent
 from processes.privacy import keep_private
-from worker.supervisor.placing.hub import DatasetRequest, HubAnswer, HubRequest, ModelRequest
+from worker.supervisor.placing.hub import (
+    DatasetRequest,
+    DownloadSize,
+    HubAnswer,
+    HubRequest,
+    ModelRequest,
+)
 
 ALLOWED = (
     "*.safetensors",
@@ -39,14 +47,19 @@ def download_model(request: ModelRequest) -> HubAnswer:
     """Download the allowed files of a model into the hub's cache; return the directory and its commit."""
     from huggingface_hub import snapshot_download  # noqa: PLC0415  # slow import, not needed for a dataset
 
-    path = Path(
-        snapshot_download(
-            request.name,
-            revision=request.revision,
-            allow_patterns=list(ALLOWED),
-            ignore_patterns=["*/*"],
+    chosen: dict[str, Any] = {
+        "revision": request.revision,
+        "allow_patterns": list(ALLOWED),
+        "ignore_patterns": ["*/*"],
+    }
+    if request.size_file is not None:
+        files = snapshot_download(request.name, dry_run=True, **chosen)
+        size = DownloadSize(
+            bytes_total=sum(each.file_size for each in files),
+            bytes_cached=sum(each.file_size for each in files if not each.will_download),
         )
-    )
+        write_model(request.size_file, size)
+    path = Path(snapshot_download(request.name, **chosen))
     if not any(path.glob("*.safetensors")) or not (path / "config.json").exists():
         return HubAnswer(
             failure=Failure(
@@ -85,7 +98,7 @@ def run(request: HubRequest) -> HubAnswer:
 
 def _failure(request: HubRequest, error: Exception) -> Failure:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return Failure(reason=FailureReason.DISK_FULL, detail=str(error))
+        return Failure(reason=FailureReason.DISK_FULL, detail=_without_token(str(error)))
     name = request.name if isinstance(request, ModelRequest) else request.source.hub
     reason = (
         FailureReason.MODEL_NOT_FOUND
@@ -94,8 +107,16 @@ def _failure(request: HubRequest, error: Exception) -> Failure:
     )
     return Failure(
         reason=reason,
-        detail=f"{name}: the download from the hub failed ({type(error).__name__}: {str(error)[:2000]})",
+        detail=f"{name}: the download from the hub failed ({type(error).__name__}: {_without_token(str(error))[:2000]})",
     )
+
+
+def _without_token(text: str) -> str:
+    """Return an error's text without the hub's token, in case a library or a server repeats it."""
+    from huggingface_hub import get_token  # noqa: PLC0415  # slow import
+
+    token = get_token()
+    return text.replace(token, "***") if token else text
 
 
 def main(arguments: list[str]) -> None:

@@ -1,5 +1,6 @@
 """ModelReporter: reports this worker's models to the server, initially and after each change."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import structlog
@@ -15,8 +16,13 @@ log = structlog.get_logger(__name__)
 class ModelReporter:
     """Sends a report if it differs from the last one that the server accepted."""
 
-    def __init__(self, models_dir: Path | None, worker_id: str) -> None:
-        self._catalog = ModelCatalog(models_dir)
+    def __init__(
+        self,
+        models_dir: Path | None,
+        worker_id: str,
+        list_snapshots: Callable[[], Mapping[str, Path]] = dict,
+    ) -> None:
+        self._catalog = ModelCatalog(models_dir, list_snapshots=list_snapshots)
         self._worker_id = worker_id
         self._accepted: list[ModelFacts] | None = None
         self._last_problem = ""

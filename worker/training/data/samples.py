@@ -70,16 +70,12 @@ def tokenize(
     try:
         for batch in _batches(rows):
             are_documents = isinstance(batch[0].content, Document)
-            with bounds.prepared():
-                texts = [_render(row, template, bounds) for row in batch]
-            adds_special_tokens = are_documents or template.adds_special_tokens
-            encode = partial(_encode, tokenizer, texts, adds_special_tokens)
-            encoded = _wait_for(encoder.submit(encode), batch, bounds)
-            for text, encoding in zip(texts, encoded.encodings, strict=True):
+            texts = _encode_batch(batch, tokenizer, template, bounds, encoder)
+            for text, encoding in texts:
                 if are_documents:
-                    samples += map(_whole_sample, joiner.add(encoding.ids))
+                    samples += map(whole_sample, joiner.add(encoding.ids))
                     continue
-                sample = _sample(text, encoding, max_length)
+                sample = build_sample(text, encoding, max_length)
                 if not sample.supervised_tokens:
                     dropped += 1
                     continue
@@ -89,8 +85,35 @@ def tokenize(
             bounds.poll()
     finally:
         encoder.shutdown(wait=False, cancel_futures=True)
-    samples += map(_whole_sample, joiner.finish())
+    samples += map(whole_sample, joiner.finish())
     return Tokenized(samples, truncated, dropped)
+
+
+def encode_row(
+    row: Row, tokenizer: Any, template: Template, bounds: Bounds
+) -> tuple[Rendered, Any]:
+    """Return the text of one row, and its tokens as the tokenizers library returns them. Raises TrainingError."""
+    encoder = ThreadPoolExecutor(1, "encoder")
+    try:
+        return _encode_batch([row], tokenizer, template, bounds, encoder)[0]
+    finally:
+        encoder.shutdown(wait=False, cancel_futures=True)
+
+
+def _encode_batch(
+    batch: Sequence[Row],
+    tokenizer: Any,
+    template: Template,
+    bounds: Bounds,
+    encoder: ThreadPoolExecutor,
+) -> list[tuple[Rendered, Any]]:
+    """Return the text and the tokens of each row. The rows are all conversations or all documents."""
+    with bounds.prepared():
+        texts = [_render(row, template, bounds) for row in batch]
+    adds_special_tokens = isinstance(batch[0].content, Document) or template.adds_special_tokens
+    encode = partial(_encode, tokenizer, texts, adds_special_tokens)
+    encoded = _wait_for(encoder.submit(encode), batch, bounds)
+    return list(zip(texts, encoded.encodings, strict=True))
 
 
 def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
@@ -181,13 +204,15 @@ def _wait_for(encoded: Future[Any], batch: Sequence[Row], bounds: Bounds) -> Any
     return encoded.result()
 
 
-def _whole_sample(ids: npt.NDArray[np.int32]) -> Sample:
+def whole_sample(ids: npt.NDArray[np.int32]) -> Sample:
+    """Return a sample of documents: every token is supervised, except the first."""
     supervised = np.ones(len(ids), dtype=np.bool_)
     supervised[:1] = False
     return Sample(ids, supervised)
 
 
-def _sample(text: Rendered, encoding: Any, max_length: int) -> Sample:
+def build_sample(text: Rendered, encoding: Any, max_length: int) -> Sample:
+    """Return the sample of a conversation from its text and its tokens."""
     ids = np.array(encoding.ids, dtype=np.int32)
     supervised = np.zeros(len(ids), dtype=np.bool_)
     for span in text.answers:

@@ -1,9 +1,9 @@
 """Turns transformers' errors about a model's files into MODEL_REFUSED."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
 
-import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
@@ -35,11 +35,16 @@ def refusing(summary: str) -> Iterator[None]:
     """Raise MODEL_REFUSED for transformers' errors about a model; pass on out-of-memory and GPU errors unchanged."""
     try:
         yield
-    except (torch.OutOfMemoryError, torch.AcceleratorError):
-        raise
     except _BAD_FILES as error:
-        if any(words in str(error) for words in _MACHINE_ERRORS):
+        if _is_of_machine(error):
             raise
         raise TrainingError(
             FailureReason.MODEL_REFUSED, f"{summary}: {type(error).__name__}: {error}"
         ) from error
+
+
+def _is_of_machine(error: Exception) -> bool:
+    torch = sys.modules.get("torch")  # a preview loads a tokenizer without torch
+    if torch is not None and isinstance(error, (torch.OutOfMemoryError, torch.AcceleratorError)):
+        return True
+    return any(words in str(error) for words in _MACHINE_ERRORS)

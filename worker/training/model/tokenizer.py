@@ -1,14 +1,16 @@
 """Loads the tokenizer of a model and checks that it matches the weights."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import AutoTokenizer
 
 from contracts.failure import FailureReason
 from worker.training.errors import TrainingError
 from worker.training.model.refusal import refusing
-from worker.training.model.trainable import TrainableModel
+
+if TYPE_CHECKING:  # imports torch, which a preview does without
+    from worker.training.model.trainable import TrainableModel
 
 
 def load_tokenizer(directory: Path) -> Any:
@@ -30,7 +32,7 @@ def load_tokenizer(directory: Path) -> Any:
     return tokenizer
 
 
-def check_vocabulary(model: TrainableModel, largest_token: int) -> None:
+def check_vocabulary(model: "TrainableModel", largest_token: int) -> None:
     """Reject token ids beyond the embeddings, which show that the tokenizer and the weights do not match."""
     known = model.peft_model.get_base_model().get_input_embeddings().num_embeddings
     if largest_token >= known:

@@ -1,23 +1,23 @@
 """Runs the hub's real client libraries in their own process against a local hub with one model and one dataset."""
 
 import contextlib
-import hashlib
 import json
 import os
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
 
 import pytest
 
+from contracts.errand import ErrandProgress, PrefetchRequest, PrefetchResult
 from contracts.failure import FailureReason
 from contracts.job import HubDataset
+from tests.hub_server import COMMIT, Hub
 from tests.programs.processes import children_of, environment_of
+from worker.settings import Settings
+from worker.supervisor.errands.prefetch import run_prefetch
 from worker.supervisor.placing.hub import DatasetRequest, HubAnswer, ModelRequest, fetch
+from worker.supervisor.placing.hub_process import run
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MODEL_FILES = {
     "config.json": b'{"model_type": "qwen2"}',
     "model.safetensors": b"weights",
@@ -30,93 +30,9 @@ ROWS = [{"prompt": "一加一？", "completion": "二。"}, {"prompt": "a", "com
 DATASET_FILES = {"train.jsonl": "".join(json.dumps(row) + "\n" for row in ROWS).encode()}
 
 
-class Hub:
-    """Serves the model `team/tiny` and the dataset `team/rows`, both at one commit."""
-
-    def __init__(self, model_files: dict[str, bytes]) -> None:
-        files = {"models/team/tiny": model_files, "datasets/team/rows": DATASET_FILES}
-        outer = self
-        self.downloaded: list[str] = []
-        self.tokens: set[str | None] = set()
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                self._answer(has_body=True)
-
-            def do_HEAD(self) -> None:
-                self._answer(has_body=False)
-
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                self._answer(has_body=True)
-
-            def _answer(self, has_body: bool) -> None:
-                outer.tokens.add(self.headers.get("Authorization"))
-                status, body, headers = outer.find(files, self.path.split("?")[0], self.command)
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                if has_body:
-                    self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None: ...
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def find(
-        self, repositories: dict[str, dict[str, bytes]], path: str, method: str
-    ) -> tuple[int, bytes, dict[str, str]]:
-        for repository, files in repositories.items():
-            kind, _, name = repository.partition("/")
-            if path.startswith(f"/api/{repository}/tree/"):
-                tree = [
-                    {
-                        "type": "file",
-                        "path": file,
-                        "size": len(content),
-                        "oid": hashlib.sha1(content, usedforsecurity=False).hexdigest(),
-                    }
-                    for file, content in files.items()
-                ]
-                return 200, json.dumps(tree).encode(), {}
-            if path.startswith(f"/api/{repository}"):
-                siblings = [{"rfilename": file} for file in files]
-                info = {"id": name, "sha": COMMIT, "siblings": siblings, "tags": [], "downloads": 0}
-                return 200, json.dumps(info).encode(), {}
-            prefix = f"/{name}/resolve/" if kind == "models" else f"/{repository}/resolve/"
-            if path.startswith(prefix):
-                file = path.removeprefix(prefix).partition("/")[2]
-                if file in files:
-                    if method == "GET":
-                        self.downloaded.append(file)
-                    etag = hashlib.sha1(files[file], usedforsecurity=False).hexdigest()
-                    return 200, files[file], {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT}
-                return 404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}
-        return 404, b'{"error": "Repository not found"}', {"X-Error-Code": "RepoNotFound"}
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    with Hub(MODEL_FILES) as running:
+    with Hub(MODEL_FILES, DATASET_FILES) as running:
         yield running
 
 
@@ -140,23 +56,43 @@ def test_a_model_is_downloaded_without_code_or_pickles_and_its_commit_is_returne
     assert sorted(hub.downloaded) == ["config.json", "model.safetensors", "tokenizer.json"]
 
 
-def test_the_token_is_sent_to_the_hub_but_is_in_no_process_environment(
+def test_the_token_is_sent_to_the_hub_but_is_in_no_process_environment_and_the_size_is_known(
     hub: Hub, tmp_path: Path
 ) -> None:
     seen: list[str] = []
+    progress: list[ErrandProgress] = []
 
-    def pulse() -> None:
+    def pulse(reached: ErrandProgress | None) -> None:
+        if reached is not None:
+            progress.append(reached)
         for pid in children_of(os.getpid()):
             with contextlib.suppress(OSError):  # the process has ended or must not be inspected
                 seen.extend(environment_of(pid).values())
 
     environ = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_TOKEN": "hf_secret"}
     environ |= {"PATH": os.environ["PATH"], "STEPLINE_WORKER_TOKEN": "secret", "AWS_TOKEN": "aws"}
-    answer = fetch(ModelRequest(name="team/tiny"), environ, os.getpid(), pulse)
+    request = PrefetchRequest(kind="prefetch", model="team/tiny")
+    outcome = run_prefetch(request, Settings(), environ, pulse)
 
-    assert answer.failure is None, answer.failure
+    size = sum(len(MODEL_FILES[name]) for name in hub.downloaded)
+    assert outcome.result == PrefetchResult(kind="prefetch", revision=COMMIT, bytes=size)
+    assert progress[0] == ErrandProgress(bytes_done=0)
+    assert all(one.bytes_done <= (one.bytes_total or 0) for one in progress)
+    assert {one.bytes_total for one in progress} <= {None, size}
     assert hub.tokens == {"Bearer hf_secret"}
     assert not {"hf_secret", "secret", "aws"} & set(seen)
+
+
+def test_an_error_of_a_download_does_not_repeat_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+
+    failure = run(
+        ModelRequest(name="hf_secret/../x")
+    ).failure  # the libraries' error repeats the name
+
+    assert failure is not None
+    assert "hf_secret" not in failure.detail.partition(":")[2]
+    assert "***" in failure.detail
 
 
 def test_a_model_without_safetensors_is_rejected(tmp_path: Path) -> None:

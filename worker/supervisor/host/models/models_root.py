@@ -1,6 +1,7 @@
 """The models root: the directory of models that the worker's operator keeps on this host."""
 
 import stat
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from contracts.model_facts import MOST_MODELS, ModelFacts, is_model_name
@@ -20,34 +21,46 @@ def list_models(models_dir: Path | None) -> list[str]:
 
 
 class ModelCatalog:
-    """The facts about the models in the root. Reads a model's files again only if they have changed."""
+    """The facts about the models in the root and in the hub's cache. Reads a model's files again only if they have changed."""
 
-    def __init__(self, models_dir: Path | None, trials: TemplateTrials | None = None) -> None:
+    def __init__(
+        self,
+        models_dir: Path | None,
+        trials: TemplateTrials | None = None,
+        list_snapshots: Callable[[], Mapping[str, Path]] = dict,
+    ) -> None:
+        """`list_snapshots` returns the models in the hub's cache; those in the root take precedence."""
         self._models_dir = models_dir
+        self._list_snapshots = list_snapshots
         self._trials = trials or TemplateTrials()
         self._known: dict[str, tuple[State, ModelFacts]] = {}
 
     def read(self) -> list[ModelFacts]:
-        """Return the facts about every model in the root that a job can name. Raises OSError if the root cannot be read.
+        """Return the facts about every model that a job can name. Raises OSError if the root cannot be read.
 
         The output of a new chat template is unknown until a later call.
         """
         current: dict[str, tuple[State, ModelFacts]] = {}
         for name in list_models(self._models_dir)[:MOST_MODELS]:
             if self._models_dir is not None and is_model_name(name):
-                current[name] = self._read(self._models_dir / name, name)
+                current[name] = self._read(self._models_dir / name, name, None)
+        for name, snapshot in self._list_snapshots().items():
+            if name not in current and len(current) < MOST_MODELS:
+                current[name] = self._read(snapshot, name, snapshot.name)
         self._known = current
         return [facts for _, facts in current.values()]
 
-    def _read(self, directory: Path, name: str) -> tuple[State, ModelFacts]:
+    def _read(self, directory: Path, name: str, revision: str | None) -> tuple[State, ModelFacts]:
         known = self._known.get(name)
         try:
             state = _state_of(directory)
-            if known is not None and known[0] == state:
+            if known is not None and known[0] == state and known[1].revision == revision:
                 return known
-            facts, is_final = self._trials.find(directory, read_facts(directory, name))
+            read = read_facts(directory, name).model_copy(update={"revision": revision})
+            facts, is_final = self._trials.find(directory, read)
         except OSError:
-            return (), ModelFacts(name=name)  # this user cannot read the directory
+            # This user cannot read the directory.
+            return (), ModelFacts(name=name, revision=revision)
         return state if is_final else (), facts
 
 

@@ -1,0 +1,128 @@
+"""Routes for errands: a public one that shows an errand, and the internal ones of the worker protocol."""
+
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Header, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from app.datasets import store as datasets
+from app.db.engine import DatabaseDep
+from app.errands import service, store
+from app.errands.rows import read_rows
+from app.errands.schemas import ErrandView
+from app.errands.waiting import ErrandWaitsDep, Open
+from app.errors.disk import storage_errors
+from app.errors.kinds import DatasetNotFound
+from app.http.body_limits import BodyKind, takes
+from app.http.negotiation.language import LanguageDep
+from app.leases.gate import WorkerRoute
+from app.storage.data_dir import StorageDep
+from contracts.errand import (
+    ErrandBeat,
+    ErrandClaim,
+    ErrandClaimRequest,
+    ErrandOutcome,
+    ErrandStatus,
+    PreviewedLines,
+    PreviewRequest,
+)
+from contracts.wire import (
+    ERRAND_BEAT_PATH,
+    ERRAND_CLAIM_PATH,
+    ERRAND_FINISH_PATH,
+    ERRAND_ROWS_PATH,
+    ERRAND_TOKEN_HEADER,
+)
+
+log = structlog.get_logger(__name__)
+
+router = APIRouter()
+public = APIRouter(prefix="/v1/errands", tags=["errands"])
+internal = APIRouter(tags=["internal"], include_in_schema=False, route_class=WorkerRoute)
+
+ErrandToken = Annotated[str, Header(alias=ERRAND_TOKEN_HEADER, max_length=200)]
+
+
+@public.get("/{errand_id}")
+def get_errand(errand_id: str, database: DatabaseDep, language: LanguageDep) -> ErrandView:
+    """Return an errand: a preview of rows, or the download of a model with its progress."""
+    with database.reading() as session:
+        return service.view(session, service.get_errand(session, errand_id), language)
+
+
+@internal.post(ERRAND_CLAIM_PATH, response_model=ErrandClaim)
+@takes(BodyKind.WORKER_MESSAGE)
+async def claim_errand(
+    claim: ErrandClaimRequest, request: Request, database: DatabaseDep, waits: ErrandWaitsDep
+) -> Response:
+    """Give the worker an errand that it can run, waiting for one if it asks to. Return 204 if there is none."""
+
+    def claim_once() -> tuple[ErrandClaim | None, Open]:
+        with database.writing() as session:
+            return service.claim_next(session, claim), store.list_open(session)
+
+    claimed, seen = await run_in_threadpool(claim_once)
+    if claimed is None and claim.wait_seconds > 0:
+
+        def has_new(found: Open) -> bool:
+            return any(
+                status is ErrandStatus.QUEUED and seen.get(errand_id) is not ErrandStatus.QUEUED
+                for errand_id, status in found.items()
+            )
+
+        is_there = await waits.wait(request, has_new, claim.wait_seconds)
+        if is_there:
+            claimed, _ = await run_in_threadpool(claim_once)
+    if claimed is None:
+        return Response(status_code=204)
+    log.info("errand claimed", errand_id=claimed.errand_id, worker_id=claim.worker_id)
+    return Response(claimed.model_dump_json(), media_type="application/json")
+
+
+@internal.get(ERRAND_ROWS_PATH, response_model=PreviewedLines)
+def download_rows(
+    errand_id: str, token: ErrandToken, database: DatabaseDep, storage: StorageDep
+) -> Response:
+    """Send the rows that a preview needs."""
+    with database.reading() as session:
+        errand = service.get_held(session, errand_id, token)
+        dataset = datasets.find_dataset(session, errand.dataset_id or "")
+    if dataset is None:
+        raise DatasetNotFound(dataset=errand.dataset_id)
+    request = PreviewRequest.model_validate(errand.request)
+    with storage_errors():
+        rows = read_rows(storage.path(dataset.path), request.rows)
+    return Response(PreviewedLines(rows=rows).model_dump_json(), media_type="application/json")
+
+
+@internal.post(ERRAND_BEAT_PATH, status_code=204)
+@takes(BodyKind.WORKER_MESSAGE)
+def renew_errand(
+    errand_id: str, beat: ErrandBeat, token: ErrandToken, database: DatabaseDep
+) -> None:
+    """Renew the lease of an errand, and store its progress."""
+    with database.writing() as session:
+        service.renew(session, errand_id, token, beat)
+
+
+@internal.post(ERRAND_FINISH_PATH, status_code=204)
+@takes(BodyKind.ERRAND_RESULT)
+def finish_errand(
+    *,
+    errand_id: str,
+    outcome: ErrandOutcome,
+    token: ErrandToken,
+    database: DatabaseDep,
+    waits: ErrandWaitsDep,
+) -> None:
+    """End an errand with its result or failure."""
+    with database.writing() as session:
+        service.finish(session, errand_id, token, outcome)
+    waits.notify()
+    reason = None if outcome.failure is None else outcome.failure.reason
+    log.info("errand ended", errand_id=errand_id, reason=reason)
+
+
+router.include_router(public)
+router.include_router(internal)

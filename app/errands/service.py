@@ -1,0 +1,245 @@
+"""Rules for errands: equal requests share one, a worker holds it by a lease, and its result is kept for a while."""
+
+import hashlib
+import secrets
+import zlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from app.db.engine import database_now
+from app.db.ids import is_id, new_id
+from app.db.tables import Errand, to_json
+from app.errands import store
+from app.errands.schemas import ErrandError, ErrandProgressView, ErrandView
+from app.errors.kinds import ErrandNotFound, ErrandSuperseded, TooManyErrands
+from contracts.errand import (
+    MOST_TRIES,
+    ErrandBeat,
+    ErrandClaim,
+    ErrandClaimRequest,
+    ErrandFailure,
+    ErrandKind,
+    ErrandOutcome,
+    ErrandReason,
+    ErrandStatus,
+    PrefetchRequest,
+    PrefetchResult,
+    PreviewRequest,
+)
+from contracts.failure import Language
+
+LEASE_SECONDS = 20.0
+"""Silence after which an errand is given to another worker."""
+FRESH_SECONDS = 600.0
+"""Time for which a result answers equal requests. The model's files may change."""
+FAILED_SECONDS = 30.0
+"""Time for which a failure answers equal requests, so that a client that polls learns of it."""
+KEPT_SECONDS = 3600.0
+"""Time for which an ended errand is kept."""
+MOST_KEPT = 100
+"""Maximum number of ended errands that are kept."""
+MOST_OPEN = 100
+"""Maximum number of errands that have not ended."""
+
+
+def find_answer(session: Session, request: PreviewRequest | PrefetchRequest) -> Errand | None:
+    """Return an errand that answers a request: an open one, or one that has ended lately."""
+    errand = store.find_newest(session, _key(request))
+    if errand is None or errand.finished_at is None:
+        return errand
+    fresh = FRESH_SECONDS if errand.status is ErrandStatus.SUCCEEDED else FAILED_SECONDS
+    age_seconds = (database_now(session) - errand.finished_at).total_seconds()
+    return errand if age_seconds < fresh else None
+
+
+def create_errand(session: Session, request: PreviewRequest | PrefetchRequest) -> Errand:
+    """Create an errand, or return the open one of an equal request. Raises TooManyErrands."""
+    count = store.count_open(session)
+    if count >= MOST_OPEN:
+        raise TooManyErrands(count=count)
+    now = database_now(session)
+    kind, key = ErrandKind(request.kind), _key(request)
+    row = {
+        "id": new_id("errand"),
+        "kind": kind,
+        "key": key,
+        "status": ErrandStatus.QUEUED,
+        "model": request.model,
+        "dataset_id": request.dataset_id if isinstance(request, PreviewRequest) else None,
+        "request": to_json(request),
+        "tries": 0,
+        "created_at": now,
+        "expires_at": now + timedelta(seconds=kind.unclaimed_seconds),
+    }
+    store.insert_errand(session, row)
+    errand = store.find_newest(session, key)
+    assert errand is not None  # noqa: S101  # it has just been inserted, or was there
+    return errand
+
+
+def get_errand(session: Session, errand_id: str) -> Errand:
+    """Return an errand. Raises ErrandNotFound."""
+    errand = store.find_errand(session, errand_id) if is_id(errand_id) else None
+    if errand is None:
+        raise ErrandNotFound(errand=errand_id[:100])
+    return errand
+
+
+def read_result(session: Session, errand_id: str) -> bytes | None:
+    """Return the result of an errand as JSON, or None."""
+    packed = store.find_result(session, errand_id)
+    return None if packed is None else zlib.decompress(packed)
+
+
+def claim_next(session: Session, request: ErrandClaimRequest) -> ErrandClaim | None:
+    """Give a worker the oldest errand that it can run. Return None if there is none.
+
+    A worker runs one errand of a kind at a time, so one that claims has lost the errand that it still holds.
+    """
+    now = database_now(session)
+    for held in store.list_held(session, request.worker_id, request.kinds):
+        _lose(session, held, now)
+    for errand in store.list_queued(session, request.kinds, now):
+        if errand.kind is ErrandKind.PREVIEW and errand.model not in request.models:
+            continue
+        token = secrets.token_urlsafe(32)
+        is_claimed = store.claim_errand(
+            session,
+            errand,
+            worker_id=request.worker_id.replace("\0", ""),
+            token_sha256=_hash(token),
+            now=now,
+            expires_at=now + timedelta(seconds=LEASE_SECONDS),
+        )
+        if is_claimed:
+            return ErrandClaim.model_validate(
+                {
+                    "errand_id": errand.id,
+                    "token": token,
+                    "lease_seconds": LEASE_SECONDS,
+                    "request": errand.request,
+                }
+            )
+    return None
+
+
+def get_held(session: Session, errand_id: str, token: str) -> Errand:
+    """Return a running errand. Raises ErrandSuperseded if the token does not hold it."""
+    errand = store.find_errand(session, errand_id) if is_id(errand_id) else None
+    is_held = (
+        errand is not None
+        and errand.status is ErrandStatus.RUNNING
+        and errand.token_sha256 == _hash(token)
+    )
+    if errand is None or not is_held:
+        raise ErrandSuperseded(errand=errand_id[:100])
+    return errand
+
+
+def renew(session: Session, errand_id: str, token: str, beat: ErrandBeat) -> None:
+    """Renew the lease of an errand. Raises ErrandSuperseded."""
+    expires_at = database_now(session) + timedelta(seconds=LEASE_SECONDS)
+    progress = None if beat.progress is None else to_json(beat.progress)
+    if not is_id(errand_id) or not store.renew(
+        session, errand_id, _hash(token), expires_at, progress
+    ):
+        raise ErrandSuperseded(errand=errand_id[:100])
+
+
+def finish(session: Session, errand_id: str, token: str, outcome: ErrandOutcome) -> None:
+    """End an errand with its result or failure. Raises ErrandSuperseded."""
+    errand = get_held(session, errand_id, token)
+    failure, result = outcome.failure, outcome.result
+    if failure is None and (result is None or result.kind != errand.kind):
+        failure = ErrandFailure(
+            reason=ErrandReason.CRASHED, detail="The worker sent no result of this kind."
+        )
+    packed = None
+    if failure is None and result is not None:
+        content = result.model_dump_json(exclude_defaults=True)
+        packed = zlib.compress(content.encode(), level=1)
+    is_finished = store.finish_errand(
+        session,
+        errand_id,
+        _hash(token),
+        now=database_now(session),
+        result=packed,
+        failure=None if failure is None else to_json(failure),
+    )
+    if not is_finished:
+        raise ErrandSuperseded(errand=errand_id[:100])
+
+
+def end_expired(session: Session) -> Sequence[str]:
+    """Queue the errands of silent workers again, or end them; end those that no worker claimed. Return the ids of those that ended."""
+    now = database_now(session)
+    ended = [
+        errand.id for errand in store.list_expired(session, now) if _expire(session, errand, now)
+    ]
+    store.delete_ended(session, now, KEPT_SECONDS, MOST_KEPT)
+    return ended
+
+
+def view(session: Session, errand: Errand, language: Language) -> ErrandView:
+    """Return an errand as users see it."""
+    revision = errand.request.get("revision")
+    if errand.kind is ErrandKind.PREFETCH and errand.status is ErrandStatus.SUCCEEDED:
+        content = read_result(session, errand.id)
+        if content is not None:
+            revision = PrefetchResult.model_validate_json(content).revision
+    failure = find_failure(errand)
+    return ErrandView(
+        id=errand.id,
+        kind=errand.kind,
+        status=errand.status,
+        model=errand.model,
+        dataset=errand.dataset_id,
+        revision=revision,
+        worker=errand.worker_id,
+        progress=None
+        if errand.progress is None
+        else ErrandProgressView.model_validate(errand.progress),
+        error=None
+        if failure is None
+        else ErrandError(
+            code=failure.reason, message=failure.reason.message(language), detail=failure.detail
+        ),
+        created_at=errand.created_at,
+        started_at=errand.claimed_at,
+        finished_at=errand.finished_at,
+    )
+
+
+def find_failure(errand: Errand) -> ErrandFailure | None:
+    """Return why an errand failed, or None."""
+    return None if errand.failure is None else ErrandFailure.model_validate(errand.failure)
+
+
+def _expire(session: Session, errand: Errand, now: datetime) -> bool:
+    """Return whether the errand has ended."""
+    if errand.status is ErrandStatus.RUNNING:
+        return _lose(session, errand, now)
+    detail = f"No worker claimed it within {errand.kind.unclaimed_seconds:.0f} seconds."
+    failure = ErrandFailure(reason=ErrandReason.UNCLAIMED, detail=detail)
+    return store.give_up(session, errand, to_json(failure), now)
+
+
+def _lose(session: Session, errand: Errand, now: datetime) -> bool:
+    """Handle an errand whose worker does not run it any more. Return whether it has ended."""
+    if errand.tries < MOST_TRIES:
+        expires_at = now + timedelta(seconds=errand.kind.unclaimed_seconds)
+        store.queue_again(session, errand, expires_at)
+        return False
+    detail = f"{errand.tries} workers lost it; the last one was {errand.worker_id}."
+    failure = ErrandFailure(reason=ErrandReason.WORKER_LOST, detail=detail)
+    return store.give_up(session, errand, to_json(failure), now)
+
+
+def _key(request: PreviewRequest | PrefetchRequest) -> str:
+    return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

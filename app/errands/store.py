@@ -1,0 +1,209 @@
+"""SQL for errands. Each change of the status is one guarded UPDATE."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session, undefer
+
+from app.db.sql import insert_missing
+from app.db.tables import Errand
+from contracts.errand import ErrandKind, ErrandStatus
+
+OPEN = (ErrandStatus.QUEUED, ErrandStatus.RUNNING)
+
+
+def insert_errand(session: Session, row: Mapping[str, Any]) -> bool:
+    """Store an errand. Return False if an open one has the same key."""
+    return insert_missing(session, Errand, [row]) == 1
+
+
+def find_errand(session: Session, errand_id: str) -> Errand | None:
+    """Return the errand, re-read from the database, or None."""
+    return session.scalars(
+        select(Errand).where(Errand.id == errand_id).execution_options(populate_existing=True)
+    ).one_or_none()
+
+
+def find_newest(session: Session, key: str) -> Errand | None:
+    """Return the newest errand with this key, or None."""
+    query = select(Errand).where(Errand.key == key).order_by(Errand.number.desc()).limit(1)
+    return session.scalars(query).one_or_none()
+
+
+def find_result(session: Session, errand_id: str) -> bytes | None:
+    """Return the compressed result of an errand, or None."""
+    query = select(Errand).where(Errand.id == errand_id).options(undefer(Errand.result))
+    found = session.scalars(query.execution_options(populate_existing=True)).one_or_none()
+    return None if found is None else found.result
+
+
+def count_open(session: Session) -> int:
+    """Return the number of errands that have not ended."""
+    return len(list_open(session))
+
+
+def list_open(session: Session) -> dict[str, ErrandStatus]:
+    """Return the status of each errand that has not ended, by its id, in the order of creation."""
+    query = select(Errand.id, Errand.status).where(Errand.status.in_(OPEN)).order_by(Errand.number)
+    return dict(session.execute(query).all())
+
+
+def list_queued(session: Session, kinds: Sequence[str], now: datetime) -> Sequence[Errand]:
+    """Return the errands of these kinds that wait for a worker, oldest first."""
+    return session.scalars(
+        select(Errand)
+        .where(
+            Errand.status == ErrandStatus.QUEUED,
+            Errand.kind.in_(_known(kinds)),
+            Errand.expires_at > now,
+        )
+        .order_by(Errand.number)
+    ).all()
+
+
+def claim_errand(
+    session: Session,
+    errand: Errand,
+    *,
+    worker_id: str,
+    token_sha256: str,
+    now: datetime,
+    expires_at: datetime,
+) -> bool:
+    """Give a queued errand to a worker. Return False if another worker was faster."""
+    return _change(
+        session,
+        errand.id,
+        Errand.status == ErrandStatus.QUEUED,
+        status=ErrandStatus.RUNNING,
+        tries=errand.tries + 1,
+        worker_id=worker_id,
+        token_sha256=token_sha256,
+        claimed_at=now,
+        expires_at=expires_at,
+    )
+
+
+def renew(
+    session: Session,
+    errand_id: str,
+    token_sha256: str,
+    expires_at: datetime,
+    progress: Mapping[str, Any] | None,
+) -> bool:
+    """Renew the lease of a running errand. Return False if the caller does not hold it."""
+    values: dict[str, Any] = {"expires_at": expires_at}
+    if progress is not None:
+        values["progress"] = progress
+    return _change(session, errand_id, *_is_held(token_sha256), **values)
+
+
+def finish_errand(
+    session: Session,
+    errand_id: str,
+    token_sha256: str,
+    *,
+    now: datetime,
+    result: bytes | None,
+    failure: Mapping[str, Any] | None,
+) -> bool:
+    """End a running errand. Return False if the caller does not hold it."""
+    status = ErrandStatus.FAILED if failure is not None else ErrandStatus.SUCCEEDED
+    return _change(
+        session,
+        errand_id,
+        *_is_held(token_sha256),
+        status=status,
+        result=result,
+        failure=failure,
+        finished_at=now,
+    )
+
+
+def list_expired(session: Session, now: datetime) -> Sequence[Errand]:
+    """Return the open errands that no worker claimed in time, and those whose lease has ended."""
+    query = select(Errand).where(Errand.status.in_(OPEN), Errand.expires_at <= now)
+    return session.scalars(query.order_by(Errand.number)).all()
+
+
+def list_held(session: Session, worker_id: str, kinds: Sequence[str]) -> Sequence[Errand]:
+    """Return the errands of these kinds that a worker holds."""
+    return session.scalars(
+        select(Errand).where(
+            Errand.status == ErrandStatus.RUNNING,
+            Errand.worker_id == worker_id,
+            Errand.kind.in_(_known(kinds)),
+        )
+    ).all()
+
+
+def queue_again(session: Session, errand: Errand, expires_at: datetime) -> bool:
+    """Return an errand whose worker has lost it to the queue. Return False if it has changed meanwhile."""
+    return _change(
+        session,
+        errand.id,
+        *_is_unchanged(errand),
+        status=ErrandStatus.QUEUED,
+        token_sha256=None,
+        progress=None,
+        expires_at=expires_at,
+    )
+
+
+def give_up(session: Session, errand: Errand, failure: Mapping[str, Any], now: datetime) -> bool:
+    """End an errand with a failure. Return False if it has changed meanwhile."""
+    return _change(
+        session,
+        errand.id,
+        *_is_unchanged(errand),
+        status=ErrandStatus.FAILED,
+        failure=failure,
+        finished_at=now,
+    )
+
+
+def delete_ended(session: Session, now: datetime, kept_seconds: float, most_kept: int) -> int:
+    """Delete the ended errands that are too old, and the oldest beyond `most_kept`; return their number."""
+    ended = Errand.status.not_in(OPEN)
+    newest = (
+        select(Errand.number)
+        .where(ended)
+        .order_by(Errand.number.desc())
+        .offset(most_kept)
+        .limit(1)
+        .scalar_subquery()
+    )
+    old = Errand.finished_at <= now - timedelta(seconds=kept_seconds)
+    deleted = session.execute(
+        delete(Errand)
+        .where(ended, old | (Errand.number <= newest))
+        .returning(Errand.number)
+        .execution_options(synchronize_session=False)
+    )
+    return len(deleted.all())
+
+
+def _known(kinds: Sequence[str]) -> list[ErrandKind]:
+    """Return the kinds that this server knows; a newer worker may name others."""
+    return [kind for kind in ErrandKind if kind in kinds]
+
+
+def _is_unchanged(errand: Errand) -> tuple[Any, Any]:
+    return Errand.status == errand.status, Errand.expires_at == errand.expires_at
+
+
+def _is_held(token_sha256: str) -> tuple[Any, Any]:
+    return Errand.status == ErrandStatus.RUNNING, Errand.token_sha256 == token_sha256
+
+
+def _change(session: Session, errand_id: str, *conditions: Any, **values: Any) -> bool:
+    changed = session.execute(
+        update(Errand)
+        .where(Errand.id == errand_id, *conditions)
+        .values(**values)
+        .returning(Errand.id)
+        .execution_options(synchronize_session=False)
+    ).first()
+    return changed is not None

@@ -1,0 +1,9 @@
+"""Notices that the client of a request has gone."""
+
+from fastapi import Request
+
+
+async def wait_for_disconnect(request: Request) -> None:
+    """Wait until the client has disconnected. The request's body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

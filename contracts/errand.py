@@ -1,0 +1,284 @@
+"""Errands: short tasks of a worker beside its attempts, such as a preview. Also their messages between server and worker.
+
+An errand needs no GPU and changes no job. A worker names the kinds that it runs in its hello and in each claim, so that an
+older worker never gets an errand that it does not know.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from contracts.base import Tolerant
+from contracts.dataset.conversation import Form
+from contracts.failure import Language
+from contracts.job import DatasetId, ModelName, Revision
+from contracts.record import Count
+
+MOST_PREVIEWED_ROWS = 20
+MOST_PREVIEWED_TOKENS = 32_768
+"""Largest `max_length` of a preview."""
+MOST_ROW_BYTES = 16 * 1024**2
+"""Maximum bytes of all rows of a preview, as stored."""
+MOST_RESULT_BYTES = 8 * 1024**2
+"""Maximum size of an errand's result as JSON."""
+MOST_TRIES = 2
+"""An errand whose worker falls silent is given to another one, this many times in all."""
+MOST_WAIT_SECONDS = 30.0
+"""Maximum time that a claim waits at the server for an errand."""
+MOST_NAMED_MODELS = 1000
+
+
+class ErrandKind(StrEnum):
+    """What an errand does."""
+
+    PREVIEW = "preview"
+    PREFETCH = "prefetch"
+
+    @property
+    def unclaimed_seconds(self) -> float:
+        """Time after which an errand that no worker has claimed fails. One prefetch may wait for the end of others."""
+        return 60.0 if self is ErrandKind.PREVIEW else 6 * 3600.0
+
+
+class ErrandStatus(StrEnum):
+    """The state of an errand."""
+
+    QUEUED = "queued"
+    RUNNING = "running"  # claimed by a worker whose lease has not expired
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the errand has ended."""
+        return self in {ErrandStatus.SUCCEEDED, ErrandStatus.FAILED}
+
+
+class ErrandReason(StrEnum):
+    """Why an errand failed."""
+
+    MODEL_NOT_FOUND = "model_not_found"
+    MODEL_REFUSED = "model_refused"
+    DATASET_INVALID = "dataset_invalid"
+    TIME_LIMIT = "time_limit"
+    MEMORY_LIMIT = "memory_limit"
+    RESULT_TOO_LARGE = "result_too_large"
+    DOWNLOAD_FAILED = "download_failed"
+    DISK_FULL = "disk_full"
+    CRASHED = "crashed"
+    WORKER_LOST = "worker_lost"  # set by the server: the workers that ran it fell silent
+    UNCLAIMED = "unclaimed"  # set by the server: no worker claimed it in time
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self in {
+            ErrandReason.CRASHED,
+            ErrandReason.DISK_FULL,
+            ErrandReason.DOWNLOAD_FAILED,
+            ErrandReason.TIME_LIMIT,
+            ErrandReason.UNCLAIMED,
+            ErrandReason.WORKER_LOST,
+        }
+
+    def message(self, language: Language = "en") -> str:
+        """Return one sentence that says what happened."""
+        return _MESSAGES[self][language == "zh"]
+
+
+_MESSAGES: dict[ErrandReason, tuple[str, str]] = {
+    ErrandReason.MODEL_NOT_FOUND: (
+        "The worker does not have the model any more.",
+        "工作节点上已没有该模型。",
+    ),
+    ErrandReason.MODEL_REFUSED: (
+        "The model's tokenizer or chat template cannot be used.",
+        "模型的分词器或对话模板无法使用。",
+    ),
+    ErrandReason.DATASET_INVALID: (
+        "A row cannot be trained on.",
+        "有一行数据无法用于训练。",
+    ),
+    ErrandReason.TIME_LIMIT: ("The time limit was reached.", "超过时间限制。"),
+    ErrandReason.MEMORY_LIMIT: ("The memory limit was reached.", "超过内存限制。"),
+    ErrandReason.RESULT_TOO_LARGE: (
+        "The result is too large. Ask for fewer rows or a smaller max_length.",
+        "结果过大。请减少行数或减小 max_length。",
+    ),
+    ErrandReason.DOWNLOAD_FAILED: (
+        "The download from the hub failed.",
+        "从 Hub 下载失败。",
+    ),
+    ErrandReason.DISK_FULL: ("The worker's disk is full.", "工作节点磁盘已满。"),
+    ErrandReason.CRASHED: (
+        "The process ended unexpectedly on the worker.",
+        "工作节点上的进程意外退出。",
+    ),
+    ErrandReason.WORKER_LOST: (
+        "The workers that ran it fell silent.",
+        "执行它的工作节点失去联系。",
+    ),
+    ErrandReason.UNCLAIMED: (
+        "No worker started it in time.",
+        "没有工作节点及时接收。",
+    ),
+}
+
+
+class PreviewRequest(Tolerant):
+    """Render rows of a dataset as a model reads them."""
+
+    kind: Literal["preview"]
+    dataset_id: DatasetId
+    model: ModelName
+    rows: Annotated[
+        list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=MOST_PREVIEWED_ROWS)
+    ]
+    """Numbers of the rows, from 0."""
+    max_length: Annotated[int, Field(ge=8, le=MOST_PREVIEWED_TOKENS)]
+    """As `training.max_length` of a job."""
+
+
+class PrefetchRequest(Tolerant):
+    """Download a model from the hub into the worker's cache."""
+
+    kind: Literal["prefetch"]
+    model: ModelName
+    revision: Revision | None = None
+
+
+ErrandRequest = Annotated[PreviewRequest | PrefetchRequest, Field(discriminator="kind")]
+
+
+class PreviewToken(Tolerant):
+    """One token of a previewed row."""
+
+    id: int
+    text: str
+    """The part of the rendered text that the token covers. The texts of all tokens of a row, joined, are the text of the row."""
+    trained: bool
+    """Whether the model learns to predict this token."""
+    joined: bool = False
+    """Whether this token continues the character of the token before it, whose text then has the whole character. Omitted if false."""
+
+
+class PreviewRow(Tolerant):
+    """One row as the model reads it."""
+
+    row: int
+    """Number of the row, from 0."""
+    form: Form | None
+    """Format of the row; null if it cannot be read."""
+    truncated: bool
+    """Whether tokens beyond `max_length` were cut."""
+    dropped: bool
+    """Whether a job skips this row, because none of its tokens would be trained."""
+    total_tokens: int
+    """Number of tokens before the cut."""
+    trained_tokens: int
+    tokens: list[PreviewToken]
+    error: str | None
+    """Why the row cannot be trained on; a job with this row fails. Then there are no tokens."""
+
+
+class PreviewResult(Tolerant):
+    """The rows that a PreviewRequest asks for, in its order."""
+
+    kind: Literal["preview"]
+    chat_template: Literal["qwen2", "own", "plain"]
+    """As `chat_template` of a model."""
+    rows: Annotated[list[PreviewRow], Field(max_length=MOST_PREVIEWED_ROWS)]
+
+
+class PrefetchResult(Tolerant):
+    """A model that is now in the worker's hub cache."""
+
+    kind: Literal["prefetch"]
+    revision: Annotated[str, Field(max_length=100)]
+    """Its commit."""
+    bytes: Count
+
+
+ErrandResult = Annotated[PreviewResult | PrefetchResult, Field(discriminator="kind")]
+
+
+class ErrandFailure(Tolerant):
+    """Why an errand failed."""
+
+    reason: ErrandReason
+    detail: str = Field("", max_length=5000)
+    """The worker's observation, in English."""
+
+
+class ErrandProgress(Tolerant):
+    """How much of a download is done."""
+
+    bytes_done: Count
+    bytes_total: Count | None = None
+    """Null until the hub has named the files' sizes."""
+
+
+class ErrandClaimRequest(Tolerant):
+    """A worker's request for an errand. The server may wait with its answer until there is one."""
+
+    worker_id: str = Field(min_length=1, max_length=200)
+    kinds: Annotated[list[Annotated[str, Field(max_length=50)]], Field(max_length=20)]
+    """The kinds that this worker runs."""
+    models: Annotated[
+        list[Annotated[str, Field(max_length=200)]], Field(max_length=MOST_NAMED_MODELS)
+    ]
+    """The models on this worker's disk."""
+    wait_seconds: float = Field(0.0, ge=0, le=MOST_WAIT_SECONDS)
+
+
+class PreviewedLine(Tolerant):
+    """A row of a dataset, as the server stores it."""
+
+    row: int
+    """Its number, from 0."""
+    line: str
+    """JSON."""
+
+
+class PreviewedLines(Tolerant):
+    """The rows that a PreviewRequest asks for."""
+
+    rows: list[PreviewedLine]
+
+
+class PreviewTask(PreviewedLines):
+    """What the process that renders a preview reads, with the limits that it sets for itself."""
+
+    model: Path
+    """The model's directory."""
+    max_length: int
+    seconds: Annotated[int, Field(gt=0)]
+    """Processor time."""
+    memory_bytes: Annotated[int, Field(gt=0)]
+    """Address space."""
+    output_bytes: Annotated[int, Field(gt=0)]
+
+
+class ErrandClaim(Tolerant):
+    """An errand assigned to a worker. The worker sends the token with every later request about it."""
+
+    errand_id: str
+    token: str
+    lease_seconds: float
+    """If the server hears nothing of the errand for this long, it is given to another worker."""
+    request: ErrandRequest
+
+
+class ErrandBeat(Tolerant):
+    """Renews the lease of an errand."""
+
+    progress: ErrandProgress | None = None
+
+
+class ErrandOutcome(Tolerant):
+    """The end of an errand: exactly one of the two is set."""
+
+    result: ErrandResult | None = None
+    failure: ErrandFailure | None = None

@@ -1,0 +1,171 @@
+"""The protocol of errands: who gets them, what happens if a worker falls silent, and how long results are kept."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from httpx2 import Response
+from sqlalchemy import func, select, update
+
+from app.config.settings import Settings
+from app.db.engine import Database, database_now
+from app.db.tables import Errand
+from app.errands import store
+from app.sweep.sweeper import Sweeper
+from contracts.errand import MOST_RESULT_BYTES
+from tests.app.bellringer import Bellringer
+from tests.app.errands.errand_worker import MODEL, ErrandWorker, result_of
+from tests.app.player import Player
+
+
+def ask(player: Player, dataset: str, wait: int = 0, **query: str) -> Response:
+    return player.client.get(
+        f"/v1/datasets/{dataset}/preview",
+        params={"model": MODEL} | query,
+        headers={"Prefer": f"wait={wait}"},
+    )
+
+
+@pytest.fixture
+def sweeper(database: Database, settings: Settings, bell: Bellringer) -> Sweeper:
+    return Sweeper(database, settings, bell)
+
+
+def expire(database: Database, errand_id: str) -> None:
+    with database.writing() as session:
+        past = database_now(session) - timedelta(seconds=1)
+        session.execute(update(Errand).where(Errand.id == errand_id).values(expires_at=past))
+
+
+def test_an_errand_of_a_silent_worker_goes_to_another_one_and_then_fails_with_the_reason(
+    player: Player, database: Database, sweeper: Sweeper
+) -> None:
+    first, second = ErrandWorker(player, "w1"), ErrandWorker(player, "w2")
+    dataset = player.upload()
+    ask(player, dataset)
+    lost = first.claim()
+    assert second.post_claim().status_code == 204
+
+    expire(database, lost.errand_id)
+    assert first.beat(lost).status_code == 204  # still its own until the sweep takes it
+    expire(database, lost.errand_id)
+    sweeper.sweep_once()
+
+    again = second.claim()
+    assert again.errand_id == lost.errand_id
+    late = first.finish(lost, result=result_of(0, 1, 2))
+    assert (late.status_code, late.json()["error"]["code"]) == (409, "errand_superseded")
+    assert first.beat(lost).status_code == 409
+    assert first.rows(lost).status_code == 409
+    expire(database, again.errand_id)
+    sweeper.sweep_once()
+    answer = ask(player, dataset)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (
+        409,
+        "preview_unavailable",
+        "model",
+    )
+    assert "w2" in error["message"]
+    assert player.get(f"/v1/errands/{again.errand_id}")["error"]["code"] == "worker_lost"
+
+
+def test_a_worker_that_claims_again_gives_up_the_errand_that_it_held(player: Player) -> None:
+    worker = ErrandWorker(player)
+    ask(player, player.upload())
+    before = worker.claim()
+
+    after = worker.claim()
+
+    assert (after.errand_id, after.token != before.token) == (before.errand_id, True)
+    assert worker.finish(before, result=result_of(0)).status_code == 409
+    assert worker.finish(after, result=result_of(0)).status_code == 204
+
+
+def test_an_errand_that_no_worker_claims_fails(
+    player: Player, database: Database, sweeper: Sweeper
+) -> None:
+    ErrandWorker(player)
+    dataset = player.upload()
+    errand = ask(player, dataset).json()
+    assert (errand["object"], errand["status"], errand["worker"]) == ("errand", "queued", None)
+
+    expire(database, errand["id"])
+    sweeper.sweep_once()
+
+    assert player.get(f"/v1/errands/{errand['id']}")["error"]["code"] == "unclaimed"
+    assert "within 60 seconds" in ask(player, dataset).json()["error"]["message"]
+
+
+def test_a_worker_gets_only_what_it_can_run(player: Player) -> None:
+    ErrandWorker(player)
+    ask(player, player.upload())
+
+    other = ErrandWorker(player, "other", models=("another",))
+    downloader = ErrandWorker(player, "downloader", kinds=("prefetch", "of-a-later-version"))
+
+    assert other.post_claim().status_code == 204
+    assert downloader.post_claim().status_code == 204
+
+
+def test_a_claim_and_a_user_wait_for_each_other_without_polling(player: Player) -> None:
+    worker = ErrandWorker(player)
+    dataset = player.upload()
+
+    with ThreadPoolExecutor(2) as threads:
+        claiming = threads.submit(worker.claim, 20)
+        asking = threads.submit(ask, player, dataset, 20)
+        claim = claiming.result(timeout=15)
+        worker.finish(claim, result=result_of(0, 1, 2))
+        answer = asking.result(timeout=15)
+
+    assert answer.status_code == 200, answer.text
+    assert [row["row"] for row in answer.json()["rows"]] == [0, 1, 2]
+
+
+def test_a_result_that_is_too_large_or_of_another_kind_is_refused(player: Player) -> None:
+    worker = ErrandWorker(player)
+    dataset = player.upload()
+    ask(player, dataset)
+    claim = worker.claim()
+
+    large = worker.finish(claim, result=result_of(0, text="x" * (MOST_RESULT_BYTES + 100_000)))
+    wrong = worker.finish(claim, result={"kind": "prefetch", "revision": "abc", "bytes": 1})
+
+    assert large.status_code == 413
+    assert wrong.status_code == 204
+    assert player.get(f"/v1/errands/{claim.errand_id}")["error"]["code"] == "crashed"
+
+
+def test_the_rows_and_results_of_a_deleted_dataset_are_gone(
+    player: Player, database: Database
+) -> None:
+    worker = ErrandWorker(player)
+    dataset = player.upload()
+    ask(player, dataset)
+    claim = worker.claim()
+    assert [row["row"] for row in worker.rows(claim).json()["rows"]] == [0, 1, 2]
+
+    player.client.delete(f"/v1/datasets/{dataset}")
+
+    assert worker.rows(claim).status_code == 409
+    assert player.client.get(f"/v1/errands/{claim.errand_id}").status_code == 404
+    with database.reading() as session:
+        assert session.scalar(select(func.count()).select_from(Errand)) == 0
+
+
+def test_ended_errands_are_kept_for_a_bounded_time_and_number(
+    player: Player, database: Database
+) -> None:
+    worker = ErrandWorker(player)
+    for mark in ("a", "b", "c"):
+        ask(player, player.upload(mark=mark))
+        worker.finish(worker.claim(), result=result_of(0))
+    ask(player, player.upload(mark="open"))
+
+    with database.writing() as session:
+        now = database_now(session)
+        assert store.delete_ended(session, now, kept_seconds=60, most_kept=2) == 1
+        later = now + timedelta(seconds=61)
+        assert store.delete_ended(session, later, kept_seconds=60, most_kept=2) == 2
+        assert len(store.list_open(session)) == 1

@@ -1,0 +1,165 @@
+"""Lane: runs the errands of one kind, one after the other, in a thread of the worker's main process.
+
+The pool process may train for days, so errands do not wait for it: they run while a job trains, and if the GPU has failed.
+A claim waits at the server, which answers as soon as there is an errand. A server of an earlier version answers 404; the
+lane then asks again only after the next hello.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from contracts.errand import (
+    ErrandClaim,
+    ErrandFailure,
+    ErrandOutcome,
+    ErrandProgress,
+    ErrandReason,
+    PrefetchRequest,
+)
+from worker.settings import Settings
+from worker.supervisor.errands.prefetch import run_prefetch
+from worker.supervisor.errands.preview import run_preview
+from worker.supervisor.host.models.hub_cache import list_installed
+from worker.supervisor.server.answers import Refused, ServerUnavailable
+from worker.supervisor.server.errands import ErrandServer
+
+log = structlog.get_logger(__name__)
+
+WAIT_SECONDS = 20.0
+"""How long a claim waits at the server."""
+PAUSE_SECONDS = 2.0
+"""Pause after a failed claim."""
+LONGEST_PAUSE_SECONDS = 30.0
+BEATS_PER_LEASE = 4
+FINISH_SECONDS = 60.0
+"""How long the worker tries to deliver a result."""
+
+
+class ErrandLost(Exception):
+    """The server has ended the errand or given it to another worker."""
+
+
+@dataclass
+class Lane:
+    """Runs the errands of one kind. `hello` is set after each hello that the server accepts."""
+
+    settings: Settings
+    worker_id: str
+    environ: Mapping[str, str]
+    kind: str
+    hello: threading.Event
+    on_change: Callable[[], object]
+    """Called after a prefetch: the models on this worker have changed."""
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        """Start the thread."""
+        threading.Thread(target=self.run, name=f"errands-{self.kind}", daemon=True).start()
+
+    def run(self) -> None:
+        """Run errands until `stop` is set."""
+        token = self.settings.worker_token.get_secret_value()
+        pause = PAUSE_SECONDS
+        with ErrandServer(self.settings.server_url, token) as server:
+            while not self.stop.is_set():
+                if not self.hello.wait(1.0):
+                    continue
+                try:
+                    self._run_one(server)
+                    pause = PAUSE_SECONDS
+                except Refused as refusal:
+                    # 404: an earlier version. Otherwise, a retry does not help either, until something changes.
+                    self.hello.clear()
+                    if refusal.status != 404:
+                        log.warning("errands are refused", kind=self.kind, reason=str(refusal))
+                except ServerUnavailable as error:
+                    self.stop.wait(max(pause, error.retry_after_seconds))
+                    pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                except Exception:
+                    # This is the outermost handler: a defect in one errand must not end the lane.
+                    log.exception("an errand failed", kind=self.kind)
+                    self.stop.wait(pause)
+
+    def _run_one(self, server: ErrandServer) -> None:
+        installed = list_installed(self.settings, self.environ)
+        claim = server.claim(self.worker_id, [self.kind], list(installed), WAIT_SECONDS)
+        if claim is None:
+            return
+        with structlog.contextvars.bound_contextvars(errand_id=claim.errand_id):
+            log.info("errand started", kind=self.kind, model=claim.request.model)
+            pulse = Pulse(server, claim)
+            try:
+                outcome = self._run_claimed(server, claim, pulse)
+                self._deliver(server, claim, outcome)
+            except ErrandLost as lost:
+                log.warning("errand lost", reason=str(lost))
+
+    def _run_claimed(
+        self, server: ErrandServer, claim: ErrandClaim, pulse: "Pulse"
+    ) -> ErrandOutcome:
+        try:
+            if isinstance(claim.request, PrefetchRequest):
+                outcome = run_prefetch(claim.request, self.settings, self.environ, pulse)
+                self.on_change()
+                return outcome
+            return run_preview(
+                claim.request, lambda: server.rows(claim), self.settings, self.environ, pulse
+            )
+        except (ErrandLost, ServerUnavailable):
+            raise
+        except Refused as refusal:
+            detail = f"The server rejected the request: {refusal}"
+            return _failed(ErrandReason.DATASET_INVALID, detail)
+        except Exception as error:
+            log.exception("an errand crashed")
+            return _failed(ErrandReason.CRASHED, type(error).__name__)
+
+    def _deliver(self, server: ErrandServer, claim: ErrandClaim, outcome: ErrandOutcome) -> None:
+        give_up_at = time.monotonic() + FINISH_SECONDS
+        while True:
+            try:
+                server.finish(claim, outcome)
+            except Refused as refusal:
+                if refusal.status != 413 or outcome.result is None:
+                    raise ErrandLost(str(refusal)) from refusal
+                outcome = _failed(ErrandReason.RESULT_TOO_LARGE, str(refusal))
+                continue
+            except ServerUnavailable as error:
+                if time.monotonic() >= give_up_at or self.stop.wait(1.0):
+                    raise ErrandLost(str(error)) from error
+                continue
+            reason = None if outcome.failure is None else outcome.failure.reason.value
+            log.info("errand ended", kind=self.kind, reason=reason)
+            return
+
+
+class Pulse:
+    """Renews the lease of an errand while it runs. Raises ErrandLost if the server does not want it any more."""
+
+    def __init__(self, server: ErrandServer, claim: ErrandClaim) -> None:
+        self._server = server
+        self._claim = claim
+        self._interval_seconds = claim.lease_seconds / BEATS_PER_LEASE
+        self._next = time.monotonic() + self._interval_seconds
+
+    def __call__(self, progress: ErrandProgress | None = None) -> None:
+        """Send a beat if one is due."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + self._interval_seconds
+        try:
+            self._server.beat(self._claim, progress)
+        except Refused as refusal:
+            raise ErrandLost(str(refusal)) from refusal
+        except ServerUnavailable as error:
+            # The errand may be finished before the server gives it to another worker.
+            log.warning("could not renew the lease of an errand", reason=str(error))
+
+
+def _failed(reason: ErrandReason, detail: str) -> ErrandOutcome:
+    return ErrandOutcome(failure=ErrandFailure(reason=reason, detail=detail[-5000:]))

@@ -1,0 +1,91 @@
+"""Downloads a model into the hub's cache of this host, and reports its progress."""
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from contracts.errand import (
+    ErrandFailure,
+    ErrandOutcome,
+    ErrandProgress,
+    ErrandReason,
+    PrefetchRequest,
+    PrefetchResult,
+)
+from contracts.failure import FailureReason
+from worker.settings import Settings
+from worker.supervisor.host.models.hub_cache import cache_dir, model_dir
+from worker.supervisor.placing.hub import DownloadSize, ModelRequest, fetch
+
+_REASONS = {
+    FailureReason.MODEL_REFUSED: ErrandReason.MODEL_REFUSED,
+    FailureReason.DISK_FULL: ErrandReason.DISK_FULL,
+}
+
+
+def run_prefetch(
+    request: PrefetchRequest,
+    settings: Settings,
+    environ: Mapping[str, str],
+    pulse: Callable[[ErrandProgress | None], object],
+) -> ErrandOutcome:
+    """Download the model. Calls pulse regularly with the progress; if pulse raises, ends the download.
+
+    The download runs in the process that also serves jobs (placing/hub_process.py); only that process gets the hub's token.
+    """
+    if not settings.hub:
+        return _failed(ErrandReason.DOWNLOAD_FAILED, "this worker does not download from the hub")
+    blobs = model_dir(cache_dir(environ), request.model) / "blobs"
+    before = _size(blobs)
+    with tempfile.TemporaryDirectory() as directory:
+        size_file = Path(directory) / "size.json"
+        answer = fetch(
+            ModelRequest(name=request.model, revision=request.revision, size_file=size_file),
+            environ,
+            os.getpid(),
+            lambda: pulse(_progress(size_file, _size(blobs) - before)),
+        )
+        if answer.failure is not None:
+            reason = _REASONS.get(answer.failure.reason, ErrandReason.DOWNLOAD_FAILED)
+            return _failed(reason, answer.failure.detail)
+        size = _read_size(size_file)
+    result = PrefetchResult(
+        kind="prefetch", revision=answer.commit or "", bytes=size.bytes_total if size else 0
+    )
+    return ErrandOutcome(result=result)
+
+
+def _progress(size_file: Path, added_bytes: int) -> ErrandProgress:
+    size = _read_size(size_file)
+    if size is None:
+        return ErrandProgress(bytes_done=0)
+    done = min(size.bytes_cached + max(0, added_bytes), size.bytes_total)
+    return ErrandProgress(bytes_done=done, bytes_total=size.bytes_total)
+
+
+def _read_size(path: Path) -> DownloadSize | None:
+    try:
+        return DownloadSize.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _size(directory: Path) -> int:
+    """Return the number of bytes in the files of a directory, also of those that are still being downloaded."""
+    total = 0
+    try:
+        for path in directory.iterdir():
+            try:
+                total += path.stat().st_size
+            except FileNotFoundError:
+                continue  # has just been renamed
+    except OSError:
+        return total
+    return total
+
+
+def _failed(reason: ErrandReason, detail: str) -> ErrandOutcome:
+    return ErrandOutcome(failure=ErrandFailure(reason=reason, detail=detail[-5000:]))

@@ -1,0 +1,99 @@
+"""ErrandServer: the HTTP client for errands."""
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+import httpx2
+from pydantic import BaseModel
+
+from contracts.errand import (
+    ErrandBeat,
+    ErrandClaim,
+    ErrandClaimRequest,
+    ErrandOutcome,
+    ErrandProgress,
+    PreviewedLine,
+    PreviewedLines,
+)
+from contracts.wire import (
+    ERRAND_BEAT_PATH,
+    ERRAND_CLAIM_PATH,
+    ERRAND_FINISH_PATH,
+    ERRAND_ROWS_PATH,
+    ERRAND_TOKEN_HEADER,
+)
+from worker.supervisor.server.answers import check_success, reaching_server, read, read_nothing
+from worker.supervisor.server.client import TIMEOUT, is_loopback
+
+READ_SECONDS = 60
+"""Time limit for the server to answer, in addition to the time that it is asked to wait."""
+
+
+class ErrandServer:
+    """A client for errands. Do not share it between threads. Each call is one try; it raises ServerUnavailable or Refused."""
+
+    def __init__(self, url: str, worker_token: str) -> None:
+        self._client = httpx2.Client(
+            base_url=url, timeout=TIMEOUT, trust_env=not is_loopback(httpx2.URL(url).host)
+        )
+        self._headers = {"Authorization": f"Bearer {worker_token}"}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    def claim(
+        self, worker_id: str, kinds: Sequence[str], models: Sequence[str], wait_seconds: float
+    ) -> ErrandClaim | None:
+        """Claim an errand. The server waits up to `wait_seconds` for one; return None if there is none."""
+        request = ErrandClaimRequest(
+            worker_id=worker_id, kinds=list(kinds), models=list(models), wait_seconds=wait_seconds
+        )
+        response = self._post(ERRAND_CLAIM_PATH, {}, request, READ_SECONDS + wait_seconds)
+        return None if response.status_code == 204 else read(response, ErrandClaim)
+
+    def rows(self, claim: ErrandClaim) -> list[PreviewedLine]:
+        """Return the rows of a preview."""
+        url = ERRAND_ROWS_PATH.format(errand_id=claim.errand_id)
+        headers = self._headers | _token(claim)
+        with reaching_server():
+            response = self._client.get(url, headers=headers, timeout=READ_SECONDS)
+        return read(check_success(response), PreviewedLines).rows
+
+    def beat(self, claim: ErrandClaim, progress: ErrandProgress | None) -> None:
+        """Renew the lease."""
+        url = ERRAND_BEAT_PATH.format(errand_id=claim.errand_id)
+        read_nothing(self._post(url, _token(claim), ErrandBeat(progress=progress)))
+
+    def finish(self, claim: ErrandClaim, outcome: ErrandOutcome) -> None:
+        """End the errand."""
+        url = ERRAND_FINISH_PATH.format(errand_id=claim.errand_id)
+        read_nothing(self._post(url, _token(claim), outcome, READ_SECONDS))
+
+    def _post(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        request: BaseModel,
+        read_seconds: float = 15,
+    ) -> httpx2.Response:
+        with reaching_server():
+            response = self._client.post(
+                url,
+                headers={**self._headers, **headers, "Content-Type": "application/json"},
+                content=request.model_dump_json(exclude_defaults=True),
+                timeout=httpx2.Timeout(read_seconds, connect=5),
+            )
+        return check_success(response)
+
+
+def _token(claim: ErrandClaim) -> dict[str, str]:
+    return {ERRAND_TOKEN_HEADER: claim.token}
