@@ -1,9 +1,6 @@
 """How tests are distributed over several processes: which ones stay together, and which run beside which."""
 
-from typing import Any
-
 import pytest
-from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no type hints
 
 WAITING = (
     "tests/web",
@@ -41,24 +38,29 @@ def _rank(nodeid: str) -> int:
     return ranks[0] if ranks else len(WAITING)
 
 
-class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no type hints
-    """Hands out whole units, in collection order.
+class Queue:
+    """The tests that no process has received yet, as indexes into the list of all tests, in units."""
 
-    Every second process begins with the units that compute. Otherwise all processes would first wait, with idle cores, and
-    then share the cores for the units that compute.
-    """
+    def __init__(self, nodeids: list[str]) -> None:
+        self._units: dict[str, list[int]] = {}
+        for index, nodeid in enumerate(nodeids):
+            self._units.setdefault(unit_of(nodeid), []).append(index)
 
-    def __init__(self, config: pytest.Config, log: Any = None) -> None:
-        super().__init__(config, log)
-        config.option.loadscopereorder = False
+    def take(self, *, computing: bool = False) -> list[int]:
+        """Return the tests of the next unit, or none at the end. With `computing`, prefer a unit that mostly computes.
 
-    def _split_scope(self, nodeid: str) -> str:
-        return unit_of(nodeid)
+        Every second process begins with one. Otherwise all processes would first wait, with idle cores, and then share the cores
+        for the units that compute.
+        """
+        names = [*self._units]
+        if computing:
+            names.sort(key=lambda unit: _rank(unit) != len(WAITING))
+        return self._units.pop(names[0]) if names else []
 
-    def _assign_work_unit(self, node: Any) -> None:
-        if self.nodes.index(node) % 2:
-            computing = (unit for unit in self.workqueue if _rank(unit) == len(WAITING))
-            first = next(computing, None)
-            if first is not None:
-                self.workqueue.move_to_end(first, last=False)
-        super()._assign_work_unit(node)
+    def give_back(self, tests: list[int]) -> None:
+        """Put tests first again that a process did not run."""
+        self._units = {f"given back from test {tests[0]} on": tests, **self._units}
+
+    def clear(self) -> None:
+        """Remove all tests."""
+        self._units.clear()

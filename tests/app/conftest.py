@@ -4,11 +4,14 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 from anyio.from_thread import start_blocking_portal
 from fastapi import FastAPI
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.util import LRUCache
 from starlette.routing import BaseRoute
 from starlette.testclient import TestClient
 
@@ -28,7 +31,61 @@ structlog.configure(
 ROUTES: dict[str, list[BaseRoute]] = {}
 """The routes of this process's first application, which all its later applications share."""
 
+COMPILED: LRUCache[Any, Any] = LRUCache(5000)
+"""The statements that this process has compiled for any test's database. Compiling them again takes a quarter of these tests' time."""
+
 KINDS = ("sqlite", "postgresql")
+
+PORTABLE = (
+    "checkpoints/",
+    "datasets/test_conversion.py",
+    "datasets/test_formats.py",
+    "edge/",
+    "errors/test_field_errors.py",
+    "health/",
+    "history/test_exports.py",
+    "history/test_history.py",
+    "history/test_loss.py",
+    "jobs/endings/",
+    "jobs/queue/test_cards_held.py",
+    "jobs/queue/test_gpu_rings.py",
+    "jobs/queue/test_larger_hosts.py",
+    "jobs/queue/test_reservation_takeover.py",
+    "jobs/test_edits.py",
+    "series/",
+    "site/",
+    "storage/test_artifacts.py",
+    "storage/test_storage.py",
+)
+"""Tests whose SQL is the same on both databases, or whose statements other tests run on both. They run on PostgreSQL only with
+--slow. The others test locks, transactions, concurrent requests, migrations, sorting, planned indexes, or values that PostgreSQL
+rejects. Tests of new SQL belong to the others.
+"""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of PORTABLE as slow on PostgreSQL."""
+    here = Path(__file__).parent
+    for item in items:
+        is_portable = item.path.is_relative_to(here) and str(
+            item.path.relative_to(here)
+        ).startswith(PORTABLE)
+        if is_portable and "postgresql" in item.name:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _equal_dialects() -> Iterator[None]:
+    """Let the databases of different tests find each other's statements in COMPILED, where the dialect is part of the key."""
+
+    def traits(dialect: Any) -> tuple[object, ...]:
+        return type(dialect), getattr(dialect, "_json_serializer", None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DefaultDialect, "__eq__", lambda one, other: traits(one) == traits(other))
+        patch.setattr(DefaultDialect, "__hash__", lambda one: hash(traits(one)))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -106,6 +163,8 @@ def app(settings: Settings) -> Iterator[FastAPI]:
     # FastAPI analyses each route of each application at its first request, a fifth of these tests' time.
     app.router.routes = [*ROUTES.setdefault("all", [*app.router.routes])]
     app.state.storage.prepare()
+    for engine in (app.state.database.writer, app.state.database.reader):
+        engine._compiled_cache = COMPILED
     yield app
     app.state.database.close()
 

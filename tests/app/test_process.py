@@ -17,7 +17,7 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from tests.app.player import TOKEN
 from tests.programs.postgres import Postgres
-from tests.programs.server_process import Server, running
+from tests.programs.server_process import StartedServer, kept_running, running
 
 FORBIDDEN = (
     "torch",
@@ -76,7 +76,7 @@ def test_modules_that_are_not_needed_at_startup_are_not_loaded(
 def test_the_server_starts_with_little_cpu_time_and_stops_promptly(
     tmp_path: Path, sqlite_url: str
 ) -> None:
-    with running(tmp_path, sqlite_url) as server:
+    with kept_running(StartedServer(tmp_path, sqlite_url)) as server:
         spent = psutil.Process(server.process.pid).cpu_times()
         job = server.post().json()["id"]
         polls = ThreadPoolExecutor(4)
@@ -99,7 +99,7 @@ def test_the_server_starts_with_little_cpu_time_and_stops_promptly(
 def test_every_log_line_is_one_json_object_with_the_request_id(
     tmp_path: Path, sqlite_url: str
 ) -> None:
-    with running(tmp_path, sqlite_url) as server:
+    with kept_running(StartedServer(tmp_path, sqlite_url)) as server:
         response = server.client.get("/v1/jobs", headers={"X-Request-Id": "mine"})
         job = server.post().json()["id"]
         server.client.get(f"/v1/jobs/{job}")
@@ -128,7 +128,7 @@ def test_a_submitted_job_is_visible_to_the_next_request(tmp_path: Path, sqlite_u
 def test_acknowledged_jobs_survive_when_the_server_is_killed(
     tmp_path: Path, sqlite_url: str
 ) -> None:
-    server = Server(tmp_path, sqlite_url)
+    server = StartedServer(tmp_path, sqlite_url)
     server.start()
     acknowledged: list[str] = []
 
