@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import random
 import signal
+import time
 from collections import deque
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -45,8 +46,7 @@ def run_in_lanes(session: pytest.Session, count: int) -> None:
         queue.clear()
         raise
     finally:
-        for lane in lanes:
-            lane.close()
+        _end(lanes)
     if session.shouldfail:
         raise session.Failed(session.shouldfail)
     if session.shouldstop:
@@ -126,12 +126,30 @@ class _Lane:
             self._start()
 
     def close(self) -> None:
-        """Wait until the process has ended. It may finish its current test if that takes less than ten seconds."""
+        """Let the process end after its current test."""
         self.connection.close()
-        self._process.join(10)
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until the process has ended, or for `seconds`."""
+        self._process.join(seconds)
+
+    def interrupt(self) -> None:
+        """Interrupt the current test, if the process is running."""
         if self._process.pid is not None and self._process.is_alive():
             os.kill(self._process.pid, signal.SIGINT)
-        self._process.join()
+
+
+def _end(lanes: list[_Lane]) -> None:
+    """End the lanes. Each may finish its current test within ten seconds."""
+    deadline = time.monotonic() + 10
+    for lane in lanes:
+        lane.close()
+    for lane in lanes:
+        lane.wait(max(0, deadline - time.monotonic()))
+    for lane in lanes:
+        lane.interrupt()
+    for lane in lanes:
+        lane.wait()
 
 
 def _run(session: pytest.Session, connection: Connection, directory: Path) -> None:

@@ -18,7 +18,7 @@ from tests.worker.training.forked import Forked, fork
 from worker.training.run import run_to_outcome
 from worker.training.rundir.stop import Stop
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 180
 SPEC: dict[str, Any] = {
     "dataset": {"train": "ds_00000000", "eval_size": 5},
     "evaluation": {"every_steps": 2},
