@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.extra import PACKAGES
 
-BENCHMARKS = ("chaos", "engine", "history", "load", "memory_plan", "page", "recovery", "storm")
+BENCHMARKS = ("chaos", "data", "engine", "history", "load", "memory_plan", "page", "recovery", "storm")
 HIDE = """
 import sys
 
