@@ -205,7 +205,7 @@ def test_every_progress_field_is_a_column() -> None:
     assert {field.name for field in fields(AttemptProgress)} <= set(HeldAttempt._fields)
 
 
-def test_only_changed_columns_are_written_and_a_value_of_none_clears_a_column() -> None:
+def test_only_changed_columns_are_written_and_none_clears_a_column() -> None:
     assert JobProgress().columns() == {}
     assert JobProgress(step=3, epoch=None).columns() == {"step": 3, "epoch": None}
     rows_of_an_earlier_phase = JobProgress(step=3, rows_done=1, rows_total=2)

@@ -1,4 +1,4 @@
-"""Acts as the users and workers of one queue, at random, and compares each response with the reference model."""
+"""Performs random actions of the users and workers of a queue and compares each response with the reference model."""
 
 import uuid
 from datetime import timedelta
