@@ -1,7 +1,7 @@
-"""Service: a whole Stepline for tests — real Valkey, real API, real Celery worker, real training — in one directory.
+"""Service: a complete Stepline in one directory, for tests. Its Valkey, API, Celery worker and training are real.
 
-Times are production's, scaled down, so that tests can wait for leases and rings. Every process that a Service
-starts, and every descendant, ends when the `with` block ends, or when the test's process does.
+Its times are those of production, scaled down so that tests can wait for leases and rings. Every process that a Service
+starts, and every descendant, ends with the `with` block or with the test's process.
 """
 
 import contextlib
@@ -131,7 +131,7 @@ class Service:
     def start_worker(self, name: str = "worker", **settings: str) -> Part:
         settings = {"STEPLINE_WORKER_NAME": name} | settings
         part = self._start(name, [sys.executable, *self.worker_program], settings)
-        wait_for(lambda: self._has_said_hello(part), 30, part.last_lines)
+        wait_for(lambda: self._has_sent_hello(part), 30, part.last_lines)
         return part
 
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM, seconds: float = 20) -> None:
@@ -162,7 +162,7 @@ class Service:
         except httpx2.TransportError:
             return False
 
-    def _has_said_hello(self, part: Part) -> bool:
+    def _has_sent_hello(self, part: Part) -> bool:
         assert part.is_running, part.last_lines()
         return any(worker["pid"] == part.pid for worker in self.get("/v1/workers")["data"])
 
@@ -227,8 +227,8 @@ class Service:
         found = find_processes(self.mark, self.directory)
         return [pid for pid, command in found.items() if "-m worker.training" in command]
 
-    def slow_trainings_down(self) -> None:
-        """Lower the priority of the current training processes, so that they do not slow down the tests."""
+    def lower_training_priority(self) -> None:
+        """Lower the priority of the current training processes to keep them from slowing down the tests."""
         for pid in self.trainers():
             with contextlib.suppress(ProcessLookupError):  # the process has ended in the meantime
                 lower_priority(pid)
