@@ -183,7 +183,7 @@ def test_stepline_worker_exits_with_a_message_if_a_setting_matches_no_gpu(fleets
     assert "Traceback" not in fleets.log("wrong")
 
 
-def test_without_a_gpu_stepline_worker_is_itself_the_only_worker_and_keeps_its_name_after_a_restart(
+def test_without_a_gpu_stepline_worker_is_the_only_worker_and_keeps_its_name_after_a_restart(
     fleets: Fleets,
 ) -> None:
     part = fleets.start("none", STUB_GPUS="")

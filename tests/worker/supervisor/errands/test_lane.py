@@ -1,4 +1,4 @@
-"""Lanes against scripted servers: when a worker asks for errands, and what it does with refusals."""
+"""Lanes against scripted servers: when a worker asks for errands, and how it handles rejections."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Compiled layers give the results of uncompiled ones, without a graph for each size; if they do not, they are not used."""
+"""Compiled layers are used only if their results equal those of uncompiled ones. They need no graph for each size."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -81,7 +81,7 @@ def test_one_set_of_graphs_serves_all_layers_and_all_budgets(
     [{}, {"dequantize_base": True}, {"fused_lora": True}],
     ids=["4-bit", "dequantised", "fused"],
 )
-def test_traced_graphs_give_the_same_gradients_also_with_recomputed_activations(
+def test_traced_graphs_yield_the_same_gradients_even_with_recomputed_activations(
     load: Load, monkeypatch: pytest.MonkeyPatch, engine: dict[str, Any]
 ) -> None:
     lora = WITHOUT_LORA_ON_MOST | {"dropout": 0.1}

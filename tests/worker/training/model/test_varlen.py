@@ -1,4 +1,4 @@
-"""Attention through a varlen kernel. No test machine has a GPU, so a reference takes the place of torch's kernel."""
+"""Attention through a varlen kernel. No test machine has a GPU, so a reference replaces torch's kernel."""
 
 import itertools
 from typing import Any
