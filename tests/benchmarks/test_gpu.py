@@ -48,7 +48,7 @@ def test_the_table_shows_ratios_to_the_trainer_and_models_that_do_not_fit() -> N
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a usable GPU")
-def test_without_a_gpu_the_benchmark_says_so() -> None:
+def test_without_a_gpu_the_benchmark_fails_with_a_clear_message() -> None:
     process = subprocess.run(
         [sys.executable, "-m", "benchmarks.gpu", "--quick"],
         capture_output=True,

@@ -141,7 +141,7 @@ def test_a_run_stalls_after_ten_usual_steps_but_not_within_a_minute() -> None:
     assert judge_health(slow, 200, Conditions(is_training=False, silent_seconds=999)) == []
 
 
-def test_a_run_that_never_makes_its_first_step_has_stalled_after_ten_minutes() -> None:
+def test_a_run_that_does_not_complete_its_first_step_has_stalled_after_ten_minutes() -> None:
     assert judge_health(Trace(), 200, Conditions(silent_seconds=599)) == []
     found = only(judge_health(Trace(), 200, Conditions(silent_seconds=601)), C.STALLED)
     assert found.step == 0

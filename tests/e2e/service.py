@@ -198,15 +198,13 @@ class Service:
         data: list[Any] = self.get(f"/v1/jobs/{job_id}/loss")["data"]
         return data
 
-    def wait_for_job(
-        self, job_id: str, is_there: Callable[[Any], bool], seconds: float = 180
-    ) -> Any:
+    def wait_for_job(self, job_id: str, is_met: Callable[[Any], bool], seconds: float = 180) -> Any:
         """Poll the job until it meets the condition; return it."""
         seen: list[Any] = [None]
 
         def look() -> bool:
             seen[0] = self.job(job_id)
-            return is_there(seen[0])
+            return is_met(seen[0])
 
         wait_for(look, seconds, lambda: f"{seen[0]}\n{self.logs()}")
         return seen[0]
@@ -238,9 +236,9 @@ class Service:
         return "\n".join(f"--- {name}\n{part.last_lines(40)}" for name, part in self.parts.items())
 
 
-def wait_for(is_there: Callable[[], bool], seconds: float, evidence: Callable[[], str]) -> None:
+def wait_for(is_met: Callable[[], bool], seconds: float, evidence: Callable[[], str]) -> None:
     """Poll until the condition holds. After the deadline, raises AssertionError with the evidence."""
     deadline = time.monotonic() + seconds
-    while not is_there():
+    while not is_met():
         assert time.monotonic() < deadline, evidence()
         time.sleep(0.1)

@@ -86,7 +86,9 @@ def test_a_job_shows_no_rows_after_its_attempt_has_ended(player: Player, end: st
         assert player.job(job)["progress"]["rows"] is None
 
 
-def test_the_base_evaluation_gives_no_time_estimate_for_the_whole_job(player: Player) -> None:
+def test_there_is_no_time_estimate_for_the_whole_job_during_the_base_evaluation(
+    player: Player,
+) -> None:
     job, claim = start(player)
 
     enter(player, claim, 1, Phase.EVALUATING, rows=rows(Phase.EVALUATING, 340, 2000, 10, 50))

@@ -71,8 +71,10 @@ def test_an_event_contains_the_message_of_its_reason(reason: FailureReason) -> N
 
         assert reason.value not in sentence
         assert reason.message(language)[1:] in sentence
-    free = {"step": 5, "reason": "the server is away"}
-    assert event_words("checkpoint_delayed", "en", free).endswith("will retry: the server is away")
+    free = {"step": 5, "reason": "the server is unreachable"}
+    assert event_words("checkpoint_delayed", "en", free).endswith(
+        "will retry: the server is unreachable"
+    )
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_a_worker_that_is_silent_for_a_week_is_forgotten_with_its_models(
     ]
 
 
-def test_a_report_takes_the_same_number_of_statements_whatever_the_number_of_models(
+def test_the_number_of_statements_for_a_report_does_not_depend_on_the_number_of_models(
     player: Player, database: Database
 ) -> None:
     statements: list[str] = []
@@ -305,7 +305,7 @@ def test_all_settings_that_do_not_fit_the_model_are_reported_together(player: Pl
         QWEN.model_copy(update={"max_length": None, "linear_modules": None}),
         None,
     ],
-    ids=["a copy that fits", "a copy whose files do not tell", "a worker that downloads"],
+    ids=["a copy that fits", "a copy with unknown facts", "a worker that downloads"],
 )
 def test_a_job_is_accepted_if_another_worker_could_run_it(
     player: Player, other: ModelFacts | None

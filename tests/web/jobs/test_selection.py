@@ -160,7 +160,7 @@ def test_selected_jobs_are_labelled_cancelled_archived_and_deleted_together(
     act(page, "Cancel", "Cancel 1 job")
     expect(dialog).to_contain_text("Done for 1 of 1 job.")
     dialog.get_by_role("button", name="Close").click()
-    # The bar is gone, so the keyboard continues at the list.
+    # The bar has disappeared, so keyboard navigation continues in the list.
     expect(bar).to_have_count(0)
     expect(page.locator("thead").get_by_label("Select the jobs on this page")).to_be_focused()
     page.goto(f"{visitor.site.service.url}/?ids={','.join(queued[1:])}")

@@ -296,9 +296,9 @@ class JobServer:
 
 
 def wait_for(
-    is_there: Callable[[], object], evidence: Callable[[], str], seconds: float = 30
+    is_met: Callable[[], object], evidence: Callable[[], str], seconds: float = 30
 ) -> None:
     deadline = time.monotonic() + seconds
-    while not is_there():
+    while not is_met():
         assert time.monotonic() < deadline, evidence()
         time.sleep(0.02)

@@ -52,7 +52,7 @@ def reserved_host(database: Database, job: str) -> str | None:
         return session.scalar(select(Job.reserved_host).where(Job.id == job))
 
 
-def let_host_die(database: Database, host: str) -> None:
+def silence_host(database: Database, host: str) -> None:
     """Make the workers of a host look silent for two minutes."""
     with database.writing() as session:
         for worker in session.scalars(select(Worker).where(Worker.id.startswith(f"{host}-"))):

@@ -111,7 +111,7 @@ def test_the_doorbell_rings_for_the_jobs_behind_a_reserved_job_that_fails_after_
     assert bell.rung
 
 
-def test_a_job_on_two_gpus_that_waits_because_of_old_workers_says_so(
+def test_a_job_on_two_gpus_reports_that_all_workers_are_too_old(
     player: Player,
 ) -> None:
     job = submit(player, 2)

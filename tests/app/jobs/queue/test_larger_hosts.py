@@ -10,7 +10,7 @@ from app.db.engine import Database
 from app.db.tables import Job
 from tests.app.bellringer import Bellringer
 from tests.app.jobs.endings.test_device_failures import gpu
-from tests.app.jobs.queue.gpu_hosts import ask, card, let_host_die, reserved_host, submit, take
+from tests.app.jobs.queue.gpu_hosts import ask, card, reserved_host, silence_host, submit, take
 from tests.app.jobs.queue.test_gpus import chinese
 from tests.app.player import Player
 
@@ -102,7 +102,7 @@ def test_a_job_is_not_left_to_a_dead_host(player: Player, database: Database) ->
     player.hello(**card("big", 1, 4))
     job = submit(player, "all")
     assert ask(player, card("one", 1, 1), 1) is None
-    let_host_die(database, "big")
+    silence_host(database, "big")
 
     assert take(player, card("one", 1, 1), 1).job_id == job
 

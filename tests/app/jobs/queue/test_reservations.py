@@ -13,7 +13,7 @@ from app.jobs.queue.claims import Claimant, claim_best
 from app.sweep.sweeper import Sweeper
 from tests.app.bellringer import Bellringer
 from tests.app.jobs.endings.test_device_failures import break_device, gpu
-from tests.app.jobs.queue.gpu_hosts import ask, card, end, let_host_die, reserved_host, submit, take
+from tests.app.jobs.queue.gpu_hosts import ask, card, end, reserved_host, silence_host, submit, take
 from tests.app.player import Player
 from tests.app.sweep.test_sweep import end_retry_delays, silence
 
@@ -120,7 +120,7 @@ def test_when_the_reserved_host_dies_the_job_and_its_followers_go_to_other_hosts
     sweeper.sweep_once()
     assert reserved_host(database, large) == "a", "a live host keeps its reservation"
 
-    let_host_die(database, "a")
+    silence_host(database, "a")
     bell.rung.clear()
     sweeper.sweep_once()
 

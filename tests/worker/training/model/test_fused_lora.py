@@ -11,7 +11,7 @@ from transformers import Qwen3MoeForCausalLM
 
 from tests.tiny_model import make_other
 from tests.worker.training.conftest import small_spec
-from tests.worker.training.learning.test_loss import give_weight, ragged_samples
+from tests.worker.training.learning.test_loss import ragged_samples, set_nonzero_weights
 from worker.training.compute.device import choose_device
 from worker.training.data.batches import pack
 from worker.training.learning.loss import sum_nll
@@ -27,7 +27,7 @@ in_both_types = pytest.mark.parametrize("compute_dtype", ["float32", "bfloat16"]
 def load(directory: Path, dtype: Any = "float32", *, fused: bool, **changes: Any) -> TrainableModel:
     engine = {"fused_lora": fused} | changes.pop("engine", {})
     spec = small_spec(engine=engine, quantization={"compute_dtype": dtype}, **changes)
-    model = give_weight(load_model(directory, spec, choose_device(dtype, None)))
+    model = set_nonzero_weights(load_model(directory, spec, choose_device(dtype, None)))
     assert (model.copies is not None) == fused, model.fused_reason
     return model
 
