@@ -1,4 +1,4 @@
-"""Chat templates in the manner of published models, written for the tests: with tools, with marks, with reasoning."""
+"""Chat templates written for the tests in the style of published models: with tools, answer marks and reasoning."""
 
 _TOOLS = (
     "{%- if tools %}"
@@ -37,7 +37,7 @@ QWEN25_LIKE = (
     "{{- message.content or '' }}" + _CALLS + "{{- '<|im_end|>' }}"
     "{{- '\n' }}" + _TOOL_TURN + "{%- endif %}{%- endfor %}" + _PROMPT
 )
-"""Writes tools, tool calls and tool results as Qwen2.5's template does; drops roles that it does not know."""
+"""Writes tools, tool calls and tool results as Qwen2.5's template does; omits unknown roles."""
 
 QWEN25_MARKED = QWEN25_LIKE.replace(
     "{{- message.content or '' }}", "{%- generation %}{{- message.content or '' }}"
@@ -62,7 +62,7 @@ QWEN3_LIKE = (
     + "{%- endif %}{%- endfor %}"
     + _PROMPT
 )
-"""Writes the reasoning of the answers after the last question, and an empty one before the last answer, as Qwen3's template does."""
+"""Like Qwen3's template, writes the reasoning of answers after the last question, or an empty one for the last answer."""
 
 ARGUMENTS_AS_TEXT = (
     "{% for message in messages %}"
@@ -71,4 +71,4 @@ ARGUMENTS_AS_TEXT = (
     "{{ '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-"""Joins the arguments of a call to its text, as DeepSeek's template does, so that they must be JSON text."""
+"""Concatenates a call's arguments with text, as DeepSeek's template does. They must therefore be JSON text."""

@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """Run the tests in several processes if asked to; else leave them to pytest."""
+    """Run the tests in several processes if requested; otherwise leave them to pytest."""
     count = session.config.getoption("--lanes")
     if count < 2 or session.testsfailed or session.config.option.collectonly:
         return None

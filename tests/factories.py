@@ -1,4 +1,4 @@
-"""Builders with a default for every field, so that a test sets only the fields it is about."""
+"""Builders with a default for every field, so a test sets only the fields that matter to it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A local server with the HTTP surface of the hub, as far as its client libraries use it."""
+"""A local server that implements the part of the hub's HTTP API that its client libraries use."""
 
 import hashlib
 import json

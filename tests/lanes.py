@@ -1,8 +1,8 @@
 """Runs the tests in several processes, which are forked after the tests have been collected.
 
-Collecting the tests imports the server, torch and transformers, and takes longer than many tests. With one interpreter for each
-process, as pytest-xdist has them, every process would do that. A lane is such a process: it asks for units of tests (see
-tests/units.py), runs them, and sends the reports to the process that pytest was started in, which prints them.
+Collecting the tests imports the server, torch and transformers, which takes longer than many tests. With pytest-xdist,
+every process would repeat the imports, because each has its own interpreter. Here, each process is a lane: it asks for
+units of tests (see tests/units.py), runs them, and sends their reports to the parent process, which prints them.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ from tests.units import Queue
 
 _context = multiprocessing.get_context("fork")
 _connections: list[Connection] = []
-"""The parent process's ends. A lane closes its copies; else lanes would not notice that the parent process has ended."""
+"""The parent's ends of the pipes. Lanes close their copies; otherwise they would not notice that the parent has ended."""
 
 
 def run_in_lanes(session: pytest.Session, count: int) -> None:
     """Run the session's tests in `count` processes."""
-    config: Any = session.config  # its attributes for plugins have no types
+    config: Any = session.config  # the attributes for plugins are untyped
     config.get_terminal_writer().line(f"{count} processes")
-    # The lanes never free what the imports have created, so no garbage collection has to visit it.
+    # Exclude the objects that the imports have created from garbage collection. The lanes never free them.
     gc.collect()
     gc.freeze()
     queue = Queue([item.nodeid for item in session.items])
@@ -63,7 +63,7 @@ class _Lane:
         self._directory = directory
         self._number = number
         self.finished = 0
-        """Number of tests that have ended, well or badly."""
+        """Number of tests that have passed or failed."""
         self._start()
 
     def _start(self) -> None:
@@ -80,7 +80,7 @@ class _Lane:
         other.close()
 
     def receive(self) -> None:
-        """Handle one message of the process."""
+        """Handle one message from the process."""
         kind, content = "ended", None
         with contextlib.suppress(EOFError, ConnectionResetError):
             kind, content = self.connection.recv()
@@ -118,9 +118,7 @@ class _Lane:
                 )
             )
         elif self._process.exitcode:
-            self._session.shouldstop = (
-                f"A process of tests ended with status {self._process.exitcode}."
-            )
+            self._session.shouldstop = f"A test process ended with status {self._process.exitcode}."
         if self._waiting and not self._session.shouldfail:
             self._queue.give_back([*self._waiting])
             self._start()
@@ -166,7 +164,9 @@ def _run(session: pytest.Session, connection: Connection, directory: Path) -> No
     for name in ("terminalreporter", "terminalprogress"):
         config.pluginmanager.unregister(name=name)
     forwarder = _Forwarder(config)
-    config.pluginmanager.register(forwarder, "forwarder")  # receives all previous warnings again
+    config.pluginmanager.register(
+        forwarder, "forwarder"
+    )  # pytest replays all previous warnings to it
     forwarder.connection = connection
     try:
         _run_units(session, connection)
@@ -185,7 +185,7 @@ def _run_units(session: pytest.Session, connection: Connection) -> None:
     while waiting:
         item = session.items[waiting.popleft()]
         if not waiting:
-            waiting = ask()  # a fixture that the next unit needs stays
+            waiting = ask()  # keeps the fixtures that the next unit needs
         following = session.items[waiting[0]] if waiting else None
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         connection.send(("finished", None))
@@ -195,7 +195,7 @@ def _run_units(session: pytest.Session, connection: Connection) -> None:
 
 
 class _Forwarder:
-    """Sends what the lane's tests report to the process that prints it."""
+    """Sends the reports and warnings of the lane's tests to the parent process, which prints them."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config

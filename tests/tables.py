@@ -1,4 +1,4 @@
-"""Uploaded files in every container, built from rows, and the reading of them without a child process."""
+"""Builds upload files in every container format from rows, and reads them without a child process."""
 
 import io
 import json
@@ -71,7 +71,7 @@ class _Sink(io.BytesIO):
 def read(
     content: bytes, name: str = "", encoding: Encoding | None = None, *, keep_rows: bool = True
 ) -> list[Found]:
-    """Return what the child process would send for a file, in this process: without the kernel's limits."""
+    """Return what the child process would send for a file. This process reads it, without kernel limits."""
     sink = _Sink(keep_rows=keep_rows)
     write_frames(io.BytesIO(content), Request(name, encoding, LIMITS), sink)
     assert sink.ended

@@ -1,4 +1,4 @@
-"""Tests that run in several processes, with `--lanes`."""
+"""Running tests in several processes with `--lanes`."""
 
 import subprocess
 import sys
@@ -70,7 +70,7 @@ def test_no_test_begins_after_the_permitted_number_of_failures(tmp_path: Path) -
     assert "1 failed, 7 deselected in" in output
 
 
-def test_the_queue_hands_out_whole_units_and_those_given_back_first() -> None:
+def test_the_queue_hands_out_whole_units_and_returned_tests_first() -> None:
     queue = Queue(["tests/web/a.py::a", "tests/b.py::a", "tests/web/c.py::a", "tests/d.py::a"])
 
     assert queue.take(computing=True) == [1]

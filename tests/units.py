@@ -1,4 +1,4 @@
-"""How tests are distributed over several processes: which ones stay together, and which run beside which."""
+"""The distribution of tests over several processes: which tests stay together, and which run at the same time."""
 
 import pytest
 
@@ -16,7 +16,7 @@ WAITING = (
 
 
 def slowest_first(items: list[pytest.Item]) -> None:
-    """Sort the tests by directory, those of WAITING before all others, so that no slow test starts at the end."""
+    """Sort the tests by directory, with those of WAITING first, to keep slow tests from starting at the end."""
     items.sort(key=lambda item: _rank(item.nodeid))
 
 
@@ -49,8 +49,8 @@ class Queue:
     def take(self, *, computing: bool = False) -> list[int]:
         """Return the tests of the next unit, or none at the end. With `computing`, prefer a unit that mostly computes.
 
-        Every second process begins with one. Otherwise all processes would first wait, with idle cores, and then share the cores
-        for the units that compute.
+        Every second process starts with one. Otherwise, all processes would first wait while the cores are idle, and
+        later compete for the cores.
         """
         names = [*self._units]
         if computing:
@@ -58,7 +58,7 @@ class Queue:
         return self._units.pop(names[0]) if names else []
 
     def give_back(self, tests: list[int]) -> None:
-        """Put tests first again that a process did not run."""
+        """Put tests that a process did not run at the front of the queue."""
         self._units = {f"given back from test {tests[0]} on": tests, **self._units}
 
     def clear(self) -> None:

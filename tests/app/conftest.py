@@ -32,7 +32,7 @@ ROUTES: dict[str, list[BaseRoute]] = {}
 """The routes of this process's first application, which all its later applications share."""
 
 COMPILED: LRUCache[Any, Any] = LRUCache(5000)
-"""The statements that this process has compiled for any test's database. Compiling them again takes a quarter of these tests' time."""
+"""Statements that this process has compiled. Compiling them for each test would take a quarter of the run time."""
 
 KINDS = ("sqlite", "postgresql")
 
@@ -59,7 +59,7 @@ PORTABLE = (
 )
 """Tests whose SQL is the same on both databases, or whose statements other tests run on both. They run on PostgreSQL only with
 --slow. The others test locks, transactions, concurrent requests, migrations, sorting, planned indexes, or values that PostgreSQL
-rejects. Tests of new SQL belong to the others.
+rejects. Do not list tests of new SQL here.
 """
 
 
@@ -77,7 +77,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _equal_dialects() -> Iterator[None]:
-    """Let the databases of different tests find each other's statements in COMPILED, where the dialect is part of the key."""
+    """Make equivalent dialects compare equal, because the keys of COMPILED include the dialect."""
 
     def traits(dialect: Any) -> tuple[object, ...]:
         return type(dialect), getattr(dialect, "_json_serializer", None)
@@ -160,7 +160,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 def app(settings: Settings) -> Iterator[FastAPI]:
     """Yield the application without its lifespan, so no sweep runs unless a test starts one."""
     app = create_app(settings)
-    # FastAPI analyses each route of each application at its first request, a fifth of these tests' time.
+    # FastAPI analyses each route on its first request. Doing this for every application takes a fifth of the run time.
     app.router.routes = [*ROUTES.setdefault("all", [*app.router.routes])]
     app.state.storage.prepare()
     for engine in (app.state.database.writer, app.state.database.reader):

@@ -1,6 +1,6 @@
-"""Broken and malicious dataset files: each must be rejected with its place and reason, in bounded time and memory.
+"""Broken and malicious dataset files. Each must be rejected with its place and reason, in bounded time and memory.
 
-Most are read in this process by the child's code. The rest go to a real server, whose child has the kernel's limits.
+Most are read in this process by the child's code. The rest go to a real server, whose child runs under kernel limits.
 """
 
 import gzip
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 def claim_rows(parquet: bytes, rows: int, claimed: int) -> bytes:
-    """Return a Parquet file whose table of contents claims another number of rows."""
+    """Return a Parquet file whose footer states a different number of rows."""
 
     def field(number: int) -> bytes:
         number *= 2  # zigzag
@@ -52,11 +52,11 @@ def claim_rows(parquet: bytes, rows: int, claimed: int) -> bytes:
         while number > 0x7F:
             encoded += bytes([number & 0x7F | 0x80])
             number >>= 7
-        return b"\x16" + encoded + bytes([number])  # the next field, an i64
+        return b"\x16" + encoded + bytes([number])  # the next Thrift field, an i64
 
     length = struct.unpack("<I", parquet[-8:-4])[0]
     body, footer = parquet[: -8 - length], parquet[-8 - length : -8]
-    assert footer.count(field(rows)) >= 2, "the file's and the row group's count"
+    assert footer.count(field(rows)) >= 2, "the row counts of the file and of its row group"
     footer = footer.replace(field(rows), field(claimed))
     return body + footer + struct.pack("<I", len(footer)) + b"PAR1"
 
@@ -70,7 +70,7 @@ def encrypt(archive: bytes) -> bytes:
 
 
 def many_entries(count: int) -> bytes:
-    """Return a zip archive that lists one file so many times."""
+    """Return a zip archive that lists one file `count` times."""
     archive = make_zip({"a.csv": b""})
     directory = archive.index(b"PK\x01\x02")
     end = archive.index(b"PK\x05\x06")
@@ -80,13 +80,13 @@ def many_entries(count: int) -> bytes:
 
 
 def damage(archive: bytes) -> bytes:
-    """Return a zip archive with damaged content; its lists are as before."""
+    """Return a zip archive with damaged content and an intact directory."""
     at = archive.index(b"a.csv") + 10
     return archive[:at] + b"\xff" * 10 + archive[at + 10 :]
 
 
 def spoil(content: bytes, text: bytes) -> bytes:
-    """Return the content with the text's first byte replaced by one that UTF-8 does not have."""
+    """Return the content with the first byte of the text replaced by one that is invalid in UTF-8."""
     at = content.index(text)
     return content[:at] + b"\xff" + content[at + 1 :]
 
@@ -268,7 +268,7 @@ def find_conversions(parent: psutil.Process) -> list[psutil.Process]:
     return [child for child in children if "app.datasets.conversion" in " ".join(child.cmdline())]
 
 
-def test_a_server_reads_tables_and_survives_what_breaks_their_reader(
+def test_a_server_reads_tables_and_survives_files_that_break_their_reader(
     tmp_path: Path, sqlite_url: str
 ) -> None:
     limits = {"conversion_memory_bytes": 512 * MIB, "max_unpacked_bytes": 2**40}
@@ -327,7 +327,7 @@ def test_a_file_that_takes_too_long_is_rejected_and_its_reader_ends(tmp_path: Pa
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Return whether a process has ended, even if the process that adopted it has not noticed."""
+    """Return whether a process has ended, even if its new parent has not reaped it."""
     return not process.is_running() or bool(process.status() == psutil.STATUS_ZOMBIE)
 
 

@@ -114,7 +114,7 @@ def test_an_ordinary_process_can_be_inspected() -> None:
 
 
 def test_no_stepline_process_that_holds_a_secret_can_be_inspected(up: Up) -> None:
-    wait_for(lambda: "pool" in _processes(up), 10, lambda: up.said)
+    wait_for(lambda: "pool" in _processes(up), 10, lambda: up.output)
 
     ways = {name: _ways_into(pid) for name, pid in _processes(up).items()}
 

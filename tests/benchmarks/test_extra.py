@@ -61,7 +61,7 @@ def test_the_peer_trainer_needs_no_dev_extra(tmp_path: Path) -> None:
         {*PACKAGES, "torch"}, tmp_path, "-m", "benchmarks.peers.trainer", "trl", "a", "b"
     )
 
-    assert "torch" in done.stderr, "the trainer reached its own imports"
+    assert "torch" in done.stderr, "the trainer must reach its own imports"
     assert "dev extra" not in done.stderr
 
 

@@ -1,4 +1,4 @@
-"""The GPU benchmark: what it measures in which order, its table, and, with --slow, a whole run on a tiny model."""
+"""The GPU benchmark: its measurements and their order, its table and, with --slow, a complete run on a tiny model."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ def test_each_model_is_measured_with_every_setting_and_with_all_gpus() -> None:
     assert len(list(cells(["0.5B"], ["auto"], gpus=1))) == 1
 
 
-def test_a_kept_result_is_found_again(tmp_path: Path) -> None:
+def test_a_stored_result_is_found_again(tmp_path: Path) -> None:
     cell, result = Cell("0.5B", "auto"), Result(None, 123.4, 5e9, losses=[2.5])
 
     Results(tmp_path / "results").keep(cell, result)
@@ -29,7 +29,7 @@ def test_a_kept_result_is_found_again(tmp_path: Path) -> None:
     assert Results(tmp_path / "results").find(Cell("0.5B", "auto", 2)) is None
 
 
-def test_the_table_compares_with_the_trainer_and_names_what_does_not_fit() -> None:
+def test_the_table_shows_ratios_to_the_trainer_and_models_that_do_not_fit() -> None:
     text = table(
         "One GPU",
         {
@@ -48,7 +48,7 @@ def test_the_table_compares_with_the_trainer_and_names_what_does_not_fit() -> No
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a usable GPU")
-def test_without_a_gpu_the_benchmark_says_so() -> None:
+def test_without_a_gpu_the_benchmark_fails_with_a_clear_message() -> None:
     process = subprocess.run(
         [sys.executable, "-m", "benchmarks.gpu", "--quick"],
         capture_output=True,
@@ -61,7 +61,7 @@ def test_without_a_gpu_the_benchmark_says_so() -> None:
 
 
 @pytest.mark.slow
-def test_a_whole_run_on_a_tiny_model_continues_where_it_stopped(tmp_path: Path) -> None:
+def test_a_complete_run_on_a_tiny_model_continues_where_it_stopped(tmp_path: Path) -> None:
     def run(*settings: str) -> dict[str, dict[str, object]]:
         process = subprocess.run(
             [

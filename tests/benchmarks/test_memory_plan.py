@@ -1,4 +1,4 @@
-"""The plan's predictions for GPUs, on a build of torch without CUDA."""
+"""The plan's predictions for GPUs, made with a build of torch without CUDA."""
 
 import re
 import shutil
@@ -39,7 +39,7 @@ def test_predictions_on_fake_cuda_tensors_agree_with_an_independent_trace() -> N
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
-def test_a_row_of_the_table_in_the_documents_is_what_the_plan_computes() -> None:
+def test_a_row_of_the_documented_table_equals_the_output_of_the_plan() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.memory_fits", "--sizes", "0.5B", "--cards", "80"],
         capture_output=True,

@@ -14,7 +14,7 @@ GPU = {"kind": "cuda", "name": "NVIDIA L4", "uuid": "GPU-1", "memory_bytes": 24 
 
 
 def describe(path: Path, device: dict[str, Any], models: list[str]) -> dict[str, str]:
-    """Return the lines by their first word, for an API with one live worker and these models."""
+    """Return the lines, keyed by their first word, for an API with one live worker and these models."""
     answers: dict[str, Any] = {
         "/v1/workers": {"data": [{"live": True, "device": device}, {"live": False, "device": GPU}]},
         "/v1/models": {"data": [{"id": name} for name in models]},
@@ -39,7 +39,7 @@ def test_a_long_list_of_models_is_cut_and_control_characters_are_escaped(tmp_pat
 
 
 @pytest.mark.parametrize(("name", "shown"), [("", "CPU"), ("Intel Xeon", "Intel Xeon")])
-def test_a_cpu_is_named_and_an_empty_models_root_says_what_to_do(
+def test_a_cpu_is_named_and_an_empty_models_root_is_reported_with_advice(
     tmp_path: Path, name: str, shown: str
 ) -> None:
     found = describe(tmp_path, {"kind": "cpu", "name": name, "memory_bytes": 1}, [])

@@ -28,7 +28,9 @@ def test_the_worker_token_is_created_once(tmp_path: Path) -> None:
     assert home.worker_token() == token
 
 
-def test_a_second_instance_is_told_which_process_uses_the_directory(tmp_path: Path) -> None:
+def test_the_error_of_a_second_instance_names_the_process_that_uses_the_directory(
+    tmp_path: Path,
+) -> None:
     home = DataDir(tmp_path)
     descriptor = home.lock("process 12, port 8000")
 

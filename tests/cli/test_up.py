@@ -21,10 +21,10 @@ def test_ctrl_c_stops_everything_and_leaves_no_process(tmp_path: Path) -> None:
     with running_up(tmp_path, variables=variables) as up:
         up.wait_until_ready()
         assert up.get("/healthz") == 200
-        up.wait_until_said("stop    Ctrl-C")
-        assert re.search(r"^  device  .+\(no GPU is used", up.said, re.MULTILINE)
-        assert f"  models  none in {up.home}/models yet" in up.said
-        assert f"  next    open http://127.0.0.1:{up.port}/new" in up.said
+        up.wait_for_output("stop    Ctrl-C")
+        assert re.search(r"^  device  .+\(no GPU is used", up.output, re.MULTILINE)
+        assert f"  models  none in {up.home}/models yet" in up.output
+        assert f"  next    open http://127.0.0.1:{up.port}/new" in up.output
         processes = find_processes(str(up.home), up.home)
         environments = {
             part: [environment_of(pid) for pid, name in processes.items() if part in name]
@@ -43,10 +43,10 @@ def test_ctrl_c_stops_everything_and_leaves_no_process(tmp_path: Path) -> None:
 
         assert up.process.wait(STOP_SECONDS) == 0
         up.wait_until_nothing_is_left()
-        assert "Traceback" not in up.said
+        assert "Traceback" not in up.output
 
 
-def test_killing_stepline_up_leaves_no_process(tmp_path: Path) -> None:
+def test_killing_stepline_up_leaves_no_process_running(tmp_path: Path) -> None:
     with running_up(tmp_path) as up:
         up.wait_until_ready()
 
@@ -71,7 +71,7 @@ def test_a_part_that_dies_is_restarted(tmp_path: Path) -> None:
         ):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        assert "broker exited with -9" in up.said
+        assert "broker exited with -9" in up.output
         up.process.terminate()
         assert up.process.wait(STOP_SECONDS) == 0
         up.wait_until_nothing_is_left()
@@ -82,8 +82,8 @@ def test_a_second_instance_with_the_same_data_directory_is_rejected(tmp_path: Pa
         first.wait_until_ready()
         with running_up(tmp_path, home=first.home) as second:
             assert second.process.wait(20) == 1
-            assert "is already using" in second.said
-            assert str(first.port) in second.said
+            assert "is already using" in second.output
+            assert str(first.port) in second.output
         assert first.get("/healthz") == 200
         first.process.send_signal(signal.SIGHUP)
         assert first.process.wait(STOP_SECONDS) == 0
@@ -94,15 +94,15 @@ def test_a_port_in_use_is_rejected_with_an_explanation(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         with running_up(tmp_path, port=port) as up:
             assert up.process.wait(20) == 1
-            assert f"port {port}" in up.said
-            assert "--port" in up.said
-            assert "Traceback" not in up.said
+            assert f"port {port}" in up.output
+            assert "--port" in up.output
+            assert "Traceback" not in up.output
 
 
 def test_ctrl_c_during_startup_stops_everything(tmp_path: Path) -> None:
     with running_up(tmp_path) as up:
         deadline = time.monotonic() + 20
-        while "Starting" not in up.said:
+        while "Starting" not in up.output:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 

@@ -47,11 +47,11 @@ def test_the_models_directory_from_the_environment_reaches_the_worker(up: Up) ->
     [worker] = _get(up, "/v1/workers", "localhost").json()["data"]
 
     assert worker["models"] == ["my-model"]
-    assert f"{up.printed.parent / 'elsewhere'} (STEPLINE_MODELS_DIR)" in up.said
+    assert f"{up.printed.parent / 'elsewhere'} (STEPLINE_MODELS_DIR)" in up.output
 
 
 def test_settings_that_have_no_effect_are_listed(up: Up) -> None:
-    [line] = [line for line in up.said.splitlines() if line.startswith("Ignored")]
+    [line] = [line for line in up.output.splitlines() if line.startswith("Ignored")]
 
     assert line.endswith(": STEPLINE_DATABASE_URL")
 
@@ -59,10 +59,10 @@ def test_settings_that_have_no_effect_are_listed(up: Up) -> None:
 def test_addresses_reachable_by_others_are_printed_with_a_warning(up: Up) -> None:
     first = [*interface_addresses(4), "127.0.0.1"][0]
 
-    assert f"ready at http://{first}:{up.port}\n" in up.said
+    assert f"ready at http://{first}:{up.port}\n" in up.output
     for address in interface_addresses(4):
-        assert f"http://{address}:{up.port}\n" in up.said
-    assert "there is no authentication" in up.said
+        assert f"http://{address}:{up.port}\n" in up.output
+    assert "there is no authentication" in up.output
     assert "listening beyond" not in (up.home / "logs" / "api.log").read_text()
 
 
@@ -77,10 +77,10 @@ def test_listening_beyond_loopback_requires_a_flag(tmp_path: Path, host: str) ->
     with running_up(tmp_path, "--host", host) as up:
         assert up.process.wait(20) == 1
 
-        assert f"--host {host}" in up.said
-        assert "no authentication" in up.said
-        assert "--allow-remote" in up.said
-        assert "Traceback" not in up.said
+        assert f"--host {host}" in up.output
+        assert "no authentication" in up.output
+        assert "--allow-remote" in up.output
+        assert "Traceback" not in up.output
         assert not up.home.exists()
         assert find_processes(str(up.home), up.home) == {}
 
@@ -89,5 +89,5 @@ def test_a_missing_models_directory_is_rejected_with_an_explanation(tmp_path: Pa
     with running_up(tmp_path, variables={"STEPLINE_MODELS_DIR": str(tmp_path / "none")}) as up:
         assert up.process.wait(20) == 1
 
-        assert f"STEPLINE_MODELS_DIR: directory {tmp_path / 'none'} does not exist" in up.said
-        assert "Traceback" not in up.said
+        assert f"STEPLINE_MODELS_DIR: directory {tmp_path / 'none'} does not exist" in up.output
+        assert "Traceback" not in up.output

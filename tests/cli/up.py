@@ -27,17 +27,17 @@ class Up:
     printed: Path
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self.printed.read_text()
 
     def wait_until_ready(self) -> None:
-        self.wait_until_said("Stepline is ready")
+        self.wait_for_output("Stepline is ready")
 
-    def wait_until_said(self, text: str) -> None:
+    def wait_for_output(self, text: str) -> None:
         deadline = time.monotonic() + 60
-        while text not in self.said:
-            assert self.process.poll() is None, self.said
-            assert time.monotonic() < deadline, self.said
+        while text not in self.output:
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
             time.sleep(0.05)
 
     def get(self, path: str) -> int:

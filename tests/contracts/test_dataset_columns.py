@@ -25,7 +25,9 @@ EVERYTHING = {name: value for row in ROWS.values() for name, value in row.items(
 
 
 @pytest.mark.parametrize("form", ROWS)
-def test_a_chosen_format_uses_its_own_columns_of_a_row_with_the_columns_of_all(form: Form) -> None:
+def test_a_chosen_format_uses_only_its_own_columns_of_a_row_that_has_every_column(
+    form: Form,
+) -> None:
     columns = Columns(form)
 
     arranged = columns.arrange(EVERYTHING, 1)
@@ -54,7 +56,9 @@ def test_columns_may_swap_their_names() -> None:
 
 
 @pytest.mark.parametrize(("good", "trained"), [("True", True), ("false", False), (0, False)])
-def test_a_column_that_is_chosen_as_the_label_rates_the_answer(good: object, trained: bool) -> None:
+def test_the_column_that_is_chosen_as_the_label_rates_the_answer(
+    good: object, trained: bool
+) -> None:
     columns = Columns(None, {"label": "good"})
 
     parsed = parse_row(columns.arrange({"prompt": "a", "completion": "b", "good": good}, 1), 1)

@@ -1,4 +1,4 @@
-"""Rows in the shapes of public datasets, and what becomes of them."""
+"""Rows in the formats of public datasets, and the conversations that they are parsed into."""
 
 import json
 from typing import Any
@@ -27,14 +27,14 @@ def parse(row: dict[str, Any]) -> Conversation:
 
 
 def marks(row: dict[str, Any]) -> list[tuple[str, str, bool]]:
-    """Return role, content and whether the turn is trained, without turns that cannot be."""
+    """Return each turn's role, its content and whether it is trained. Only assistant turns can be."""
     return [
         (turn.role, turn.content, turn.trained and turn.role == "assistant")
         for turn in parse(row).turns
     ]
 
 
-def test_the_turns_of_a_tool_conversation_in_openais_shape() -> None:
+def test_a_tool_conversation_in_openais_format_is_parsed_into_turns() -> None:
     call = {
         "id": "call_1",
         "type": "function",
@@ -103,7 +103,7 @@ def test_an_unpaired_surrogate_that_is_escaped_in_a_tool_is_rejected() -> None:
 
 
 @pytest.mark.parametrize("nothing", [None, "", "  ", [], "[]", "null"])
-def test_a_row_without_tools_may_have_the_column(nothing: object) -> None:
+def test_a_row_without_tools_may_have_a_tools_column(nothing: object) -> None:
     row = {"conversations": SHAREGPT[:1] + SHAREGPT[3:], "tools": nothing, "system": nothing or ""}
     row["system"] = None
 
@@ -126,7 +126,7 @@ def test_a_row_without_tools_may_have_the_column(nothing: object) -> None:
         ("developer", "developer"),
     ],
 )
-def test_the_names_of_roles_in_sharegpt_files(name: str, role: str) -> None:
+def test_the_role_names_of_sharegpt_files_are_recognised(name: str, role: str) -> None:
     answer = {"from": "gpt", "value": "b"}
 
     assert parse({"conversations": [{"from": name, "value": "a"}, answer]}).turns[0].role == role
@@ -140,7 +140,7 @@ def test_a_conversation_may_use_the_keys_of_the_other_format() -> None:
     assert marks({"messages": json.dumps([ASK, ANSWER])}) == expected
 
 
-def test_calls_in_turns_of_their_own_join_the_assistant_turn_before_them() -> None:
+def test_tool_calls_in_separate_turns_are_added_to_the_preceding_assistant_turn() -> None:
     says = {"role": "assistant", "content": "I look."}
     call = {
         "role": "tool_call",
@@ -157,7 +157,7 @@ def test_calls_in_turns_of_their_own_join_the_assistant_turn_before_them() -> No
     assert parse({"conversations": [SHAREGPT[0], both]}).turns[1].tool_calls == (CALL, CALL)
 
 
-def test_openais_older_function_calls_are_tool_calls() -> None:
+def test_openais_older_function_calls_are_parsed_as_tool_calls() -> None:
     row = {
         "messages": [
             ASK,
@@ -245,7 +245,7 @@ BAD = {"role": "assistant", "content": "雨。"}
         {"messages": [ASK, ANSWER], "rejected_messages": [ASK, BAD]},
     ],
 )
-def test_a_preference_pair_is_recognised_and_gives_the_chosen_answer(row: dict[str, Any]) -> None:
+def test_a_preference_pair_is_recognised_and_yields_the_chosen_answer(row: dict[str, Any]) -> None:
     assert parse(row).form == "preference"
     assert marks(row) == [("user", "北京天气？", False), ("assistant", "晴。", True)]
 
@@ -291,7 +291,7 @@ def test_a_row_with_the_columns_of_several_formats_uses_the_first_complete_one()
     )
 
 
-def test_a_chosen_chat_keeps_the_system_prompt_of_another_column() -> None:
+def test_a_chosen_conversation_keeps_the_system_prompt_from_another_column() -> None:
     chosen = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
 
     found = parse({"system": "S", "prompt": "q", "chosen": chosen, "rejected": chosen})

@@ -1,4 +1,4 @@
-"""The rules on running jobs, on recorded runs and at their thresholds."""
+"""The health rules for running jobs, applied to recorded runs and at their thresholds."""
 
 import math
 import random
@@ -37,15 +37,15 @@ def test_a_healthy_run_gets_no_finding_at_any_step(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "code"), UNHEALTHY.items())
-def test_an_unhealthy_run_gets_exactly_its_finding(name: str, code: HealthCode) -> None:
+def test_an_unhealthy_run_gets_exactly_the_expected_finding(name: str, code: HealthCode) -> None:
     seen = [codes(found) for _, found in play(read_curve(name))]
 
     assert set().union(*seen) == {code}
     assert seen[-1] == {code}
-    assert seen == sorted(seen, key=len), "the finding came and went"
+    assert seen == sorted(seen, key=len), "the finding must not disappear again"
 
 
-def test_the_spike_is_found_at_the_step_of_a_bad_row_and_is_soon_no_longer_a_warning() -> None:
+def test_a_spike_is_reported_at_the_step_of_a_bad_row_and_soon_ceases_to_be_a_warning() -> None:
     curve = read_curve("spiky")
     found = [only(found, C.LOSS_SPIKE) for _, found in play(curve) if found]
 
@@ -60,7 +60,7 @@ def test_the_spike_is_found_at_the_step_of_a_bad_row_and_is_soon_no_longer_a_war
     assert only(judge_health(trace, None), C.LOSS_SPIKE).level == "info"
 
 
-def test_a_divergence_is_found_at_once_and_names_the_start() -> None:
+def test_a_divergence_is_reported_immediately_with_the_loss_at_the_start() -> None:
     curve = read_curve("diverging")
     step, found = next((step, found) for step, found in play(curve) if found)
 
@@ -122,7 +122,9 @@ def test_gradients_explode_at_ten_times_their_usual_norm(norm: float, expected: 
 
 
 @pytest.mark.parametrize(("norm", "expected"), [(8.0, set()), (12.0, {C.GRADIENT_CLIPPED})])
-def test_only_heavy_clipping_over_a_hundred_steps_is_found(norm: float, expected: set[C]) -> None:
+def test_only_heavy_clipping_over_a_hundred_steps_is_reported(
+    norm: float, expected: set[C]
+) -> None:
     trace = Trace()
     trace.add(Step(n, 2.0 - n / 200, norm, 100.0, 1.0) for n in range(1, 121))
 
@@ -139,7 +141,7 @@ def test_a_run_stalls_after_ten_usual_steps_but_not_within_a_minute() -> None:
     assert judge_health(slow, 200, Conditions(is_training=False, silent_seconds=999)) == []
 
 
-def test_a_run_that_never_makes_its_first_step_has_stalled_after_ten_minutes() -> None:
+def test_a_run_that_does_not_complete_its_first_step_has_stalled_after_ten_minutes() -> None:
     assert judge_health(Trace(), 200, Conditions(silent_seconds=599)) == []
     found = only(judge_health(Trace(), 200, Conditions(silent_seconds=601)), C.STALLED)
     assert found.step == 0
@@ -202,7 +204,7 @@ def test_a_trace_has_the_same_size_after_a_thousand_and_a_hundred_thousand_steps
     assert len(trace.recent) == RECENT_STEPS
 
 
-def test_a_stored_trace_continues_like_one_that_was_never_stored() -> None:
+def test_a_trace_that_was_stored_continues_like_one_that_was_not() -> None:
     rng = random.Random(3)  # noqa: S311  # test data
     losses = [3.0 + rng.random() for _ in range(900)]
     losses[700] = 40.0

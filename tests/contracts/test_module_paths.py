@@ -31,7 +31,7 @@ def test_paths_of_layers_are_written_as_ranges() -> None:
         *("", ".q", "ttn.q", "attn", "layers", "x.model.layers.0.attn.q", "head"),
     ],
 )
-def test_a_target_is_found_as_peft_finds_it(target: str) -> None:
+def test_targets_are_matched_as_in_peft(target: str) -> None:
     in_peft = any(path == target or path.endswith(f".{target}") for path in PATHS)
 
     assert any(is_target(path, target) for path in compress_paths(PATHS)) == in_peft

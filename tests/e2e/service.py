@@ -1,7 +1,7 @@
-"""Service: a whole Stepline for tests — real Valkey, real API, real Celery worker, real training — in one directory.
+"""Service: a complete Stepline in one directory, for tests. Its Valkey, API, Celery worker and training are real.
 
-Times are production's, scaled down, so that tests can wait for leases and rings. Every process that a Service
-starts, and every descendant, ends when the `with` block ends, or when the test's process does.
+Its times are those of production, scaled down so that tests can wait for leases and rings. Every process that a Service
+starts, and every descendant, ends with the `with` block or with the test's process.
 """
 
 import contextlib
@@ -131,7 +131,7 @@ class Service:
     def start_worker(self, name: str = "worker", **settings: str) -> Part:
         settings = {"STEPLINE_WORKER_NAME": name} | settings
         part = self._start(name, [sys.executable, *self.worker_program], settings)
-        wait_for(lambda: self._has_said_hello(part), 30, part.last_lines)
+        wait_for(lambda: self._has_sent_hello(part), 30, part.last_lines)
         return part
 
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM, seconds: float = 20) -> None:
@@ -162,7 +162,7 @@ class Service:
         except httpx2.TransportError:
             return False
 
-    def _has_said_hello(self, part: Part) -> bool:
+    def _has_sent_hello(self, part: Part) -> bool:
         assert part.is_running, part.last_lines()
         return any(worker["pid"] == part.pid for worker in self.get("/v1/workers")["data"])
 
@@ -198,15 +198,13 @@ class Service:
         data: list[Any] = self.get(f"/v1/jobs/{job_id}/loss")["data"]
         return data
 
-    def wait_for_job(
-        self, job_id: str, is_there: Callable[[Any], bool], seconds: float = 180
-    ) -> Any:
+    def wait_for_job(self, job_id: str, is_met: Callable[[Any], bool], seconds: float = 180) -> Any:
         """Poll the job until it meets the condition; return it."""
         seen: list[Any] = [None]
 
         def look() -> bool:
             seen[0] = self.job(job_id)
-            return is_there(seen[0])
+            return is_met(seen[0])
 
         wait_for(look, seconds, lambda: f"{seen[0]}\n{self.logs()}")
         return seen[0]
@@ -227,8 +225,8 @@ class Service:
         found = find_processes(self.mark, self.directory)
         return [pid for pid, command in found.items() if "-m worker.training" in command]
 
-    def slow_trainings_down(self) -> None:
-        """Lower the priority of the current training processes, so that they do not slow down the tests."""
+    def lower_training_priority(self) -> None:
+        """Lower the priority of the current training processes to keep them from slowing down the tests."""
         for pid in self.trainers():
             with contextlib.suppress(ProcessLookupError):  # the process has ended in the meantime
                 lower_priority(pid)
@@ -238,9 +236,9 @@ class Service:
         return "\n".join(f"--- {name}\n{part.last_lines(40)}" for name, part in self.parts.items())
 
 
-def wait_for(is_there: Callable[[], bool], seconds: float, evidence: Callable[[], str]) -> None:
+def wait_for(is_met: Callable[[], bool], seconds: float, evidence: Callable[[], str]) -> None:
     """Poll until the condition holds. After the deadline, raises AssertionError with the evidence."""
     deadline = time.monotonic() + seconds
-    while not is_there():
+    while not is_met():
         assert time.monotonic() < deadline, evidence()
         time.sleep(0.1)

@@ -21,7 +21,7 @@ GPUS = [uuid_of(number) for number in range(4)]
 
 
 class Fleets:
-    """Starts `stepline worker` processes, each with its own work directory, and reads what the server knows of their workers."""
+    """Starts `stepline worker` processes, each in its own work directory, and lists the workers that the server reports."""
 
     def __init__(self, service: Service, stub: Path) -> None:
         self.service = service
@@ -152,7 +152,7 @@ def test_a_surplus_stepline_worker_is_healthy_and_takes_over_a_gpu_that_becomes_
     wait_for(lambda: fleets.processes("second") == {}, 30, lambda: fleets.log("second"))
 
 
-def test_a_ring_is_passed_on_while_cards_are_in_use_and_the_workers_go_on_when_they_are_free(
+def test_a_ring_is_passed_on_while_cards_are_in_use_and_the_workers_continue_once_they_are_free(
     fleets: Fleets,
 ) -> None:
     fleets.start("busy", STEPLINE_GPUS="0,1")
@@ -183,7 +183,7 @@ def test_stepline_worker_exits_with_a_message_if_a_setting_matches_no_gpu(fleets
     assert "Traceback" not in fleets.log("wrong")
 
 
-def test_without_a_gpu_stepline_worker_is_itself_the_only_worker_and_keeps_its_name_after_a_restart(
+def test_without_a_gpu_stepline_worker_is_the_only_worker_and_keeps_its_name_after_a_restart(
     fleets: Fleets,
 ) -> None:
     part = fleets.start("none", STUB_GPUS="")

@@ -13,7 +13,7 @@ from tests.programs.processes import find_processes
 
 ENDLESS = 1_000_000
 WORN = 4
-"""A job that has reached this attempt gets no more faults, because three losses make a job fail."""
+"""Tests inject no more faults into a job that has reached this attempt, because a job fails after three losses."""
 
 
 def _attempts(service: Service, job_id: str) -> list[Any]:
@@ -56,7 +56,7 @@ def running(service: Service) -> tuple[str, int]:
             service.cancel(job["id"])
         job_id, attempt = service.post_job(**make_job(service, steps=ENDLESS)), 1
     _wait_until_trained(service, job_id, attempt)
-    service.slow_trainings_down()
+    service.lower_training_priority()
     return job_id, attempt
 
 

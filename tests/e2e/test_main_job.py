@@ -1,4 +1,4 @@
-"""A job from its submission to its adapter, with every part of the service real."""
+"""A job from its submission to its adapter on a complete, real service."""
 
 import io
 import json
@@ -63,18 +63,18 @@ def test_each_loss_can_be_read_within_two_seconds_of_its_step(service: Service) 
 
     assert service.job(job_id)["status"] == "succeeded", service.logs()
     assert _steps(service.losses(job_id)) == list(range(1, 151))
-    assert len(seen) > 50, "the job was over before it could be watched"
+    assert len(seen) > 50, "the job ended before the test could observe it"
     assert max(seen.values()) < 2
 
 
-def test_errands_run_beside_a_training_and_after_its_end_the_worker_runs_the_next_job(
+def test_errands_run_during_training_and_the_worker_runs_the_next_job_afterwards(
     service: Service, hub: Hub
 ) -> None:
     job_id = service.post_job(**make_job(service, steps=ENDLESS))
     service.wait_for_step(job_id, 3)
     _check_prefetch(service, hub)
     _check_preview(service, service.job(job_id)["spec"]["dataset"]["train"])
-    service.wait_for_step(job_id, len(service.losses(job_id)) + 1)  # the training goes on
+    service.wait_for_step(job_id, len(service.losses(job_id)) + 1)  # training continues
     _check_secrets(service)
     follower = service.post_job(**make_job(service, steps=1))
 
@@ -141,7 +141,7 @@ def test_phases_without_steps_report_progress_in_rows(service: Service, tiny_mod
 
 
 def _check_prefetch(service: Service, hub: Hub) -> None:
-    """Download a model from the hub; then it is among the models."""
+    """Download a model from the hub and check that it is then listed."""
     asked = service.client.post("/v1/models/team/tiny/prefetch", json={})
     assert asked.status_code == 202, asked.text
     path = asked.headers["Location"]
@@ -159,7 +159,7 @@ def _revisions(service: Service) -> dict[str, Any]:
 
 
 def _check_preview(service: Service, dataset: str) -> None:
-    """Preview a row with the model from the hub."""
+    """Preview a row with the downloaded model and check its tokens."""
     preview = service.client.get(
         f"/v1/datasets/{dataset}/preview",
         params={"model": "team/tiny", "first": 1},
@@ -172,7 +172,7 @@ def _check_preview(service: Service, dataset: str) -> None:
 
 
 def _check_secrets(service: Service) -> None:
-    """The hub's token is in no file of the service, and not in the environment of the training."""
+    """Check that the hub's token is in no file of the service and not in the training program's environment."""
     holders = [
         path
         for path in service.directory.rglob("*")

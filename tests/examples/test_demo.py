@@ -1,4 +1,4 @@
-"""The demo's texts and output and, in a slow test, the whole run."""
+"""The demo's texts and output and, in a slow test, a complete run."""
 
 import json
 import os

@@ -65,7 +65,7 @@ def test_the_client_uploads_rows_and_downloads_the_trained_adapter(
         assert "adapter_config.json" in adapter.namelist()
 
 
-def test_polling_and_streaming_give_the_client_the_same_history(
+def test_the_client_receives_the_same_history_by_polling_and_by_streaming(
     service: Service, tmp_path: Path
 ) -> None:
     client = Client(service.url)

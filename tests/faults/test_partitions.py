@@ -1,4 +1,4 @@
-"""A worker cannot reach the server: it keeps training, and does no harm after another worker has taken over."""
+"""A worker that cannot reach the server keeps training, and does no harm after another worker has taken over."""
 
 import time
 

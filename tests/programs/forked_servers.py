@@ -1,4 +1,4 @@
-"""Starts server processes by forking one that has already imported the server's code, which takes four fifths of a start.
+"""Starts server processes by forking one that has already imported the server's code. Importing takes 80% of a start.
 
 python -m tests.programs.forked_servers FD
 
@@ -30,7 +30,7 @@ LONGEST = 1_000_000
 """Maximum length of a request in bytes; most of it is the environment."""
 
 _sockets: dict[int, socket.socket] = {}
-"""The socket of this process's forking process, by this process's id, which differs after a fork."""
+"""The socket of the forking process, keyed by the id of the process that started it. A fork starts another one."""
 
 
 class ForkedServer:
@@ -51,7 +51,7 @@ class ForkedServer:
         self.pid = int(self._lines.partition(b"\n")[0])
 
     def poll(self) -> int | None:
-        """Return the exit status, as subprocess.Popen has it, or None if the process is running."""
+        """Return the exit status in the form of subprocess.Popen, or None if the process is running."""
         if self.returncode is None:
             self._read(0)
             if self._lines.count(b"\n") == 2:
@@ -88,7 +88,7 @@ class ForkedServer:
 
 
 def _forking_process() -> socket.socket:
-    """Return the socket of this process's forking process; start it at the first call."""
+    """Return the socket of this process's forking process, which the first call starts."""
     pid = os.getpid()
     if pid not in _sockets:
         _sockets[pid], other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -30,7 +30,7 @@ class Server:
     """A server process; `close` kills it."""
 
     program: tuple[str, ...] = ()
-    """The command line that starts the server. An empty one forks a process that has imported it, which is faster."""
+    """The command line that starts the server. If empty, the server is forked from a process that has imported its code."""
 
     def __init__(self, directory: Path, database_url: str, **settings: object) -> None:
         self.port = find_free_port()
@@ -97,7 +97,7 @@ class Server:
 
 
 class StartedServer(Server):
-    """A server that is started as users start it."""
+    """A server that is started with the command that users run."""
 
     program = (sys.executable, "-m", "app.main")
 

@@ -45,7 +45,7 @@ class Recipe:
     eval_size: int = 40
     rank: int = 8
     knows_rows: bool = False
-    """Whether the base has memorized the short rows, so that other text surprises it."""
+    """Whether the base has memorized the short rows, which makes other text improbable to it."""
     stops_at: int | None = None
     """Step after which the process is stopped with SIGSTOP."""
 

@@ -136,7 +136,7 @@ def test_training_does_not_change_the_base_model_file(finished: Finished) -> Non
     assert sha256(finished.model / "model.safetensors") == finished.model_sha256_before
 
 
-def test_plain_peft_on_the_same_base_gives_the_same_evaluation_loss(finished: Finished) -> None:
+def test_plain_peft_on_the_same_base_computes_the_same_evaluation_loss(finished: Finished) -> None:
     _, held_out = split_rows()
     base = load_base(finished)
     tuned = PeftModel.from_pretrained(base, finished.adapter)
@@ -151,7 +151,7 @@ def test_plain_peft_on_the_same_base_gives_the_same_evaluation_loss(finished: Fi
     assert total / tokens == pytest.approx(finished.summary["eval_loss"], abs=1e-4)
 
 
-def test_plain_transformers_and_peft_give_the_same_losses_for_steps_one_and_two(
+def test_plain_transformers_and_peft_compute_the_same_losses_for_steps_one_and_two(
     finished: Finished,
 ) -> None:
     train, _ = split_rows()

@@ -150,7 +150,7 @@ def visit(
     A window shows the published page. With `probed`, its script exposes the points of the loss chart.
     """
     visitors: list[Visitor] = []
-    site.service.slow_trainings_down()
+    site.service.lower_training_priority()
 
     def open_window(
         width: int = 1280,

@@ -216,7 +216,7 @@ def test_the_form_shows_each_problem_next_to_its_field_and_submits_the_job(
     assert request_body["training"] == {"learning_rate": 1e-3, "max_length": 128}
     assert request_body["dataset"] == {"train": job["spec"]["dataset"]["train"]}
 
-    # Use the buttons: pause, resume, cancel, clone and delete. All but clone ask for confirmation.
+    # Try the buttons for pause, resume, cancel, clone and delete. All except clone ask for confirmation.
     for name, status in (("Pause", "paused"), ("Resume", "queued"), ("Cancel", "cancelled")):
         page.get_by_role("button", name=name).first.click()
         page.get_by_role("dialog").get_by_role("button", name=name).click()

@@ -89,7 +89,7 @@ def wait_for_count(printed: Path, text: str, count: int) -> None:
 def wait_for_exit(worker: Worker, now: float) -> int:
     deadline = time.monotonic() + 30
     while (status := worker.reap(now)) is None:
-        assert time.monotonic() < deadline, "the program does not exit"
+        assert time.monotonic() < deadline, "the program did not exit"
         time.sleep(0.05)
     return status
 
@@ -123,7 +123,7 @@ def test_each_stop_signal_is_forwarded_once_and_the_parent_waits_for_all_workers
         parent.wait()
 
 
-def test_the_workers_learn_which_cards_their_parent_holds_and_not_those_of_others(
+def test_a_worker_may_borrow_only_the_cards_that_its_parent_process_holds(
     tmp_path: Path,
 ) -> None:
     printed = tmp_path / "printed"
@@ -208,7 +208,7 @@ def test_a_worker_that_keeps_its_turn_to_claim_is_killed_and_restarted(tmp_path:
     try:
         wait_for_count(printed, "GPU-1 is up again", 1)
         assert "killing a worker that has held its turn to claim" in printed.read_text()
-        assert printed.read_text().count("started a worker") == 3, "the other goes on"
+        assert printed.read_text().count("started a worker") == 3, "the other worker continues"
     finally:
         parent.terminate()
         parent.wait(30)

@@ -1,4 +1,4 @@
-"""How an attempt ends, and what happens to its job."""
+"""The end of an attempt and its effect on the job."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Which worker gets a job, and what a claim contains."""
+"""The assignment of jobs to workers, and the content of a claim."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -58,7 +58,7 @@ def test_a_job_goes_to_a_worker_that_has_its_model(player: Player) -> None:
     assert player.claim(worker_id="has-it", models=["rare"]).job_id == job
 
 
-def test_a_job_whose_model_no_worker_has_is_claimed_so_that_it_fails_with_a_reason(
+def test_a_job_whose_model_is_on_no_worker_is_claimed_and_fails_with_a_reason(
     player: Player,
 ) -> None:
     job = player.submit(model="nowhere")

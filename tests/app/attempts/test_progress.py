@@ -86,7 +86,9 @@ def test_a_job_shows_no_rows_after_its_attempt_has_ended(player: Player, end: st
         assert player.job(job)["progress"]["rows"] is None
 
 
-def test_the_base_evaluation_gives_no_time_estimate_for_the_whole_job(player: Player) -> None:
+def test_there_is_no_time_estimate_for_the_whole_job_during_the_base_evaluation(
+    player: Player,
+) -> None:
     job, claim = start(player)
 
     enter(player, claim, 1, Phase.EVALUATING, rows=rows(Phase.EVALUATING, 340, 2000, 10, 50))
@@ -205,7 +207,7 @@ def test_every_progress_field_is_a_column() -> None:
     assert {field.name for field in fields(AttemptProgress)} <= set(HeldAttempt._fields)
 
 
-def test_only_changed_columns_are_written_and_a_value_of_none_clears_a_column() -> None:
+def test_only_changed_columns_are_written_and_none_clears_a_column() -> None:
     assert JobProgress().columns() == {}
     assert JobProgress(step=3, epoch=None).columns() == {"step": 3, "epoch": None}
     rows_of_an_earlier_phase = JobProgress(step=3, rows_done=1, rows_total=2)

@@ -1,4 +1,4 @@
-"""Which records and output from a worker the server stores, and which reports it rejects."""
+"""Syncs: the records and output that the server stores, and the reports that it rejects."""
 
 import math
 from typing import Any
@@ -80,7 +80,9 @@ def test_progress_phase_and_time_left_follow_the_records(player: Player) -> None
         "percent": 20.0,
         "rows": None,
     }
-    assert (seen["last_loss"], seen["eval_loss"]) == (1.5, None), "only the base was evaluated"
+    assert (seen["last_loss"], seen["eval_loss"]) == (1.5, None), (
+        "only the base model was evaluated"
+    )
     assert player.get("/v1/jobs", sort="eval_loss")["data"][0]["eval_loss"] is None
     assert seen["eta_seconds"] == 8 * 2.0 + 3 * 3.0, "evaluations at 4, 8 and the end"
     player.sync(claim, EvalRecord(seq=5, at=at, step=4, loss=2.0, tokens=10, seconds=3.0))

@@ -71,7 +71,7 @@ def test_a_checkpoint_after_a_gap_waits_for_the_missing_records(player: Player) 
     assert player.offer(claim, 5, tensors=b"x").json()["stored"] is False
 
 
-def test_an_older_worker_gets_an_error_code_that_it_knows(player: Player) -> None:
+def test_an_older_worker_gets_an_error_code_that_it_understands(player: Player) -> None:
     player.submit()
     claim = player.claim()
 

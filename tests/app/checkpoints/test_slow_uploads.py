@@ -1,4 +1,4 @@
-"""A worker's real uploads over the server's real routes, while training writes checkpoints faster than the worker uploads them."""
+"""A worker uploads to the server's real routes while training writes checkpoints faster than it can upload them."""
 
 import shutil
 from pathlib import Path

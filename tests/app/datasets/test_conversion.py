@@ -1,4 +1,4 @@
-"""Dataset files in every container. The child's code runs in this process; tests/attacks runs the child itself."""
+"""Dataset files in every container format. The child's code runs in this process; tests/attacks runs the child."""
 
 import codecs
 import gzip
@@ -40,7 +40,7 @@ CHINESE = (
 )
 
 
-def test_every_container_gives_the_same_rows() -> None:
+def test_every_container_format_yields_the_same_rows() -> None:
     tables = {
         "a.parquet": make_parquet(ROWS, row_group_size=2),
         "a.arrow": make_arrow(ROWS),
@@ -119,7 +119,7 @@ def test_a_long_table_is_not_held_in_memory() -> None:
         assert max(held) < 12_000_000
 
 
-def test_text_in_each_encoding_gives_the_same_rows() -> None:
+def test_text_in_each_encoding_yields_the_same_rows() -> None:
     rows = [{"instruction": CHINESE, "output": "好"}]
     text = make_jsonl(rows).decode()
     for content in (
@@ -147,7 +147,7 @@ def test_text_in_each_encoding_gives_the_same_rows() -> None:
         assert "?encoding=gb18030" in problem
 
 
-def test_a_table_of_text_gives_the_same_rows_with_any_separator() -> None:
+def test_a_table_of_text_yields_the_same_rows_with_any_separator() -> None:
     rows = [
         {"instruction": "a, b; c\td", "output": 'say "hi"\non two lines'},
         {"instruction": "é", "output": ""},
@@ -207,7 +207,7 @@ def test_only_plain_json_is_read_in_the_server_process(content: bytes, kind: str
     assert find_plain_kind(content[: 64 * 1024]) == kind
 
 
-def test_every_problem_and_kind_of_file_has_words_in_both_languages() -> None:
+def test_every_problem_and_kind_of_file_has_a_text_in_both_languages() -> None:
     assert set(_KINDS) == set(get_args(FileKind))
     assert set(_WORDS) == set(FileProblem)
     for words in _WORDS.values():

@@ -34,7 +34,7 @@ def jsonl(*rows: object) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def test_a_json_array_and_jsonl_give_the_same_rows(player: Player, settings: Settings) -> None:
+def test_a_json_array_and_jsonl_yield_the_same_rows(player: Player, settings: Settings) -> None:
     rows = [ALPACA, PROMPT, CHAT]
     for content in (
         json.dumps(rows),

@@ -1,4 +1,4 @@
-"""Uploads in every format, with chosen columns, and what a job's submission makes of them."""
+"""Uploads in every format and with chosen columns, and their validation when a job is submitted."""
 
 import hashlib
 import json
@@ -34,7 +34,9 @@ def plan(player: Player, response: Response, **dataset: Any) -> Any:
     return player.client.post("/v1/jobs?dry_run=true", json=body).json()
 
 
-def test_an_upload_counts_formats_and_what_the_rows_need(player: Player) -> None:
+def test_an_upload_counts_its_formats_and_the_template_features_that_its_rows_need(
+    player: Player,
+) -> None:
     weighted = {"messages": [
         {"role": "user", "content": "a"},
         {"role": "assistant", "content": "b", "weight": 0},
@@ -72,7 +74,7 @@ def test_an_upload_counts_formats_and_what_the_rows_need(player: Player) -> None
     ]
 
 
-def test_chosen_columns_give_another_dataset_whose_rows_need_no_mapping(
+def test_choosing_columns_creates_another_dataset_whose_rows_need_no_mapping(
     player: Player, settings: Settings
 ) -> None:
     plain = post(player, QUESTION)
@@ -195,6 +197,6 @@ def test_a_template_that_cannot_render_the_rows_is_reported_at_submission(player
         assert plan(player, dataset)["valid"]
     announce(player, ModelFacts(name="m", template=plain))
     announce(player, ModelFacts(name="m", template=can), worker="w2")
-    assert plan(player, dataset)["valid"], "another worker's copy of the model can"
+    assert plan(player, dataset)["valid"], "another worker's template can render the rows"
     announce(player, ModelFacts(name="m", template=plain), worker="w2")
     assert plan(player, post(player, PAIR, PAIR), preference="chosen_only")["valid"]

@@ -1,4 +1,4 @@
-"""A worker that runs errands, as tests of the server see it: only its HTTP calls."""
+"""Simulates a worker that runs errands. It makes only the worker's HTTP calls."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ MODEL = "tiny-qwen2"
 
 
 class ErrandWorker:
-    """Announces itself, and claims errands."""
+    """A simulated worker that announces itself and claims errands."""
 
     def __init__(
         self,

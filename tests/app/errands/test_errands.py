@@ -1,4 +1,4 @@
-"""The protocol of errands: who gets them, what happens if a worker falls silent, and how long results are kept."""
+"""The errand protocol: the assignment of errands, silent workers, and the retention of results."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -37,7 +37,7 @@ def expire(database: Database, errand_id: str) -> None:
         session.execute(update(Errand).where(Errand.id == errand_id).values(expires_at=past))
 
 
-def test_an_errand_of_a_silent_worker_goes_to_another_one_and_then_fails_with_the_reason(
+def test_an_errand_fails_with_the_reason_after_two_workers_have_fallen_silent(
     player: Player, database: Database, sweeper: Sweeper
 ) -> None:
     first, second = ErrandWorker(player, "w1"), ErrandWorker(player, "w2")
@@ -47,7 +47,7 @@ def test_an_errand_of_a_silent_worker_goes_to_another_one_and_then_fails_with_th
     assert second.post_claim().status_code == 204
 
     expire(database, lost.errand_id)
-    assert first.beat(lost).status_code == 204  # still its own until the sweep takes it
+    assert first.beat(lost).status_code == 204  # assigned to this worker until the sweep
     expire(database, lost.errand_id)
     sweeper.sweep_once()
 
@@ -70,7 +70,7 @@ def test_an_errand_of_a_silent_worker_goes_to_another_one_and_then_fails_with_th
     assert player.get(f"/v1/errands/{again.errand_id}")["error"]["code"] == "worker_lost"
 
 
-def test_a_worker_that_claims_again_gives_up_the_errand_that_it_held(player: Player) -> None:
+def test_a_worker_that_claims_again_loses_its_previous_claim(player: Player) -> None:
     worker = ErrandWorker(player)
     ask(player, player.upload())
     before = worker.claim()
@@ -97,7 +97,7 @@ def test_an_errand_that_no_worker_claims_fails(
     assert "within 60 seconds" in ask(player, dataset).json()["error"]["message"]
 
 
-def test_a_worker_gets_only_what_it_can_run(player: Player) -> None:
+def test_a_worker_gets_only_errands_that_it_can_run(player: Player) -> None:
     ErrandWorker(player)
     ask(player, player.upload())
 
@@ -123,7 +123,7 @@ def test_a_claim_and_a_user_wait_for_each_other_without_polling(player: Player) 
     assert [row["row"] for row in answer.json()["rows"]] == [0, 1, 2]
 
 
-def test_a_result_that_is_too_large_or_of_another_kind_is_refused(player: Player) -> None:
+def test_a_result_that_is_too_large_or_of_another_kind_is_rejected(player: Player) -> None:
     worker = ErrandWorker(player)
     dataset = player.upload()
     ask(player, dataset)
@@ -137,7 +137,7 @@ def test_a_result_that_is_too_large_or_of_another_kind_is_refused(player: Player
     assert player.get(f"/v1/errands/{claim.errand_id}")["error"]["code"] == "crashed"
 
 
-def test_the_rows_and_results_of_a_deleted_dataset_are_gone(
+def test_deleting_a_dataset_also_deletes_the_rows_and_results_of_its_errands(
     player: Player, database: Database
 ) -> None:
     worker = ErrandWorker(player)
@@ -154,7 +154,7 @@ def test_the_rows_and_results_of_a_deleted_dataset_are_gone(
         assert session.scalar(select(func.count()).select_from(Errand)) == 0
 
 
-def test_ended_errands_are_kept_for_a_bounded_time_and_number(
+def test_the_number_and_age_of_ended_errands_are_limited(
     player: Player, database: Database
 ) -> None:
     worker = ErrandWorker(player)

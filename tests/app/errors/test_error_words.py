@@ -64,15 +64,17 @@ def test_an_event_stored_under_its_former_code_keeps_its_text() -> None:
 
 
 @pytest.mark.parametrize("reason", FailureReason)
-def test_an_event_gives_its_reason_in_words(reason: FailureReason) -> None:
+def test_an_event_contains_the_message_of_its_reason(reason: FailureReason) -> None:
     languages: tuple[Language, ...] = ("en", "zh")
     for language in languages:
         sentence = event_words("job_failed", language, {"reason": reason.value})
 
         assert reason.value not in sentence
         assert reason.message(language)[1:] in sentence
-    free = {"step": 5, "reason": "the server is away"}
-    assert event_words("checkpoint_delayed", "en", free).endswith("will retry: the server is away")
+    free = {"step": 5, "reason": "the server is unreachable"}
+    assert event_words("checkpoint_delayed", "en", free).endswith(
+        "will retry: the server is unreachable"
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_every_field_error_message_has_the_same_placeholders_in_both_languages(
     assert not CHINESE.search(words.en)
 
 
-def test_every_problem_that_our_validators_report_has_a_message() -> None:
+def test_every_problem_that_the_validators_report_has_a_message() -> None:
     assert {problem: FIELD_WORDS[problem].code for problem in FieldProblem} == {
         problem: problem for problem in FieldProblem
     }

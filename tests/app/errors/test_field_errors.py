@@ -1,4 +1,4 @@
-"""How the problems of a request are reported: each names its field, in both languages."""
+"""Each problem in a request is reported with its field, in both languages."""
 
 from typing import Any
 

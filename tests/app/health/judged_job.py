@@ -62,13 +62,13 @@ def start(player: Player, curve: Curve | None = None) -> tuple[str, Claim]:
 
 
 def make_due(database: Database) -> None:
-    """Let the next sync judge, as if JUDGE_SECONDS had passed."""
+    """Make the next sync judge the job, as if JUDGE_SECONDS had passed."""
     with database.writing() as session:
         session.execute(update(Attempt).values(judged_at=None))
 
 
-def be_silent(database: Database, seconds: float) -> None:
-    """Let the last step be that long ago."""
+def age_last_step(database: Database, seconds: float) -> None:
+    """Move the last step this many seconds into the past."""
     make_due(database)
     with database.writing() as session:
         trace = session.scalars(select(JobTrace)).one()
@@ -77,7 +77,7 @@ def be_silent(database: Database, seconds: float) -> None:
 
 
 def health(player: Player, job: str) -> dict[str, Any]:
-    """Return the findings of a job by code; they must be the same in the list."""
+    """Return the findings of a job by code, after checking that the job list contains the same ones."""
     found = player.job(job)["health"]
     assert player.get("/v1/jobs")["data"][0]["health"] == found
     return {finding["code"]: finding for finding in found}

@@ -46,7 +46,7 @@ def test_an_acknowledged_finding_is_raised_again_if_it_comes_back(
     assert health(player, job)["disk_nearly_full"]["acknowledged"] is False
 
 
-def test_a_second_spike_is_raised_although_the_first_was_acknowledged(
+def test_a_second_spike_is_raised_after_the_first_was_acknowledged(
     player: Player, database: Database
 ) -> None:
     job, claim = start(player)
@@ -76,7 +76,7 @@ def test_a_finding_that_the_job_does_not_have_cannot_be_acknowledged(player: Pla
     assert unknown.json()["error"]["code"] == "job_not_found"
 
 
-def test_acknowledgements_and_syncs_at_the_same_time_lose_nothing(
+def test_concurrent_acknowledgements_and_syncs_lose_nothing(
     player: Player, database: Database
 ) -> None:
     job, claim = start(player)
@@ -99,7 +99,7 @@ def test_acknowledgements_and_syncs_at_the_same_time_lose_nothing(
     assert all(finding["acknowledged"] for finding in health(player, job).values())
 
 
-def test_a_finding_of_a_later_version_is_left_out(player: Player, database: Database) -> None:
+def test_a_finding_from_a_later_version_is_omitted(player: Player, database: Database) -> None:
     job, claim = start(player)
     player.sync(claim, make_metric(1), samples=[sample(1, disk_free_bytes=1.5e9)])
     with database.writing() as session:

@@ -15,7 +15,7 @@ from contracts.failure import Language
 from contracts.job import Phase
 from contracts.verdicts.finding import HealthCode
 from tests.app.health.judged_job import (
-    be_silent,
+    age_last_step,
     health,
     make_due,
     phase,
@@ -31,7 +31,7 @@ from tests.recorded.curves import HEALTHY, UNHEALTHY, read_curve
 
 
 @pytest.mark.parametrize("name", [*HEALTHY, *UNHEALTHY])
-def test_a_recorded_run_is_judged_alike_by_the_rules_and_the_server(
+def test_the_server_judges_a_recorded_run_as_the_rules_do(
     player: Player, database: Database, name: str
 ) -> None:
     curve = read_curve(name)
@@ -41,7 +41,7 @@ def test_a_recorded_run_is_judged_alike_by_the_rules_and_the_server(
     make_due(database)
     player.sync(claim)
     if curve.silent_seconds is not None:
-        be_silent(database, curve.silent_seconds)
+        age_last_step(database, curve.silent_seconds)
         player.sync(claim)
 
     expected = {UNHEALTHY[name].value} if name in UNHEALTHY else set()
@@ -49,7 +49,7 @@ def test_a_recorded_run_is_judged_alike_by_the_rules_and_the_server(
     assert set(raised(player, job)) == expected
 
 
-def test_a_job_that_has_not_begun_has_no_findings(player: Player) -> None:
+def test_a_job_that_has_not_started_has_no_findings(player: Player) -> None:
     job = player.submit()
 
     assert player.job(job)["health"] == []
@@ -89,12 +89,12 @@ def test_large_syncs_extend_the_trace_without_reading_records_again(
     send(player, claim, steps[1:])
 
     reads = [s for s in statements if s.startswith("SELECT records.") and "step <" in s]
-    assert len(reads) <= 2  # those of the two completed curve blocks
+    assert len(reads) <= 2  # one for each of the two completed curve blocks
     with database.reading() as session:
         assert session.scalars(select(Attempt)).one().judged_seq == 3000
 
 
-def test_the_last_records_count_even_if_the_attempt_ends_at_once(
+def test_the_last_records_count_even_if_the_attempt_ends_immediately(
     player: Player, database: Database
 ) -> None:
     curve = read_curve("overfitting")
@@ -112,7 +112,7 @@ def test_a_stall_is_cleared_by_the_next_step_and_by_the_end_of_the_attempt(
 ) -> None:
     job, claim = start(player)
     player.sync(claim, phase(1), *[make_metric(n, n - 1) for n in range(2, 10)])
-    be_silent(database, 70)
+    age_last_step(database, 70)
     player.sync(claim)
     found = health(player, job)["stalled"]
     assert (found["level"], found["step"]) == ("error", 8)
@@ -122,7 +122,7 @@ def test_a_stall_is_cleared_by_the_next_step_and_by_the_end_of_the_attempt(
     player.sync(claim, make_metric(10, 9))
     assert health(player, job) == {}
 
-    be_silent(database, 70)
+    age_last_step(database, 70)
     player.sync(claim)
     assert "stalled" in health(player, job)
     player.finish(claim, "interrupted", 10)
@@ -134,7 +134,7 @@ def test_a_lost_attempt_ends_its_stall_and_its_last_records_count(
 ) -> None:
     job, claim = start(player)
     player.sync(claim, phase(1), *[make_metric(n, n - 1) for n in range(2, 10)])
-    be_silent(database, 70)
+    age_last_step(database, 70)
     player.sync(claim)
     assert "stalled" in health(player, job)
     player.sync(claim, make_metric(10, 9))
@@ -179,7 +179,7 @@ def test_a_nearly_full_disk_is_an_error_once_it_gets_worse_and_is_cleared_when_t
     assert levels == [["warning"], ["error"], []]
 
 
-def test_a_resume_from_an_earlier_step_clears_what_its_steps_replace(
+def test_resuming_from_an_earlier_step_clears_the_findings_on_the_replaced_steps(
     player: Player, database: Database
 ) -> None:
     job, claim = start(player)
@@ -189,7 +189,7 @@ def test_a_resume_from_an_earlier_step_clears_what_its_steps_replace(
     player.finish(claim, "interrupted", 60)
     with database.writing() as session:
         session.execute(update(Job).values(not_before=None))
-    assert set(health(player, job)) == {"diverged"}  # the losses are still those of the job
+    assert set(health(player, job)) == {"diverged"}  # the losses still belong to the job
 
     again = player.claim()
     player.sync(again, *[make_metric(n, 30 + n, loss=1.5) for n in range(1, 31)])
@@ -197,7 +197,7 @@ def test_a_resume_from_an_earlier_step_clears_what_its_steps_replace(
     assert health(player, job) == {}
 
 
-def test_every_finding_has_words_in_both_languages() -> None:
+def test_every_finding_has_a_text_in_both_languages() -> None:
     languages: tuple[Language, ...] = ("en", "zh")
     for code in HealthCode:
         for language in languages:

@@ -1,4 +1,4 @@
-"""Jobs with random properties, inserted directly into the database, and which of them a filter matches."""
+"""Inserts jobs with random properties directly into the database, and predicts which of them a filter matches."""
 
 import random
 from collections.abc import Iterator
@@ -117,7 +117,7 @@ def choose(rng: random.Random, jobs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def in_order(jobs: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
-    """Return jobs, given in the order of their numbers, in the order of a list."""
+    """Sort jobs as a list would; they are given in the order of their numbers."""
     column, is_descending = sort.removeprefix("-"), sort.startswith("-")
     numbered = list(enumerate(jobs))
     if column == "status":

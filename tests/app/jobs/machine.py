@@ -1,4 +1,4 @@
-"""Acts as the users and workers of one queue, at random, and compares each response with the reference model."""
+"""Performs random actions of the users and workers of a queue and compares each response with the reference model."""
 
 import uuid
 from datetime import timedelta
@@ -288,12 +288,12 @@ class Machine(RuleBasedStateMachine):
         running = [attempt for attempt in self.attempts if attempt.status == "running"]
         if running and is_silent:
             attempt = data.draw(st.sampled_from(running))
-            self._let_expire(attempt)
+            self._expire(attempt)
             attempt.job.settle(attempt, "continue", is_loss=True)
 
         self.sweeper.sweep_once()
 
-    def _let_expire(self, attempt: ModelAttempt) -> None:
+    def _expire(self, attempt: ModelAttempt) -> None:
         with self.database.writing() as session:
             row = session.get(Attempt, attempt.claim.attempt_id)
             assert row is not None

@@ -1,4 +1,4 @@
-"""What users change after submission: name, labels, notes, archived, and the priority while the job is queued."""
+"""Edits of a submitted job: name, labels, notes, archived, and the priority while the job is queued."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def test_an_edit_changes_the_job_and_its_place_in_searches_but_not_its_spec(play
     assert player.job(job)["notes"] is None
 
 
-def test_an_edit_without_a_change_leaves_no_trace(player: Player) -> None:
+def test_an_edit_without_a_change_changes_no_field_and_records_no_event(player: Player) -> None:
     job = player.submit(name="same", labels={"a": "b"})
     before, events = player.job(job), messages(player, job)
 
@@ -90,10 +90,12 @@ def test_an_edit_of_an_outdated_version_is_rejected(player: Player) -> None:
     assert after == player.client.get(f"/v1/jobs/{job}").headers["etag"]
     assert edit(player, job, f'"other", W/{after}', name="four").status_code == 200
     assert edit(player, job, "*", name="four again").status_code == 200
-    assert edit(player, job, name="five").status_code == 200, "without If-Match, the last edit wins"
+    assert edit(player, job, name="five").status_code == 200, (
+        "without If-Match, every edit is applied"
+    )
 
 
-def test_the_progress_of_a_running_job_does_not_reject_an_edit(player: Player) -> None:
+def test_progress_of_a_running_job_does_not_conflict_with_an_edit(player: Player) -> None:
     job = player.submit()
     tag = player.client.get(f"/v1/jobs/{job}").headers["etag"]
     player.claim()

@@ -76,14 +76,14 @@ def databases(
 
 
 def make_most_jobs_large(database: Database, size: int) -> None:
-    """Let the jobs of the queue `large`, except the newest, need eight GPUs."""
+    """Make all jobs of the queue `large` except the newest require eight GPUs."""
     most = (Job.queue == "large", Job.number <= size - rows.LATE)
     with database.writing() as session:
         session.execute(update(Job).where(*most).values(gpus=8, most_gpus=8))
 
 
 def add_excused_failures(database: Database) -> None:
-    """Let the devices of all attempts have failed, passed a check and worked again since."""
+    """Record that the devices of all attempts failed, then passed a check and have worked since."""
     names = "attempt_id number job_id worker_id device check_count checkpoint_step failed_at passed_at blames_device"
     device, count, step, blames_device = literal("GPU-1"), literal(1), literal(0), false()
     failures = select(

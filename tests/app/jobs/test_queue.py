@@ -1,4 +1,4 @@
-"""The queue positions of jobs, and which queued job a worker finds."""
+"""Queue positions, and the choice of the queued job that a worker claims."""
 
 import itertools
 from datetime import timedelta
@@ -14,7 +14,7 @@ from tests.app.jobs.listed_jobs import NOW, insert, make_jobs
 from tests.app.player import Player
 
 
-def test_a_queued_job_says_whether_a_worker_of_its_queue_is_online(player: Player) -> None:
+def test_a_queued_job_shows_whether_a_worker_of_its_queue_is_online(player: Player) -> None:
     served, unserved = player.submit(queue="a"), player.submit(queue="b")
     player.hello(queue="a")
 

@@ -1,4 +1,4 @@
-"""The models on the workers: their list, and which jobs the server rejects because of what it knows about them."""
+"""The models on the workers: their list, and the rejection of jobs that do not fit them."""
 
 from datetime import timedelta
 from typing import Any
@@ -118,7 +118,7 @@ def test_the_list_says_whether_other_ids_are_accepted(player: Player, database: 
     assert (model["available"], model["workers"][0]["live"]) == (False, False)
 
 
-def test_pages_of_models_contain_each_model_once_whatever_the_worker_named(player: Player) -> None:
+def test_the_pages_of_the_model_list_contain_each_reported_model_once(player: Player) -> None:
     announce(player, *(ModelFacts(name=name) for name in ("b", "Zoo/a", "a-1")))
     announce(player, *(ModelFacts(name=name) for name in ("b", "c", "zoo")), hub=True, worker="w2")
     player.hello(worker_id="old", models=["a", "d", "no job can name this"])
@@ -168,7 +168,7 @@ def test_a_worker_that_is_silent_for_a_week_is_forgotten_with_its_models(
     ]
 
 
-def test_a_report_takes_the_same_number_of_statements_whatever_the_number_of_models(
+def test_the_number_of_statements_for_a_report_does_not_depend_on_the_number_of_models(
     player: Player, database: Database
 ) -> None:
     statements: list[str] = []
@@ -188,7 +188,7 @@ def test_a_report_takes_the_same_number_of_statements_whatever_the_number_of_mod
     assert len(set(counts[1:])) == 1, counts
 
 
-def test_what_a_report_says_unexpectedly_hides_nothing_else(player: Player) -> None:
+def test_unexpected_content_in_a_report_does_not_hide_the_rest(player: Player) -> None:
     player.hello(worker_id="w1", models=None)
     models = [
         {"name": "later", "chat_template": "qwen9", "architecture": "Later", "more": {"a": 1}},
@@ -257,7 +257,7 @@ def test_a_misspelled_target_module_is_rejected_with_the_nearest_name(player: Pl
         assert plan_of(player, lora={"target_modules": valid})["valid"]
 
 
-def test_a_path_of_a_target_module_is_compared_as_peft_does(player: Player) -> None:
+def test_target_module_paths_are_matched_as_in_peft(player: Player) -> None:
     paths = [f"model.layers.0-23.self_attn.{name}_proj" for name in "koqv"]
     announce(player, QWEN.model_copy(update={"module_paths": paths}))
 
@@ -305,7 +305,7 @@ def test_all_settings_that_do_not_fit_the_model_are_reported_together(player: Pl
         QWEN.model_copy(update={"max_length": None, "linear_modules": None}),
         None,
     ],
-    ids=["a copy that fits", "a copy whose files do not tell", "a worker that downloads"],
+    ids=["a copy that fits", "a copy with unknown facts", "a worker that downloads"],
 )
 def test_a_job_is_accepted_if_another_worker_could_run_it(
     player: Player, other: ModelFacts | None

@@ -1,4 +1,4 @@
-"""Previews as users ask for them; the worker's part is played."""
+"""Previews that users request. The tests act as the worker."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def error_of(player: Player, dataset: str, **query: Any) -> tuple[int, Any]:
     return response.status_code, response.json()["error"]
 
 
-def test_a_preview_is_rendered_once_and_then_answered_as_json_or_text(player: Player) -> None:
+def test_a_preview_is_rendered_once_and_then_returned_as_json_or_text(player: Player) -> None:
     worker = ErrandWorker(player)
     url = url_of(player.upload())
     query = {"model": MODEL, "rows": "5,0", "max_length": "16"}
@@ -72,7 +72,7 @@ def test_a_preview_is_rendered_once_and_then_answered_as_json_or_text(player: Pl
     assert worker.post_claim().status_code == 204  # nothing was rendered again
 
 
-def test_a_preview_that_no_worker_can_render_is_refused_at_once(player: Player) -> None:
+def test_a_preview_that_no_worker_can_render_is_rejected_immediately(player: Player) -> None:
     dataset = player.upload(rows=2)
 
     status, error = error_of(player, dataset, model=MODEL)
@@ -90,7 +90,7 @@ def test_a_preview_that_no_worker_can_render_is_refused_at_once(player: Player) 
     assert "tiny-qwen4" in error["message"]
 
 
-def test_wrong_parameters_are_named(player: Player) -> None:
+def test_invalid_parameters_are_named(player: Player) -> None:
     ErrandWorker(player)
     dataset = player.upload(rows=2)
 
@@ -109,12 +109,12 @@ def test_wrong_parameters_are_named(player: Player) -> None:
         status, error = error_of(player, dataset, **query)
         assert (status, error["code"]) == (400, "invalid_field"), error
     assert error_of(player, "ds_0000", model=MODEL)[1]["code"] == "dataset_not_found"
-    # A dataset with fewer rows than asked for is shown whole.
+    # If the dataset has fewer rows than requested, all of them are shown.
     pending = player.client.get(url_of(dataset), params={"model": MODEL}, headers=NO_WAIT)
     assert pending.status_code == 202, pending.text
 
 
-def test_a_failure_that_a_repetition_cannot_change_is_a_clear_error(player: Player) -> None:
+def test_a_failure_that_a_retry_cannot_fix_is_reported_with_a_clear_error(player: Player) -> None:
     worker = ErrandWorker(player)
     dataset = player.upload()
     player.client.get(url_of(dataset), params={"model": MODEL}, headers=NO_WAIT)

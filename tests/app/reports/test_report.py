@@ -88,7 +88,7 @@ def inside(report: str) -> list[str]:
     return [line.strip("║").strip() for line in rows]
 
 
-def test_the_reference_figures_give_the_reference_report_line_by_line() -> None:
+def test_the_reference_figures_produce_the_reference_report_line_by_line() -> None:
     report = render_report(Summary.model_validate(REFERENCE), "zh", UTC)
 
     lines = inside(report)

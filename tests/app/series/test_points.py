@@ -42,7 +42,7 @@ def test_thinning_keeps_the_smallest_and_largest_point_of_each_bucket(
 
 
 @given(curves, widths, st.integers(1, 6))
-def test_thinning_in_two_steps_gives_the_same_points_as_thinning_once(
+def test_thinning_in_two_steps_keeps_the_same_points_as_thinning_once(
     points: list[Point], width: int, doublings: int
 ) -> None:
     coarse = width * 2**doublings

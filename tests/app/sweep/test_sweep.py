@@ -71,7 +71,7 @@ def test_a_silent_attempt_is_lost_and_its_job_is_queued_again(
     assert player.finish(claim, "succeeded").status_code == 409, "a late finish changes nothing"
 
 
-def test_a_sync_at_the_last_moment_keeps_the_attempt(
+def test_a_sync_at_the_last_moment_keeps_the_attempt_alive(
     player: Player, database: Database, settings: Settings
 ) -> None:
     player.submit()

@@ -56,7 +56,7 @@ def test_a_page_from_another_site_can_change_nothing(server: Server) -> None:
     assert server.client.get("/v1/datasets").json()["data"] == []
 
 
-def test_a_rejection_gives_its_reason_and_the_next_step_in_both_languages(server: Server) -> None:
+def test_a_rejection_states_its_reason_and_the_next_step_in_both_languages(server: Server) -> None:
     def reject(language: str) -> dict[str, str]:
         headers = CROSS_SITE | {"Accept-Language": language}
         response = server.client.post("/v1/jobs", json=SPEC, headers=headers)

@@ -52,7 +52,7 @@ def read_until(client: socket.socket, text: bytes) -> bytes:
 
 
 def is_streamed(server: Server, job: str, address: str = "127.0.0.1", headers: str = "") -> bool:
-    """Return whether the server grants another stream; close it immediately."""
+    """Return whether the server accepts another stream, which is closed immediately."""
     with open_request(server, f"/v1/jobs/{job}/stream", address, headers) as client:
         return read_until(client, b"\r\n\r\n").startswith(b"HTTP/1.1 200")
 
@@ -190,4 +190,4 @@ def test_opening_many_streams_leaks_no_open_files_threads_or_memory(tmp_path: Pa
 
         assert threads < 15, "opening streams must not occupy the threads of other requests"
         assert max(handles for handles, _ in after) <= 16, "an earlier version left 55 to 81 open"
-        assert after[-1][1] < 1.2 * after[0][1], "memory must not grow with each storm"
+        assert after[-1][1] < 1.2 * after[0][1], "memory must not grow with each round of streams"

@@ -16,7 +16,7 @@ ERROR = "CUDA error: unspecified launch failure"
 
 
 class Driver:
-    """The functions of libnvidia-ml.so.1 that a worker calls. Others are missing, which pynvml reports as not supported."""
+    """The functions of libnvidia-ml.so.1 that a worker calls. pynvml reports all others as not supported."""
 
     def nvmlInitWithFlags(self, _flags: int) -> int:  # noqa: N802  # the library's own names
         return 0

@@ -123,7 +123,7 @@ class Cluster(Service):
 
     @contextmanager
     def cut_off(self, *names: str) -> Iterator[None]:
-        """Record that these workers cannot learn that they are superseded while the block runs."""
+        """Mark these workers as cut off during the block, when they cannot learn that they are superseded."""
         began = time.monotonic()
         try:
             yield
@@ -209,7 +209,7 @@ class Cluster(Service):
             os.kill(pid, signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
-        """Let a suspended worker continue."""
+        """Resume a suspended worker."""
         for pid in self.all_processes_of(name):
             os.kill(pid, signal.SIGCONT)
 

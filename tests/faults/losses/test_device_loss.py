@@ -53,7 +53,7 @@ def test_no_job_fails_when_a_gpu_breaks_and_another_worker_runs_the_queued_jobs(
     finish.wait()
     stored = read_check(worker_home(cluster.directory / "work", "gpu"))
     assert stored is not None
-    assert not stored.passed, "a worker that restarts now must know that its device has failed"
+    assert not stored.passed, "the failure must be stored before the finish reaches the server"
     finish.release()
     wait_for(lambda: attempts(cluster, first) == [("failed", "gpu")], 60, cluster.logs)
     wait_for(lambda: not device_check(cluster)["passed"], 60, cluster.logs)
@@ -71,7 +71,7 @@ def test_no_job_fails_when_a_gpu_breaks_and_another_worker_runs_the_queued_jobs(
 
 
 @on_sqlite_first
-def test_a_worker_finds_out_by_itself_that_its_gpu_works_again(
+def test_a_worker_detects_without_a_ring_that_its_gpu_works_again(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken"
@@ -82,6 +82,6 @@ def test_a_worker_finds_out_by_itself_that_its_gpu_works_again(
     wait_for(lambda: device_check(cluster) is not None, 60, cluster.logs)
     assert not device_check(cluster)["passed"]
 
-    broken.unlink()  # nobody rings
+    broken.unlink()  # no ring is sent
 
     wait_for(lambda: device_check(cluster)["passed"], 60, cluster.logs)

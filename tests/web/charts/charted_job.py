@@ -1,4 +1,4 @@
-"""A job with known values, uploaded as a worker does it, and how to point at its charts."""
+"""Uploads a job with known values as a worker would, and moves the mouse over its charts."""
 
 from datetime import timedelta
 from typing import Any

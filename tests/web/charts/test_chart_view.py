@@ -1,4 +1,4 @@
-"""What the reader of a job's charts can choose: the horizontal axis, hidden lines, outliers, full screen, and saved pictures."""
+"""The options of a job's charts: the horizontal axis, hidden lines, outliers, full screen, and saved pictures."""
 
 import re
 import struct
@@ -102,7 +102,7 @@ def test_all_charts_show_one_range_on_every_axis(visit: Visit, charted: str) -> 
     expect(page.locator(".readout dd").first).to_have_text("40")
 
 
-def test_the_axis_extends_to_the_last_step_and_marks_what_happened(
+def test_the_axis_extends_to_the_last_step_and_marks_attempts_and_checkpoints(
     visit: Visit, resumed: str
 ) -> None:
     visitor = visit(probed=True)
@@ -149,7 +149,7 @@ def test_lines_can_be_hidden_and_outliers_ignored(visit: Visit, resumed: str) ->
     page.wait_for_function("() => window.__stepline.scales[0].y[1] > 50")
 
 
-def test_the_vertical_range_fits_lines_whose_points_are_out_of_sight(
+def test_the_vertical_range_fits_lines_whose_points_are_not_visible(
     visit: Visit, resumed: str, charted: str
 ) -> None:
     visitor = visit(probed=True)

@@ -17,7 +17,7 @@ BASELINE_IN_SIGHT = """(box, left) => {
   return [...box.querySelectorAll('.baseline')].map(cell => cell.getBoundingClientRect())
     .map(({ left, right }) => left >= start + 60 && right <= end + 1);
 }"""
-"""Scrolls the table; tells for each cell of the baseline whether it is within the box, to the right of the names of the rows."""
+"""Scrolls the table and returns, for each cell of the baseline, whether it is visible to the right of the row names."""
 
 
 def test_missing_jobs_are_named_and_requested_only_once(visit: Visit, site: Site) -> None:
@@ -128,7 +128,7 @@ def test_a_bar_stays_with_the_selection_and_compares_up_to_twelve_jobs(
     bar.get_by_role("link", name="Compare 12 jobs").click()
     expect(page.get_by_role("heading", name="Comparison of 12 jobs")).to_be_visible()
     expect(page.locator(".readout .entry")).to_have_count(12)
-    # The baseline's column stays in sight when the table is scrolled.
+    # The baseline's column stays visible when the table is scrolled.
     page.get_by_role("button", name="Use pick-6 as the baseline").click()
     expect(page.locator(".compared td.baseline")).to_have_count(2)
     for left in (0, 10_000):

@@ -65,7 +65,7 @@ def test_a_job_is_edited_on_its_page_and_an_edit_by_someone_else_is_noticed(
     assert client.get(f"/v1/jobs/{job}").json()["notes"] == "theirs", "only changed fields are sent"
 
 
-def test_what_is_typed_before_the_newest_state_arrives_is_kept(
+def test_input_typed_before_the_newest_state_arrives_is_kept(
     job: str, visit: Visit, site: Site
 ) -> None:
     visitor = visit()
@@ -109,7 +109,7 @@ def test_an_archived_job_leaves_the_list_and_can_be_restored(
     expect(page.locator("main")).not_to_contain_text("This job is archived.")
 
 
-def test_the_bell_asks_once_and_announces_the_end_of_a_job(
+def test_the_bell_asks_for_permission_once_and_announces_the_end_of_a_job(
     job: str, visit: Visit, site: Site
 ) -> None:
     visitor = visit()
@@ -144,7 +144,7 @@ def test_the_bell_says_that_notifications_are_blocked(job: str, visit: Visit, si
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/jobs/a/b", "/jobs"])
-def test_an_unknown_path_shows_the_page_with_a_way_back(
+def test_an_unknown_path_shows_the_page_with_a_link_back(
     visit: Visit, site: Site, path: str
 ) -> None:
     visitor = visit()

@@ -59,7 +59,7 @@ def recorded(site: Site) -> Iterator[dict[str, str]]:
         curve = read_curve(name)
         jobs[name], claim = start(site, curve, name)
         claims.append(claim)
-        # Everything in one message, which the server judges as a whole.
+        # All records are in one sync, which the server judges as a whole.
         full = [sample(1, disk_free_bytes=FULL_DISK)] if name == "spiky" else []
         player.sync(claim, *records_of(curve), samples=full)
     yield jobs

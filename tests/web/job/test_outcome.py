@@ -31,7 +31,7 @@ def tile(page: Page, name: str) -> Any:
 
 @contextlib.contextmanager
 def frozen(process: int) -> Iterator[None]:
-    """Stop a process, as a hung disk or a suspended machine does; continue it at the end of the block."""
+    """Stop a process, as a hung disk or a suspended machine would; continue it at the end of the block."""
     os.kill(process, signal.SIGSTOP)
     try:
         yield
@@ -73,7 +73,9 @@ def test_the_verdicts_follow_the_language_of_the_page(visit: Visit, site: Site) 
         expect(page.get_by_label("训练结果", exact=True)).to_contain_text(verdict["message"])
 
 
-def test_each_train_loss_is_named_for_what_it_is(visit: Visit, site: Site) -> None:
+def test_each_train_loss_is_labelled_as_the_last_step_or_the_mean_of_the_run(
+    visit: Visit, site: Site
+) -> None:
     summary = site.service.get(f"/v1/jobs/{site.finished}/summary")
     last = site.service.losses(site.finished)[-1]["loss"]
     page = visit().go(f"/jobs/{site.finished}")

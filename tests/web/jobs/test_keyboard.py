@@ -21,7 +21,7 @@ def test_enter_activates_the_focused_element_in_the_job_list(visit: Visit, site:
     expect(failed).to_have_attribute("aria-pressed", "true")
     failed.press("Enter")
     expect(failed).to_have_attribute("aria-pressed", "false")
-    page.keyboard.press("j")  # marks the first row, not the one that will have the focus
+    page.keyboard.press("j")  # selects the first row, not the one that is focused next
     page.locator("table.jobs").get_by_role("link", name="finished").focus()
 
     page.keyboard.press("Enter")

@@ -78,7 +78,7 @@ def test_a_queue_position_above_1000_is_shown_as_such(visit: Visit, many: Site) 
     expect(page.locator("main")).to_contain_text("队列第 1 位")
 
 
-def test_all_matching_jobs_are_selected_and_cancelled_at_once(visit: Visit, many: Site) -> None:
+def test_all_matching_jobs_are_selected_and_cancelled_together(visit: Visit, many: Site) -> None:
     visitor = visit()
     visitor.site = many
     page = visitor.go("/?sort=name")

@@ -66,7 +66,7 @@ def test_the_filters_show_counts_and_a_queue_without_a_worker_is_named(
     expect(page.locator("table.jobs tbody tr")).to_have_count(5)
 
 
-def test_a_queued_job_takes_little_room_on_a_phone(
+def test_a_queued_job_takes_little_space_on_a_phone(
     queued: list[str], visit: Visit, site: Site
 ) -> None:
     page = visit(width=390).go("/?label=batch")
@@ -80,7 +80,7 @@ def test_a_queued_job_takes_little_room_on_a_phone(
     assert row_box["height"] < 110
     assert name_box["width"] > 0.8 * row_box["width"]
     assert row.locator("progress").is_hidden()
-    # No word of the menu is broken.
+    # No word of the menu is broken across lines.
     heights = page.locator("header.top nav a").evaluate_all(
         "links => links.map(link => link.offsetHeight)"
     )
@@ -160,7 +160,7 @@ def test_selected_jobs_are_labelled_cancelled_archived_and_deleted_together(
     act(page, "Cancel", "Cancel 1 job")
     expect(dialog).to_contain_text("Done for 1 of 1 job.")
     dialog.get_by_role("button", name="Close").click()
-    # The bar is gone, so the keyboard continues at the list.
+    # The bar has disappeared, so keyboard navigation continues in the list.
     expect(bar).to_have_count(0)
     expect(page.locator("thead").get_by_label("Select the jobs on this page")).to_be_focused()
     page.goto(f"{visitor.site.service.url}/?ids={','.join(queued[1:])}")

@@ -1,4 +1,4 @@
-"""The page of the uploaded datasets."""
+"""The page that lists the uploaded datasets."""
 
 from collections.abc import Callable
 
@@ -49,7 +49,7 @@ def test_datasets_are_uploaded_searched_read_used_and_deleted(visit: Visit, site
 
 
 def _check_tokens(page: Page) -> None:
-    """Look at the tokens of the dataset's rows. The training goes on meanwhile."""
+    """View the tokens of the dataset's rows while training continues."""
     page.get_by_role("button", name="Tokens").click()
     view = page.get_by_role("region", name="Tokens")
     rows = view.get_by_role("article")

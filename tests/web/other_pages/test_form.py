@@ -63,7 +63,7 @@ def test_a_message_without_a_list_of_problems_is_shown_unchanged(visit: Visit, s
     expect(page.locator(".field").get_by_role("alert")).to_have_count(0)
 
 
-def test_submit_shows_a_problem_from_the_server_that_is_out_of_sight(
+def test_submit_scrolls_to_a_problem_from_the_server_that_is_not_visible(
     visit: Visit, site: Site
 ) -> None:
     visitor = visit()
@@ -101,7 +101,7 @@ def test_submit_moves_the_focus_to_the_first_invalid_field_of_the_page(
     expect(share.get_by_role("alert")).to_contain_text("share")
     expect(page.locator(".submit-bar").get_by_role("status")).to_contain_text("4 problems")
     expect(page.locator(".fresh")).to_have_count(0)
-    # A field that is missing is named once.
+    # A missing field is named only once.
     page.locator("#field-model").select_option("")
     page.locator("#field-dataset-train").select_option("")
     bar = page.locator(".submit-bar")
@@ -110,7 +110,7 @@ def test_submit_moves_the_focus_to_the_first_invalid_field_of_the_page(
     expect(bar.get_by_role("alert")).to_have_count(0)
 
 
-def test_submit_says_so_if_the_server_does_not_answer(visit: Visit, site: Site) -> None:
+def test_submit_reports_that_the_server_does_not_respond(visit: Visit, site: Site) -> None:
     visitor = visit()
     visitor.may_fail = True
     page = visitor.go(f"/new?from={site.finished}")
@@ -170,7 +170,7 @@ def test_the_model_is_chosen_from_those_on_the_workers(visit: Visit, site: Site)
         ("zh-CN", "Hub 上的其他模型……", "未检查：工作节点尚未读取"),
     ],
 )
-def test_a_model_of_the_hub_is_marked_as_not_checked(
+def test_a_model_from_the_hub_is_marked_as_not_checked(
     visit: Visit, site: Site, locale: str, other: str, warning: str
 ) -> None:
     page = visit(locale=locale).go(f"/new?from={site.finished}")
@@ -247,7 +247,7 @@ def test_six_fields_come_first_and_a_link_opens_the_advanced_ones(visit: Visit, 
     page.get_by_role("button", name=re.compile("Advanced settings 1 changed")).click()
     expect(page.locator("#field-lora-rank")).to_be_hidden()
 
-    # The bar stays in sight, and its links lead to fields that are hidden.
+    # The bar stays visible, and its links lead to hidden fields.
     expect(page.get_by_role("button", name="Submit")).to_be_in_viewport()
     page.get_by_role("link", name="Adapter rank").click()
 

@@ -1,4 +1,4 @@
-"""The API page: the whole reference, drawn by Swagger UI from /openapi.json, and "Try it out"."""
+"""The API page: the complete reference, rendered by Swagger UI from /openapi.json, and "Try it out"."""
 
 from collections.abc import Callable
 

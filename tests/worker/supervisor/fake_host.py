@@ -61,7 +61,7 @@ while not (place.parent / "finish").exists():
 text = (place.parent / "finish").read_text()
 (place / "outcome.json").write_text(text)
 """
-"""Starts the other ranks, and ends in the way that the test chooses."""
+"""Starts the other ranks, and ends as the test specifies."""
 CHECK = """
 import pathlib, sys
 if (pathlib.Path(sys.argv[-1]).parent / "broken").exists():
@@ -70,7 +70,7 @@ if (pathlib.Path(sys.argv[-1]).parent / "broken").exists():
 
 
 class FakeHost:
-    """Workers with a card each (or one worker on the CPU), and their server."""
+    """Workers with one card each (or one worker on the CPU), and their server."""
 
     def __init__(
         self, directory: Path, cards: int, training: str = TRAINING, **settings: str
@@ -117,7 +117,7 @@ class FakeHost:
         return RunDir(self.home(uuid) / job)
 
     def finish(self, uuid: str, status: str = "cancelled", **outcome: Any) -> None:
-        """Let the training programs of a worker end."""
+        """Make the training programs of a worker end."""
         path = self.home(uuid) / "finish"
         path.with_suffix(".tmp").write_text(json.dumps({"status": status} | outcome))
         path.with_suffix(".tmp").replace(path)
@@ -296,9 +296,9 @@ class JobServer:
 
 
 def wait_for(
-    is_there: Callable[[], object], evidence: Callable[[], str], seconds: float = 30
+    is_met: Callable[[], object], evidence: Callable[[], str], seconds: float = 30
 ) -> None:
     deadline = time.monotonic() + seconds
-    while not is_there():
+    while not is_met():
         assert time.monotonic() < deadline, evidence()
         time.sleep(0.02)

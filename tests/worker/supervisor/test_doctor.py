@@ -8,7 +8,7 @@ from worker.settings import Settings
 from worker.supervisor import doctor
 
 
-def test_the_doctor_notes_a_host_name_that_the_server_does_not_allow() -> None:
+def test_the_doctor_reports_a_host_name_that_the_server_does_not_allow() -> None:
     with ScriptedServer(error_answer(421, "host_not_allowed")) as server:
         settings = Settings(server_url=server.url, worker_token=SecretStr("t"))
         found = doctor._server(settings)
@@ -45,7 +45,7 @@ def test_the_doctor_does_not_count_mig_instances_and_reports_the_ranks_of_a_cpu(
     assert found.what == "one job can train in up to 2 processes"
 
 
-def test_a_server_and_a_broker_that_do_not_run_yet_are_no_problem_on_this_machine() -> None:
+def test_the_doctor_accepts_a_local_server_and_broker_that_are_not_running_yet() -> None:
     port = find_free_port()
     here = Settings(server_url=f"http://127.0.0.1:{port}", broker_url=f"redis://localhost:{port}/0")
     for found in (doctor._server(here), doctor._broker(here)):

@@ -91,7 +91,7 @@ def test_two_workers_that_claim_at_the_same_time_see_the_cards_one_after_the_oth
     assert sorted(used[0] + used[1]) == host.uuids
 
 
-def test_if_no_claim_finds_a_job_the_last_one_has_offered_every_card(host: FakeHost) -> None:
+def test_if_no_claim_gets_a_job_the_last_one_offers_every_card(host: FakeHost) -> None:
     host.server.jobs = [("job-5", 5)]
     workers = [host.start(uuid) for uuid in host.uuids]
     for worker in workers:

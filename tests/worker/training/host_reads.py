@@ -64,5 +64,5 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untype
 
 
 def _names_cpu(*targets: Any, device: Any = None, **_options: Any) -> bool:
-    """Return whether these arguments of Tensor.to() name a CPU. A torch.device may be the one that the tensor is on already."""
+    """Return whether these arguments of Tensor.to() name a CPU. A torch.device may be the tensor's current one."""
     return "cpu" in [each for each in (device, *targets) if isinstance(each, str)]

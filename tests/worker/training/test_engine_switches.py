@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.worker.training.conftest import small_spec
-from tests.worker.training.learning.test_loss import give_weight, ragged_samples
+from tests.worker.training.learning.test_loss import ragged_samples, set_nonzero_weights
 from tests.worker.training.run_directory import losses, make_run_dir, run_here, summary_of
 from worker.training.compute.device import Device, choose_device
 from worker.training.data.batches import pack
@@ -36,7 +36,7 @@ def loss_and_gradients(model: TrainableModel) -> tuple[float, list[torch.Tensor]
 
 def test_activation_checkpointing_is_bit_exact_with_dropout(load: Load) -> None:
     lora = {"rank": 8, "dropout": 0.1}
-    kept, recomputed = give_weight(load(lora=lora)), give_weight(load(lora=lora))
+    kept, recomputed = set_nonzero_weights(load(lora=lora)), set_nonzero_weights(load(lora=lora))
     recomputed.checkpoint_activations()
     torch.manual_seed(3)
     expected, gradients = loss_and_gradients(kept)
@@ -49,8 +49,8 @@ def test_activation_checkpointing_is_bit_exact_with_dropout(load: Load) -> None:
 
 
 def test_a_base_dequantised_once_keeps_its_nf4_values(load: Load) -> None:
-    packed = give_weight(load())
-    dequantised = give_weight(load(engine={"dequantize_base": True}))
+    packed = set_nonzero_weights(load())
+    dequantised = set_nonzero_weights(load(engine={"dequantize_base": True}))
     assert not any(
         isinstance(m, bitsandbytes.nn.Linear4bit) for m in dequantised.peft_model.modules()
     )
@@ -72,8 +72,8 @@ def test_with_bfloat16_compute_the_adapter_stays_float32_and_the_loss_is_close(
 ) -> None:
     device = choose_device("bfloat16", None)
     spec = small_spec(quantization={"compute_dtype": "bfloat16"})
-    model = give_weight(load_model(tiny_model, spec, device))
-    expected, _ = loss_and_gradients(give_weight(load()))
+    model = set_nonzero_weights(load_model(tiny_model, spec, device))
+    expected, _ = loss_and_gradients(set_nonzero_weights(load()))
 
     found, gradients = loss_and_gradients(model)
 
@@ -86,10 +86,10 @@ def test_with_bfloat16_compute_the_adapter_stays_float32_and_the_loss_is_close(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # torch's compiler emits its own warnings
-def test_compiled_blocks_give_the_same_loss(load: Load) -> None:
-    expected, _ = loss_and_gradients(give_weight(load()))
+def test_compiled_blocks_compute_the_same_loss(load: Load) -> None:
+    expected, _ = loss_and_gradients(set_nonzero_weights(load()))
 
-    found, _ = loss_and_gradients(give_weight(load(engine={"compile": True})))
+    found, _ = loss_and_gradients(set_nonzero_weights(load(engine={"compile": True})))
 
     assert found == pytest.approx(expected, rel=1e-5)
 
@@ -126,7 +126,7 @@ def test_the_token_budget_has_a_fixed_value_if_config_json_lacks_the_layer_sizes
     )
 
 
-def test_auto_keeps_the_base_unpacked_if_the_plan_says_so_and_the_summary_gives_the_reason(
+def test_auto_keeps_the_base_unpacked_if_the_plan_says_so_and_the_summary_contains_the_reason(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     roomy = MemoryPlan(

@@ -18,7 +18,7 @@ def _printed(code: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_only_the_advice_to_install_an_inference_kernel_is_filtered_out() -> None:
+def test_only_the_advice_to_install_an_inference_kernel_is_removed_from_the_output() -> None:
     # The test logs bitsandbytes' own line, because bitsandbytes logs it only on processors with AVX512-BF16.
     printed = _printed(
         "import logging\n"

@@ -1,4 +1,4 @@
-"""Identical runs produce identical bytes: the adapter's archive does not depend on the iteration order of sets."""
+"""Identical runs produce identical archives, which do not depend on the iteration order of sets."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""A step on a GPU waits for the device once, at its end. A CPU takes the place of the GPU, with the choices made on one."""
+"""A step on a GPU waits for the device once, at its end. A CPU replaces the GPU but uses the settings of a GPU run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,7 @@ READ = "read"
 def attend(
     query: Tensor, key: Tensor, value: Tensor, cu_seq: Tensor, *_: Any, **options: Any
 ) -> Tensor:
-    """Take the place of torch's varlen kernel, for [T, heads, size], and read no value either."""
+    """Replace torch's varlen kernel for [T, heads, size] without reading any value."""
     places = torch.arange(len(query))
     owners = torch.bucketize(places, cu_seq[1:], right=True)
     mask = (owners[:, None] == owners[None]) & (places[:, None] >= places[None])
@@ -36,7 +36,7 @@ def attend(
 
 
 class Remote(Device):
-    """Counts what it uploads."""
+    """Counts the tensors that it uploads."""
 
     uploads = 0
 
@@ -47,7 +47,7 @@ class Remote(Device):
 
 @pytest.fixture
 def like_a_gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Make the choices that are made on a GPU; return the spec's part of them."""
+    """Select everything that a run on a GPU selects; return the part that belongs in the spec."""
     monkeypatch.setattr(load, "maskless_attention", lambda *_, **__: varlen.VARLEN)
     monkeypatch.setattr(varlen, "varlen_attn", attend)
     cpu = choose_device("bfloat16", None)
@@ -92,7 +92,7 @@ def test_a_step_waits_once_for_the_device_and_its_duration_includes_the_devices_
     found = [r for r in records(run_dir) if isinstance(r, MetricRecord) and "loss" in r.values]
     assert [r.values["seconds"] for r in found] == [5.0] * 2  # one read in each step
     optimizer = len(events) - events[::-1].index("_fused_adamw_")
-    assert READ in events[optimizer:]  # of the last step: nothing runs after its read
+    assert READ in events[optimizer:]  # in the last step, no operation runs after the read
     assert events.count("embedding") > 4
     assert uploads == [6 * events.count("embedding")]  # all tensors of each micro-batch
 

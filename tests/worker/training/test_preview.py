@@ -1,4 +1,4 @@
-"""The preview of rows: its tokens and its mask are those that the engine trains on, and its text is the text of the row."""
+"""Previews of rows show the tokens and the mask that the engine trains on, and the text of the row."""
 
 import json
 import unicodedata
@@ -84,7 +84,7 @@ def previewed(model: Path, rows: list[Any], max_length: int = 1024) -> PreviewRe
 
 
 def engine_tokens(tokenizer: Any, path: Path, row: Any, max_length: int) -> list[tuple[int, bool]]:
-    """Return the tokens and the mask on which a job with this row trains; none if it skips the row."""
+    """Return the tokens and the mask that a job trains on for this row, or an empty list if it skips the row."""
     rows = read_rows(write_rows(path, [row]), Bounds(), "chosen_only")
     tokenized = tokenize(
         rows,
@@ -125,7 +125,7 @@ def test_the_tokens_and_the_mask_are_those_that_the_engine_trains_on(
 
 
 @pytest.mark.parametrize("form", ROWS)
-def test_the_texts_of_the_tokens_are_the_text_of_the_row(model: Path, form: Form) -> None:
+def test_the_joined_texts_of_the_tokens_equal_the_text_of_the_row(model: Path, form: Form) -> None:
     tokenizer = load_tokenizer(model)
 
     (row,) = previewed(model, [ROWS[form]]).rows
@@ -136,13 +136,13 @@ def test_the_texts_of_the_tokens_are_the_text_of_the_row(model: Path, form: Form
     assert composed == tokenizer.decode([token.id for token in row.tokens])
     assert "�" not in shown
     assert all(token.text == "" for token in row.tokens if token.joined)
-    # The tokens that continue a character have the mask of its first token, so that a view can join them. The first token of a
+    # Tokens that continue a character have the mask of its first token, so a view can join them. The first token of a
     # document is never trained.
     for one, other in zip(row.tokens[1:], row.tokens[2:], strict=False):
         assert not other.joined or other.trained is one.trained
 
 
-def test_what_a_tokenizer_adds_or_leaves_out_is_shown(tmp_path: Path) -> None:
+def test_tokens_that_a_tokenizer_adds_and_text_that_it_omits_are_shown(tmp_path: Path) -> None:
     words = {word: number for number, word in enumerate(["<s>", "</s>", "?", "hello", "you"])}
     backend = Tokenizer(models.WordLevel(words, unk_token="?"))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -171,7 +171,7 @@ def test_a_row_that_cannot_be_trained_does_not_hide_the_others(model: Path) -> N
     assert result.rows[1].trained_tokens > 0
 
 
-def test_a_result_that_is_too_large_becomes_a_failure(model: Path) -> None:
+def test_a_result_that_is_too_large_is_replaced_by_a_failure(model: Path) -> None:
     outcome = ErrandOutcome(result=previewed(model, [ROWS["alpaca"]]))
 
     read = ErrandOutcome.model_validate_json(pack(outcome, 10_000))
@@ -182,7 +182,7 @@ def test_a_result_that_is_too_large_becomes_a_failure(model: Path) -> None:
     assert refused.failure.reason is ErrandReason.RESULT_TOO_LARGE
 
 
-def test_a_model_without_a_usable_tokenizer_is_refused(tmp_path: Path) -> None:
+def test_a_model_without_a_usable_tokenizer_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text("{}")
 
     with pytest.raises(TrainingError, match="tokenizer"):

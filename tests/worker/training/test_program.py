@@ -143,7 +143,7 @@ def test_the_base_model_is_not_modified(tiny_model: Path, tmp_path: Path) -> Non
     assert digests() == before
 
 
-def test_the_same_spec_gives_the_same_losses_and_adapter(
+def test_the_same_spec_produces_the_same_losses_and_adapter(
     finished: RunDir, tiny_model: Path, tmp_path: Path
 ) -> None:
     again = make_run_dir(tmp_path, tiny_model)

@@ -23,7 +23,7 @@ def device_check(player: Player, name: str) -> Any:
 
 
 def break_with_two_jobs(player: Player, started_at: str = STARTS[0]) -> list[str]:
-    """Let the device of worker a fail during two jobs but pass its check each time."""
+    """Make the device of worker a fail during two jobs and pass its check each time."""
     submitted = [player.submit(), player.submit()]
     for count in (1, 2):
         break_device(player, player.claim(**gpu("a", count, started_at=started_at)))

@@ -30,14 +30,14 @@ def card(host: str, number: int, cards: int) -> dict[str, Any]:
 
 
 def ask(player: Player, worker: dict[str, Any], free: int) -> Claim | None:
-    """Claim a job with this many free cards; return None if there is none for the worker."""
+    """Claim a job with this many free cards; return None if the worker gets none."""
     response = player.post_claim(free_cards=free, **worker)
     assert response.status_code in {200, 204}, response.text
     return Claim.model_validate_json(response.content) if response.content else None
 
 
 def take(player: Player, worker: dict[str, Any], free: int) -> Claim:
-    """Claim a job with this many free cards; there must be one for the worker."""
+    """Claim a job with this many free cards; the worker must get one."""
     claim = ask(player, worker, free)
     assert claim is not None
     return claim
@@ -52,7 +52,7 @@ def reserved_host(database: Database, job: str) -> str | None:
         return session.scalar(select(Job.reserved_host).where(Job.id == job))
 
 
-def let_host_die(database: Database, host: str) -> None:
+def silence_host(database: Database, host: str) -> None:
     """Make the workers of a host look silent for two minutes."""
     with database.writing() as session:
         for worker in session.scalars(select(Worker).where(Worker.id.startswith(f"{host}-"))):

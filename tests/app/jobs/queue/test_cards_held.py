@@ -1,4 +1,4 @@
-"""A claim names the cards that the worker holds, so that the server keeps jobs away from cards that may be faulty."""
+"""A claim names the cards that the worker holds, so the server can keep jobs away from cards that may be faulty."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def uuid(number: int, host: str = "a") -> str:
 
 
 def ask(player: Player, number: int, *others: int, count: int = 1) -> Claim | None:
-    """Claim as the worker of a GPU that has borrowed these others."""
+    """Claim as the worker of the first GPU, which has borrowed the other ones."""
     held = [uuid(each) for each in (number, *others)]
     response = player.post_claim(
         free_cards=len(held), cards_held=held, **worker(number, count=count)
@@ -52,8 +52,8 @@ def _host(player: Player) -> None:
         player.hello(**worker(number))
 
 
-def convict(player: Player, database: Database, number: int) -> None:
-    """Let a GPU fail during two jobs but pass its check each time."""
+def withdraw(player: Player, database: Database, number: int) -> None:
+    """Make the server withdraw a GPU, which fails during two jobs and passes its check each time."""
     for count in (2, 3):
         job = submit(player, 2)
         break_card(player, take(player, 0, number), number)
@@ -68,7 +68,7 @@ def test_an_attempt_uses_the_first_cards_that_its_worker_holds(player: Player) -
     assert take(player, 1, 0, 2).cards == [uuid(1), uuid(0)]
 
 
-def test_a_job_gets_other_cards_of_the_host_than_the_one_that_failed_during_it(
+def test_a_job_avoids_the_card_that_failed_during_it(
     player: Player,
 ) -> None:
     job = submit(player, 2)
@@ -81,7 +81,7 @@ def test_a_job_gets_other_cards_of_the_host_than_the_one_that_failed_during_it(
     assert (claim.job_id, claim.cards) == (job, [uuid(0), uuid(2)])
 
 
-def test_a_host_gathers_other_cards_for_a_job_than_the_one_that_failed_during_it(
+def test_a_host_gathers_cards_for_a_job_without_the_one_that_failed_during_it(
     player: Player, database: Database
 ) -> None:
     job = submit(player, 2)
@@ -105,7 +105,7 @@ def test_a_job_gets_the_card_that_failed_during_it_if_there_is_no_other(player: 
 def test_a_card_that_the_server_has_withdrawn_is_not_lent_and_does_not_count(
     player: Player, database: Database
 ) -> None:
-    convict(player, database, 1)
+    withdraw(player, database, 1)
     player.hello(**worker(2))
     large = submit(player, 3)
     assert ask(player, 0, 1, 2) is None
@@ -117,7 +117,9 @@ def test_a_card_that_the_server_has_withdrawn_is_not_lent_and_does_not_count(
     assert (claim.job_id, claim.cards) == (job, [uuid(0), uuid(2)])
 
 
-def test_a_success_excuses_every_card_of_the_attempt(player: Player, database: Database) -> None:
+def test_a_success_clears_every_card_of_the_attempt_of_suspicion(
+    player: Player, database: Database
+) -> None:
     job = submit(player, 2)
     break_card(player, take(player, 0, 1), 1)
     player.hello(**worker(1, 2))
@@ -136,7 +138,7 @@ def test_a_success_excuses_every_card_of_the_attempt(player: Player, database: D
 
 
 @pytest.mark.parametrize("held", [["x" * 201], ["GPU"] * 1025, [""], ["a\0"]])
-def test_a_claim_with_absurd_names_of_cards_is_rejected(player: Player, held: list[str]) -> None:
+def test_a_claim_with_invalid_card_names_is_rejected(player: Player, held: list[str]) -> None:
     response = player.post_claim(free_cards=1, cards_held=held, host_id="a")
 
     assert response.status_code == 400

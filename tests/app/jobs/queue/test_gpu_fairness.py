@@ -1,4 +1,4 @@
-"""Neither large nor small jobs starve: a fleet of two hosts claims and ends random jobs through the real claim endpoint."""
+"""Neither large nor small jobs starve: a fleet of two hosts claims and ends random jobs through the real endpoint."""
 
 import random
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ class Host:
 
 @dataclass
 class Fleet:
-    """Two hosts of different size, and the checks that every claim must pass."""
+    """Two hosts of different sizes, and the checks that every claim must pass."""
 
     player: Player
     database: Database
@@ -47,7 +47,7 @@ class Fleet:
     started: list[str] = field(default_factory=list)
 
     def claim(self, host: Host) -> None:
-        """Let a free card of a host ask for a job; sometimes it cannot borrow all other free cards."""
+        """Claim a job with a free card of a host, which sometimes cannot borrow all other free cards."""
         free = host.free if self.random.random() < 0.7 else self.random.randint(1, host.free)
         ahead = self._queued()
         worker = card(host.name, len(host.running), host.cards)
@@ -69,12 +69,12 @@ class Fleet:
         self.started.append(claim.job_id)
 
     def end_one(self, host: Host) -> None:
-        """Let a random attempt of the host end."""
+        """End a random attempt of the host."""
         claim = host.running.pop(self.random.randrange(len(host.running)))
         end(self.player, claim)
 
     def step(self) -> None:
-        """Let a random card of the fleet claim a job or end its attempt."""
+        """Claim a job with a random card of the fleet, or end its attempt."""
         host = self.random.choices(self.hosts, [host.cards for host in self.hosts])[0]
         if host.free and self.random.random() < 0.6:
             self.claim(host)
@@ -108,7 +108,7 @@ def test_no_job_is_overtaken_on_a_host_that_can_run_it_and_every_job_that_fits_s
         for _ in range(choice.randint(0, 4)):
             fleet.step()
             reserved = fleet.reserved()
-            assert len(reserved) == len(set(reserved)), "a host gathers for one job at a time"
+            assert len(reserved) == len(set(reserved)), "a host gathers cards for one job at a time"
     for _ in range(20 * JOBS):
         if len(fleet.started) == sum(size != 8 for size in sizes.values()):
             break
@@ -130,7 +130,7 @@ def test_a_large_job_starts_after_the_jobs_ahead_of_it_however_many_small_ones_f
 
     ends = 0
     while large not in fleet.started:
-        submit(player)  # small jobs never stop arriving
+        submit(player)  # small jobs keep arriving
         while host.free:
             before = host.free
             fleet.claim(host)
@@ -154,7 +154,7 @@ def test_small_jobs_start_in_turn_however_many_large_ones_follow(
     small = submit(player)
 
     while small not in fleet.started:
-        submit(player, 4)  # large jobs never stop arriving
+        submit(player, 4)  # large jobs keep arriving
         if host.free:
             fleet.claim(host)
         if host.running and small not in fleet.started:

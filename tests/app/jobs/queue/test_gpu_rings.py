@@ -37,11 +37,13 @@ def test_a_small_host_that_takes_the_ring_of_a_large_job_passes_it_on_to_all_rea
     for _ in range(3):
         assert player.post_claim(**small).status_code == 204
 
-    assert 2 <= len(bell.rung) <= 6, "each of the two workers once, and not after every claim"
+    assert 2 <= len(bell.rung) <= 6, (
+        "one ring for each of the two workers, but not after every claim"
+    )
     assert ask(player, card("a", 1, 2), 1) is None
     bell.rung.clear()
     assert player.post_claim(**small).status_code == 204
-    assert not bell.rung, "the host gathers already"
+    assert not bell.rung, "the host is already gathering cards"
 
 
 def test_a_sweep_rings_for_every_worker_while_only_some_can_start_a_job(
@@ -90,7 +92,7 @@ def test_a_host_that_is_reserved_for_a_suspect_job_starts_no_later_one(
     assert reserved_host(database, job) == "a"
 
 
-def test_the_jobs_behind_a_reserved_job_are_rung_if_a_check_convicts_it(
+def test_the_doorbell_rings_for_the_jobs_behind_a_reserved_job_that_fails_after_a_check(
     player: Player, database: Database, bell: Bellringer
 ) -> None:
     job = submit(player, 2)
@@ -109,7 +111,7 @@ def test_the_jobs_behind_a_reserved_job_are_rung_if_a_check_convicts_it(
     assert bell.rung
 
 
-def test_workers_of_earlier_versions_are_the_reason_why_a_job_on_two_gpus_waits(
+def test_a_job_on_two_gpus_reports_that_all_workers_are_too_old(
     player: Player,
 ) -> None:
     job = submit(player, 2)
@@ -119,7 +121,7 @@ def test_workers_of_earlier_versions_are_the_reason_why_a_job_on_two_gpus_waits(
 
 
 @pytest.mark.parametrize("field", ["cards", "free_cards"])
-def test_a_claim_with_an_absurd_number_of_cards_is_rejected(player: Player, field: str) -> None:
+def test_a_claim_with_too_large_a_number_of_cards_is_rejected(player: Player, field: str) -> None:
     sent: dict[str, Any] = {"free_cards": 1, "host_id": "a", "cards": 1} | {field: 10**30}
 
     assert player.post_claim(**sent).status_code == 400

@@ -51,7 +51,7 @@ def test_a_repeated_claim_returns_the_same_number_of_gpus(player: Player) -> Non
     assert claims[0]["gpus"] == 2
 
 
-def test_a_worker_of_an_earlier_version_gets_only_jobs_for_one_gpu_and_a_spec_it_knows(
+def test_a_worker_of_an_earlier_version_gets_only_jobs_for_one_gpu_and_specs_that_it_understands(
     player: Player,
 ) -> None:
     submit(player, 2)

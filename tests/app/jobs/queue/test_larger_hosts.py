@@ -10,13 +10,13 @@ from app.db.engine import Database
 from app.db.tables import Job
 from tests.app.bellringer import Bellringer
 from tests.app.jobs.endings.test_device_failures import gpu
-from tests.app.jobs.queue.gpu_hosts import ask, card, let_host_die, reserved_host, submit, take
+from tests.app.jobs.queue.gpu_hosts import ask, card, reserved_host, silence_host, submit, take
 from tests.app.jobs.queue.test_gpus import chinese
 from tests.app.player import Player
 
 
 def move_back(database: Database, job: str, minutes: int) -> None:
-    """Move back, by this many minutes, the deadlines for a job's waits for particular hosts."""
+    """Move the deadlines of a job's waits for particular hosts back by this many minutes."""
     with database.writing() as session:
         stored = session.scalars(select(Job).where(Job.id == job)).one()
         for name in ("larger_until", "reserved_until"):
@@ -41,7 +41,7 @@ def test_a_small_host_leaves_a_job_for_all_gpus_to_a_larger_one_and_takes_the_ne
     assert (claim.job_id, claim.gpus) == (job, 4)
 
 
-def test_a_small_host_takes_the_job_if_the_larger_one_does_not_ask_for_it_in_time(
+def test_a_small_host_takes_the_job_if_the_larger_one_does_not_claim_it_in_time(
     player: Player, database: Database
 ) -> None:
     player.hello(**card("big", 1, 4))
@@ -98,16 +98,18 @@ def test_a_job_is_not_left_to_a_host_that_cannot_run_it_on_more_gpus(
     assert take(player, two, 2).job_id == job
 
 
-def test_a_job_is_not_left_to_a_host_that_has_gone(player: Player, database: Database) -> None:
+def test_a_job_is_not_left_to_a_dead_host(player: Player, database: Database) -> None:
     player.hello(**card("big", 1, 4))
     job = submit(player, "all")
     assert ask(player, card("one", 1, 1), 1) is None
-    let_host_die(database, "big")
+    silence_host(database, "big")
 
     assert take(player, card("one", 1, 1), 1).job_id == job
 
 
-def test_a_job_for_another_model_behind_the_left_one_starts(player: Player) -> None:
+def test_a_job_that_is_left_to_a_larger_host_does_not_block_one_for_another_model(
+    player: Player,
+) -> None:
     player.hello(**card("big", 1, 4) | {"models": ["team/a"]})
     both = {"models": ["team/a", "team/b"]}
     player.hello(**card("two", 1, 2) | both)
@@ -117,7 +119,7 @@ def test_a_job_for_another_model_behind_the_left_one_starts(player: Player) -> N
     assert take(player, card("two", 1, 2) | both, 2).job_id == job
 
 
-def test_a_job_that_uses_no_more_gpus_elsewhere_is_not_left(player: Player) -> None:
+def test_a_job_is_not_left_to_a_host_that_would_run_it_on_no_more_gpus(player: Player) -> None:
     player.hello(**card("big", 1, 4))
     training = {"per_device_batch_size": 1, "gradient_accumulation_steps": 2}
     job = submit(player, "all", training=training)

@@ -1,4 +1,4 @@
-"""A host that does not start the job that it is reserved for loses the reservation to the next host, and no host keeps two."""
+"""A host that does not start its reserved job loses the reservation to another host. No host keeps two reservations."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -23,11 +23,11 @@ def reserve_earlier(database: Database, job: str, minutes: int) -> None:
         stored.reserved_until -= timedelta(minutes=minutes)
 
 
-def test_a_host_takes_over_the_job_that_a_host_with_a_long_attempt_does_not_start(
+def test_a_job_reserved_for_a_host_with_a_long_attempt_is_taken_over_by_another_host(
     player: Player, database: Database, bell: Bellringer
 ) -> None:
     submit(player)
-    take(player, card("a", 0, 4), 1)  # takes days
+    take(player, card("a", 0, 4), 1)  # an attempt that takes days
     large, small = submit(player, 4), submit(player)
     player.hello(**card("a", 1, 4))
     assert ask(player, card("a", 1, 4), 3) is None
@@ -39,7 +39,7 @@ def test_a_host_takes_over_the_job_that_a_host_with_a_long_attempt_does_not_star
     reserve_earlier(database, large, 1)
     bell.rung.clear()
     later = submit(player)
-    assert ask(player, card("b", 1, 4), 1) is None, "b gathers now"
+    assert ask(player, card("b", 1, 4), 1) is None, "b is now gathering cards"
 
     assert reserved_host(database, large) == "b"
     assert bell.rung, "the idle cards of a can start the small job"
@@ -49,7 +49,7 @@ def test_a_host_takes_over_the_job_that_a_host_with_a_long_attempt_does_not_star
     assert claim.job_id == large
 
 
-def test_each_takeover_lasts_twice_as_long_so_that_one_of_the_hosts_starts_the_job(
+def test_each_reservation_of_a_job_lasts_twice_as_long_as_the_previous_one(
     player: Player, database: Database
 ) -> None:
     large = submit(player, 2)
@@ -64,7 +64,7 @@ def test_each_takeover_lasts_twice_as_long_so_that_one_of_the_hosts_starts_the_j
         assert reserved_host(database, large) == host
 
 
-def test_a_host_keeps_its_reservation_if_no_other_host_asks(
+def test_a_host_keeps_its_reservation_if_no_other_host_claims(
     player: Player, database: Database
 ) -> None:
     large, _ = submit(player, 2), submit(player)
@@ -76,7 +76,7 @@ def test_a_host_keeps_its_reservation_if_no_other_host_asks(
     assert take(player, card("a", 1, 2), 2).job_id == large
 
 
-def test_the_hosts_that_left_a_job_to_a_host_are_rung_when_that_host_gathers_for_another(
+def test_other_hosts_are_rung_when_the_reserved_host_starts_to_gather_for_another_job(
     player: Player, bell: Bellringer
 ) -> None:
     submit(player, 2)
@@ -90,7 +90,7 @@ def test_the_hosts_that_left_a_job_to_a_host_are_rung_when_that_host_gathers_for
     assert bell.rung
 
 
-def test_a_reservation_does_not_end_one_of_the_same_host_in_another_queue(
+def test_a_reservation_does_not_end_the_same_hosts_reservation_in_another_queue(
     player: Player, database: Database
 ) -> None:
     elsewhere = submit(player, 2, queue="other")
@@ -117,7 +117,7 @@ def test_a_host_does_not_wait_for_a_job_that_another_request_is_changing(
     assert reserved_host(database, urgent) == "a"
 
 
-def test_the_sweep_leaves_a_host_with_the_first_job_that_it_is_reserved_for(
+def test_the_sweep_keeps_only_the_first_reservation_of_a_host(
     player: Player, database: Database, settings: Settings, bell: Bellringer
 ) -> None:
     second = submit(player, 2)

@@ -1,4 +1,4 @@
-"""A host is reserved for the next job that needs more of its GPUs than are free, so that the order of the queue stays strict."""
+"""A host is reserved for the next job that needs more of its GPUs than are free, which keeps the queue in order."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -13,12 +13,12 @@ from app.jobs.queue.claims import Claimant, claim_best
 from app.sweep.sweeper import Sweeper
 from tests.app.bellringer import Bellringer
 from tests.app.jobs.endings.test_device_failures import break_device, gpu
-from tests.app.jobs.queue.gpu_hosts import ask, card, end, let_host_die, reserved_host, submit, take
+from tests.app.jobs.queue.gpu_hosts import ask, card, end, reserved_host, silence_host, submit, take
 from tests.app.player import Player
 from tests.app.sweep.test_sweep import end_retry_delays, silence
 
 
-def test_a_host_starts_no_later_job_before_a_large_one_and_its_cards_gather(
+def test_a_host_gathers_cards_for_a_large_job_and_starts_no_later_job_before_it(
     player: Player, database: Database
 ) -> None:
     running = [submit(player) for _ in range(2)]
@@ -27,7 +27,7 @@ def test_a_host_starts_no_later_job_before_a_large_one_and_its_cards_gather(
     large, small = submit(player, 2), submit(player)
 
     end(player, claims[0])
-    assert ask(player, card("a", 0, 2), 1) is None, "the small job may not overtake"
+    assert ask(player, card("a", 0, 2), 1) is None, "the small job must not overtake the large one"
     assert reserved_host(database, large) == "a"
     end(player, claims[1])
     claim = take(player, card("a", 1, 2), 2)
@@ -54,7 +54,7 @@ def test_jobs_with_a_higher_priority_start_before_a_large_one_on_the_reserved_ho
     assert ask(player, card("a", 2, 2), 1) is None
 
 
-def test_a_job_that_is_moved_ahead_of_a_reserved_one_is_rung_for_at_once(
+def test_moving_a_job_ahead_of_a_reserved_one_rings_the_doorbell_immediately(
     player: Player, bell: Bellringer
 ) -> None:
     submit(player, 2)
@@ -68,7 +68,7 @@ def test_a_job_that_is_moved_ahead_of_a_reserved_one_is_rung_for_at_once(
     assert take(player, card("a", 1, 2), 1).job_id == small
 
 
-def test_other_hosts_pass_over_a_reserved_job_unless_they_can_start_it_at_once(
+def test_other_hosts_skip_a_reserved_job_unless_they_can_start_it_immediately(
     player: Player, database: Database
 ) -> None:
     large, small = submit(player, 2), submit(player)
@@ -83,7 +83,9 @@ def test_other_hosts_pass_over_a_reserved_job_unless_they_can_start_it_at_once(
     assert reserved_host(database, large) is None
 
 
-def test_a_host_gathers_for_the_first_large_job_only(player: Player, database: Database) -> None:
+def test_a_host_gathers_cards_only_for_the_first_large_job(
+    player: Player, database: Database
+) -> None:
     first = submit(player, 2)
     assert ask(player, card("a", 1, 2), 1) is None
     urgent = submit(player, 2, priority=5)
@@ -95,7 +97,7 @@ def test_a_host_gathers_for_the_first_large_job_only(player: Player, database: D
     assert reserved_host(database, first) == "b"
 
 
-def test_a_job_that_is_too_large_for_every_host_blocks_nobody(
+def test_a_job_that_is_too_large_for_every_host_blocks_no_other_job(
     player: Player, database: Database
 ) -> None:
     huge = submit(player, 8, priority=9)
@@ -118,13 +120,13 @@ def test_when_the_reserved_host_dies_the_job_and_its_followers_go_to_other_hosts
     sweeper.sweep_once()
     assert reserved_host(database, large) == "a", "a live host keeps its reservation"
 
-    let_host_die(database, "a")
+    silence_host(database, "a")
     bell.rung.clear()
     sweeper.sweep_once()
 
     assert reserved_host(database, large) is None
     assert bell.rung
-    assert ask(player, card("b", 1, 2), 1) is None, "b now gathers for the large job"
+    assert ask(player, card("b", 1, 2), 1) is None, "b is now gathering cards for the large job"
     assert reserved_host(database, large) == "b"
     claim = take(player, card("b", 1, 2), 2)
     assert claim.job_id == large
@@ -150,7 +152,7 @@ def test_a_reservation_ends_when_its_host_can_no_longer_run_the_job(
 
 
 @pytest.mark.parametrize("action", ["cancel", "pause", "delete"])
-def test_when_a_reserved_job_leaves_the_queue_the_jobs_behind_it_are_rung(
+def test_the_doorbell_rings_for_the_jobs_behind_a_reserved_job_that_leaves_the_queue(
     player: Player, database: Database, bell: Bellringer, action: str
 ) -> None:
     large, small = submit(player, 2), submit(player)
@@ -180,7 +182,7 @@ def test_a_reservation_rings_the_idle_workers_of_other_hosts_that_could_start_th
     for _ in range(3):
         assert ask(player, card("a", 1, 2), 1) is None
 
-    assert bell.rung == ["default"] * 2, "once, although the worker asks three times"
+    assert bell.rung == ["default"] * 2, "one ring, although the worker claims three times"
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
@@ -204,7 +206,7 @@ def test_the_end_of_an_attempt_on_several_gpus_rings_once_for_each_gpu_with_a_jo
     assert bell.rung == ["default"] * (len(waiting) + is_lost)
 
 
-def test_a_job_on_several_gpus_that_may_have_broken_a_device_does_not_let_its_worker_overtake(
+def test_a_suspect_job_on_several_gpus_does_not_prevent_a_reservation_for_the_next_large_job(
     player: Player, database: Database
 ) -> None:
     suspect = submit(player, 2)

@@ -63,7 +63,7 @@ def test_a_child_on_several_gpus_sees_them_in_order_and_holds_each_lock(
 def test_the_locks_stay_held_until_the_last_process_that_inherited_them_has_ended(
     run_dir: RunDir, tmp_path: Path
 ) -> None:
-    # Like the first rank, which passes the locks on to another rank. Here, that rank leaves the group, so it outlives the first.
+    # Simulates a first rank that passes the locks on to another one, which leaves the group and therefore outlives it.
     assert LOCK_FDS == others.LOCK_FDS, "the training program reads the same variable"
     rank = "import time; print('up', flush=True); time.sleep(60)"
     code = (

@@ -29,7 +29,7 @@ if (place / "broken").exists():
 
 
 class Host:
-    """Three workers with a card each, all of which have passed a check. The first one has just used all cards."""
+    """Three workers with one card each. All cards have passed a check, and the first worker has just used them all."""
 
     def __init__(self, directory: Path) -> None:
         self.settings = Settings(work_dir=directory, device_check_seconds=60, poll_seconds=0.01)
@@ -55,7 +55,7 @@ class Host:
         return self.guards[number].is_device_usable(self.cards[number], StopFlag(60))
 
     def explain(self, reason: FailureReason, **evidence: int) -> Failure:
-        """Let the first worker end an attempt with a failure; return what it reports."""
+        """End an attempt of the first worker with a failure; return the failure that it reports."""
         failure = Failure(reason=reason, detail="exited with -11", evidence=dict(evidence))
         outcome = self.guards[0].explain(
             Outcome(status="failed", failure=failure), self.cards, StopFlag(60), lambda: None
@@ -119,28 +119,30 @@ def test_the_worker_of_a_card_that_failed_elsewhere_claims_again_once_it_passes_
     assert (host.state(1).passed, host.state(1).count) == (True, 2)
 
 
-def test_without_a_card_that_fails_its_check_only_that_of_the_failed_rank_is_suspect(
+def test_if_every_card_passes_its_check_only_the_card_of_the_failed_rank_is_suspect(
     host: Host,
 ) -> None:
     failure = host.explain(FailureReason.DEVICE_FAILED, rank=2)
 
     assert failure.evidence == {"rank": 2, "card": "GPU-2"}
     assert host.states() == [PASSED, PASSED, PENDING]
-    assert host.state(2).count == 1, "its own worker's next check tells the server"
+    assert host.state(2).count == 1, "the next check by its own worker informs the server"
     assert host.is_usable(0)
-    assert CheckTimer(host.settings, host.workers[2]).is_check_due(), "at once, without a ring"
+    assert CheckTimer(host.settings, host.workers[2]).is_check_due(), (
+        "due immediately, without a ring"
+    )
     assert host.is_usable(2)
     assert host.state(2).count == 2
 
 
-def test_a_failure_of_the_first_rank_is_charged_to_the_workers_own_card(host: Host) -> None:
+def test_a_failure_of_the_first_rank_is_attributed_to_the_workers_own_card(host: Host) -> None:
     failure = host.explain(FailureReason.DEVICE_FAILED)
 
     assert failure.evidence == {"card": "GPU-0"}
     assert host.states() == [PENDING, PASSED, PASSED]
 
 
-def test_if_all_cards_pass_their_checks_the_reason_stays(host: Host) -> None:
+def test_if_all_cards_pass_their_checks_the_reason_is_unchanged(host: Host) -> None:
     failure = host.explain(FailureReason.CRASHED, rank=1)
 
     assert failure == Failure(
@@ -161,7 +163,7 @@ def test_several_cards_that_fail_are_all_stopped_and_the_detail_lists_them(host:
     assert host.states() == [FAILED, PASSED, FAILED]
 
 
-def test_a_worker_notices_a_repair_that_another_process_has_stored(host: Host) -> None:
+def test_a_worker_detects_a_repair_that_another_process_has_recorded(host: Host) -> None:
     write_check(host.homes[0], next_passed(next_passed(None)))
 
     assert host.guards[0].state == read_check(host.homes[0])

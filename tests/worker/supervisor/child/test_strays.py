@@ -27,7 +27,7 @@ def _trainer(parent_pid: int, run_dir: Path) -> subprocess.Popen[bytes]:
     )
     assert process.stdout is not None
     with process.stdout:
-        process.stdout.readline()  # its command line is visible now
+        process.stdout.readline()  # by now, its command line is visible
     return process
 
 
@@ -71,7 +71,7 @@ def test_a_rank_is_killed_only_after_the_first_rank_has_ended(tmp_path: Path) ->
         first.stdout.close()
 
 
-def test_a_process_that_a_live_training_has_just_forked_is_no_orphan(tmp_path: Path) -> None:
+def test_a_process_that_a_live_training_has_just_forked_is_not_an_orphan(tmp_path: Path) -> None:
     code = "import os, time\nos.fork()\nprint(flush=True)\ntime.sleep(60)"
     first = subprocess.Popen(
         [sys.executable, "-c", code, "--parent-pid", str(os.getpid()), str(tmp_path / "att_1")],

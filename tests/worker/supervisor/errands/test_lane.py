@@ -1,4 +1,4 @@
-"""Lanes against scripted servers: when a worker asks for errands, and what it does with refusals."""
+"""Lanes against scripted servers: when a worker asks for errands, and how it handles rejections."""
 
 import json
 import threading
@@ -49,9 +49,9 @@ def running(url: str, directory: Path, hello: threading.Event) -> Iterator[Lane]
         thread.join()
 
 
-def wait_until(is_there: Callable[[], bool]) -> None:
+def wait_until(is_met: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
-    while not is_there():
+    while not is_met():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 

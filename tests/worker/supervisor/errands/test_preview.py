@@ -1,4 +1,4 @@
-"""The process that renders a preview: what it may use, and how it ends."""
+"""The process that renders a preview: its isolation, its limits and its end."""
 
 import contextlib
 import json
@@ -62,7 +62,7 @@ def with_template(model: Path, directory: Path, template: str) -> Path:
     return copy
 
 
-def test_the_process_has_no_secrets_no_gpu_and_a_group_of_its_own_and_a_template_without_end_is_ended(
+def test_the_process_has_no_secrets_no_gpu_and_its_own_group_and_an_endless_template_is_stopped(
     model: Path, tmp_path: Path
 ) -> None:
     endless = with_template(model, tmp_path, ENDLESS)
@@ -72,7 +72,7 @@ def test_the_process_has_no_secrets_no_gpu_and_a_group_of_its_own_and_a_template
 
     def look() -> None:
         for pid in set(children_of(os.getpid())) - before:
-            with contextlib.suppress(OSError):  # has just ended
+            with contextlib.suppress(OSError):  # the process has just ended
                 seen[pid] = environment_of(pid)
                 groups.add(os.getpgid(pid))
 
@@ -87,7 +87,7 @@ def test_the_process_has_no_secrets_no_gpu_and_a_group_of_its_own_and_a_template
     assert groups == set(seen)
 
 
-def test_an_errand_that_is_not_wanted_any_more_ends_its_process(model: Path) -> None:
+def test_the_process_of_an_errand_that_is_no_longer_needed_is_stopped(model: Path) -> None:
     before = set(children_of(os.getpid()))
 
     def pulse() -> None:

@@ -1,4 +1,4 @@
-"""The turn that the workers of a host take to claim, and what happens if one of them does not return it."""
+"""The workers of a host take turns to claim. One that does not return its turn must not block the others."""
 
 from pathlib import Path
 
@@ -74,13 +74,13 @@ def test_a_worker_that_keeps_its_turn_is_named_and_the_others_claim_without_it(
 
         began = time.now
         assert not third.take()
-        assert time.now - began < 2, "the holder wrote down since when it has the turn"
+        assert time.now - began < 2, "the holder has recorded when its turn began"
 
         stuck.give_back()
         assert second.take()
 
 
-def test_workers_that_return_their_turns_in_time_are_waited_for_however_many_there_are(
+def test_a_worker_waits_for_any_number_of_workers_that_return_their_turns_in_time(
     tmp_path: Path,
 ) -> None:
     path, time = tmp_path / "host.claim", Time()
@@ -88,7 +88,7 @@ def test_workers_that_return_their_turns_in_time_are_waited_for_however_many_the
     last = ClaimTurn(path, "last", LONGEST_SECONDS, lambda _: hand_over(), time.read)
 
     def hand_over() -> None:
-        """Let 60 s pass, and then the next worker have its turn."""
+        """Let 60 s pass, then give the turn to the next worker."""
         time.now += 60
         turns.pop(0).give_back()
         if turns:
@@ -100,7 +100,7 @@ def test_workers_that_return_their_turns_in_time_are_waited_for_however_many_the
     assert turns == []
 
 
-def test_a_name_that_a_killed_worker_has_left_does_not_make_the_next_one_stuck(
+def test_the_next_worker_is_not_considered_stuck_because_a_killed_worker_left_its_name(
     tmp_path: Path,
 ) -> None:
     path, time = tmp_path / "host.claim", Time()
@@ -113,7 +113,7 @@ def test_a_name_that_a_killed_worker_has_left_does_not_make_the_next_one_stuck(
     assert find_stuck(path, LONGEST_SECONDS, time.now) is None
 
     path.write_bytes(left)
-    locked = try_lock(path)  # by a worker that has not written its name yet
+    locked = try_lock(path)  # held by a worker that has not written its name yet
     assert locked is not None
     with make_turn(path, "waiting", time) as waiting, make_turn(path, "next", time) as later:
         waiting._wait = lambda _: next_writes()

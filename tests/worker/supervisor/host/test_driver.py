@@ -63,7 +63,7 @@ def test_a_driver_supports_older_versions_and_later_minor_versions_of_its_cuda(
     assert check(stub, tmp_path / "older", "12.6", "580.95.05", 13000) == "None"
 
 
-def test_a_torch_without_cuda_is_reported(stub: Path, tmp_path: Path) -> None:
+def test_a_torch_build_without_cuda_is_reported(stub: Path, tmp_path: Path) -> None:
     found = check(stub, tmp_path, None, "580.95.05", 13000)
 
     assert "the installed torch was built without CUDA" in found

@@ -94,7 +94,7 @@ def test_all_cards_are_selected_by_default_and_stepline_gpus_overrides_cuda_visi
         ("GPU-3", ["2:0"]),
     ],
 )
-def test_a_mig_instance_is_selected_like_a_gpu(value: str, indexes: list[str]) -> None:
+def test_mig_instances_are_selected_like_gpus(value: str, indexes: list[str]) -> None:
     assert selected(MIG, value) == indexes
 
 

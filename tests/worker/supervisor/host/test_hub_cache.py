@@ -16,7 +16,7 @@ INDEX = json.dumps(
 
 
 def snapshot(cache: Path, name: str, commit: str, files: dict[str, str], main: bool = True) -> Path:
-    """Write a snapshot as the hub's libraries do: links to blobs."""
+    """Write a snapshot of links to blobs, as the hub's libraries do."""
     home = cache / f"models--{name.replace('/', '--')}"
     directory = home / "snapshots" / commit
     directory.mkdir(parents=True)
@@ -88,7 +88,7 @@ def test_the_snapshot_of_the_main_branch_is_used_unless_it_is_incomplete(tmp_pat
     assert list_snapshots(tmp_path) == {"a": old, "b": other}
 
 
-def test_the_cache_is_where_the_hubs_libraries_have_it() -> None:
+def test_the_cache_directory_is_the_one_that_the_hubs_libraries_use() -> None:
     assert cache_dir({"HF_HUB_CACHE": "/c", "HF_HOME": "/h"}) == Path("/c")
     assert cache_dir({"HF_HOME": "/h"}) == Path("/h/hub")
     assert cache_dir({"XDG_CACHE_HOME": "/x"}) == Path("/x/huggingface/hub")

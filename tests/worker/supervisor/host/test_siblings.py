@@ -64,7 +64,7 @@ def test_a_worker_that_another_process_started_borrows_nothing(
     assert found(tmp_path, make_worker("GPU-1", host_id)) == []
 
 
-def test_cards_of_another_model_and_mig_instances_are_not_lent(tmp_path: Path) -> None:
+def test_cards_of_a_different_model_and_mig_instances_are_not_lent(tmp_path: Path) -> None:
     (tmp_path / "locks").mkdir()
     cards = [
         make_sibling(tmp_path, "GPU-0"),
@@ -108,7 +108,7 @@ def test_a_cpu_worker_offers_as_many_ranks_as_its_setting_names(tmp_path: Path) 
     worker, other = (describe_worker(settings, {}) for _ in range(2))
 
     assert worker.cards == 3
-    assert worker.host_id not in {"", other.host_id}, "it can lend its ranks to no other worker"
+    assert worker.host_id not in {"", other.host_id}, "it cannot lend its ranks to another worker"
     assert describe_worker(settings, {FLEET: "host-1"}).host_id == "host-1"
 
 

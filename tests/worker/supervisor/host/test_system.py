@@ -82,7 +82,7 @@ with System(devices, os.getpid(), 1.0, lambda: now[0]) as system:
 """
 
 
-def test_each_gpu_of_an_attempt_has_its_own_series_and_one_that_is_lost_has_none(
+def test_each_gpu_of_an_attempt_has_its_own_series_and_a_lost_gpu_has_none(
     tmp_path: Path,
 ) -> None:
     gpus = [uuid_of(0), uuid_of(1), "lost", uuid_of(3)]

@@ -35,7 +35,7 @@ def write_model(directory: Path, chat_template: Any, *, as_file: bool = False) -
     return directory
 
 
-def test_a_process_finds_out_what_a_template_writes(tmp_path: Path) -> None:
+def test_a_process_determines_what_a_template_renders(tmp_path: Path) -> None:
     assert describe_template(write_model(tmp_path / "a", QWEN3_LIKE, as_file=True)) == ALL
     named = [
         {"name": "default", "template": "{{ eos_token[5] }}"},
@@ -47,7 +47,7 @@ def test_a_process_finds_out_what_a_template_writes(tmp_path: Path) -> None:
     assert describe_template(write_model(tmp_path / "c", endless)) is None
 
 
-def test_the_facts_of_templates_that_are_not_tried_equal_those_of_the_training_program(
+def test_facts_of_templates_that_need_no_trial_equal_those_of_the_training_program(
     tmp_path: Path,
 ) -> None:
     catalog = ModelCatalog(tmp_path / "models", TemplateTrials(lambda _: ALL, run_now))
@@ -66,7 +66,7 @@ def test_the_facts_of_templates_that_are_not_tried_equal_those_of_the_training_p
     }
 
 
-def test_the_same_template_is_tried_once_and_the_facts_come_with_a_later_read(
+def test_equal_templates_are_tried_once_and_later_reads_return_the_facts(
     tmp_path: Path,
 ) -> None:
     tried: list[str] = []

@@ -83,7 +83,7 @@ def test_the_token_is_sent_to_the_hub_but_is_in_no_process_environment_and_the_s
     assert not {"hf_secret", "secret", "aws"} & set(seen)
 
 
-def test_an_error_of_a_download_does_not_repeat_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_error_does_not_contain_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
 
     failure = run(

@@ -109,7 +109,9 @@ def test_a_newer_checkpoint_on_the_server_is_downloaded(
 
     _, notes, paths = resume(claim, home, run_dir, *bodies(newer))
 
-    assert (step_of(run_dir), notes) == (7, ["resuming_stored"]), "the newer attempt wins"
+    assert (step_of(run_dir), notes) == (7, ["resuming_stored"]), (
+        "the checkpoint of the newer attempt is used"
+    )
     assert len(paths) == 3
 
 

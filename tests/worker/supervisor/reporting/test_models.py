@@ -56,7 +56,7 @@ def test_models_are_reported_once_and_again_when_the_directory_changes(tmp_path:
         error_answer(503, "database_unavailable"),
         Answer(cut=True),
     ],
-    ids=["a server of an earlier version", "a database that is away", "a cut connection"],
+    ids=["a server of an earlier version", "an unavailable database", "a cut connection"],
 )
 def test_a_report_that_fails_is_sent_again(problem: Answer, tmp_path: Path) -> None:
     write_model(tmp_path, "a", 100)
@@ -68,7 +68,7 @@ def test_a_report_that_fails_is_sent_again(problem: Answer, tmp_path: Path) -> N
     assert reported(peer) == [{"a": 100}, {"a": 100}]
 
 
-def test_a_directory_that_no_job_can_name_is_left_out(tmp_path: Path) -> None:
+def test_a_directory_whose_name_no_job_can_use_is_omitted(tmp_path: Path) -> None:
     write_model(tmp_path, "a", 100)
     write_model(tmp_path, "b c", 100)
     write_model(tmp_path, os.fsdecode(b"\xff"), 100)

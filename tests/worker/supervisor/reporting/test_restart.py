@@ -1,4 +1,4 @@
-"""The report of a worker that has restarted: that its earlier attempts have ended."""
+"""A worker that has restarted reports that its earlier attempts have ended."""
 
 import json
 from pathlib import Path
@@ -52,14 +52,14 @@ def test_a_worker_reports_at_its_start_that_its_earlier_attempts_have_ended(host
     assert not report.is_due()
 
 
-def test_a_report_stays_due_while_another_process_uses_the_card_until_the_worker_claims(
+def test_a_report_stays_due_while_another_process_uses_the_card_and_until_the_next_claim(
     host: Host,
 ) -> None:
     with hold_device(host.locks, slot_name(WORKER)):
         report = host.start_worker(NOWHERE)
 
         assert report.is_due()
-    assert report.is_due(), "the card is free again, but nobody has said so"
+    assert report.is_due(), "the card is free again, but this has not been reported"
 
     host.claim()
 
@@ -72,4 +72,4 @@ def test_a_report_that_did_not_reach_the_server_stays_due_for_a_while(host: Host
 
     host.now += DUE_SECONDS
 
-    assert not report.is_due(), "the server has ended the attempts by itself"
+    assert not report.is_due(), "by now, the server has ended the attempts"

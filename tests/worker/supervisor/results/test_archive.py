@@ -13,7 +13,7 @@ def _adapter(path: Path, order: list[str]) -> Path:
     return path
 
 
-def test_identical_files_give_identical_archives_regardless_of_order_times_and_permissions(
+def test_identical_files_produce_identical_archives_regardless_of_order_times_and_permissions(
     tmp_path: Path,
 ) -> None:
     names = ["b.json", "a.safetensors", "sub/c.txt"]

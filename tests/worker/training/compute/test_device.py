@@ -22,7 +22,9 @@ def test_the_error_for_an_unusable_device_contains_the_library_versions() -> Non
     assert "bitsandbytes" in caught.value.failure.evidence
 
 
-def test_a_device_without_free_memory_has_not_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_without_free_memory_does_not_count_as_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def allocate(*_: object) -> float:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
 

@@ -1,4 +1,4 @@
-"""Tokens are made once for all runs with the same rows, tokenizer, template and settings, and are equal to those made anew."""
+"""Runs with the same rows, tokenizer, template and settings share cached tokens, which equal newly computed ones."""
 
 import contextlib
 import copy
@@ -75,7 +75,7 @@ def assert_equal(found: Data, expected: Data) -> None:
         assert getattr(found, name) == getattr(expected, name)
 
 
-def test_the_second_run_reads_the_tokens_of_the_first(
+def test_a_second_run_reads_the_tokens_of_the_first_from_the_cache(
     run_dir: RunDir, tokenizer: Any, cache: Cache
 ) -> None:
     alone = prepared(run_dir, tokenizer, None)
@@ -88,7 +88,7 @@ def test_the_second_run_reads_the_tokens_of_the_first(
     assert_equal(read, alone)
 
 
-def test_a_change_of_the_rows_the_settings_or_the_model_makes_new_tokens(
+def test_a_change_of_the_rows_settings_tokenizer_or_template_invalidates_cached_tokens(
     run_dir: RunDir, tokenizer: Any, cache: Cache
 ) -> None:
     def is_read(**changes: Any) -> bool:
@@ -112,7 +112,7 @@ def test_a_change_of_the_rows_the_settings_or_the_model_makes_new_tokens(
     assert not is_read()
 
 
-def test_tokens_that_contain_the_time_are_not_kept(
+def test_tokens_that_contain_the_time_are_not_cached(
     run_dir: RunDir, tokenizer: Any, cache: Cache
 ) -> None:
     tokenizer.chat_template += "{% set form = '%f' %}{{ strftime_now(form) }}"
@@ -124,7 +124,7 @@ def test_tokens_that_contain_the_time_are_not_kept(
 @pytest.mark.parametrize(
     "damage", ["another token", "one byte less", "no figures", "other figures"]
 )
-def test_damaged_tokens_are_made_again(
+def test_damaged_cached_tokens_are_replaced(
     run_dir: RunDir, tokenizer: Any, cache: Cache, tmp_path: Path, damage: str
 ) -> None:
     expected = prepared(run_dir, tokenizer, cache)
@@ -150,7 +150,7 @@ def test_damaged_tokens_are_made_again(
     assert prepared(run_dir, tokenizer, cache).source.startswith(READ)
 
 
-def test_a_run_that_cannot_use_its_rows_keeps_nothing(
+def test_a_run_that_cannot_use_its_rows_caches_nothing(
     run_dir: RunDir, tokenizer: Any, cache: Cache, tmp_path: Path
 ) -> None:
     append(run_dir.train_data, "{broken\n")
@@ -163,7 +163,7 @@ def test_a_run_that_cannot_use_its_rows_keeps_nothing(
 
 @contextlib.contextmanager
 def file_size_limit(limit: int) -> Iterator[None]:
-    """Let every write beyond this file size fail, as on a full disk."""
+    """Make every write beyond this file size fail, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
@@ -209,7 +209,7 @@ def test_a_run_on_a_full_disk_trains_without_the_cache(
 
 
 def make(directory: Path | None) -> Data:
-    """Make data of one sample per split, about 10 KB in the directory."""
+    """Return data with one sample per split; write about 10 KB to the directory."""
     assert directory is not None
     samples = []
     for name in (TRAIN, EVALUATION):
@@ -222,7 +222,9 @@ def make(directory: Path | None) -> Data:
     return Data(samples[0], samples[1], 0, 0, facts, {}, digest(both))
 
 
-def test_the_least_recently_used_tokens_are_deleted_first_and_stay_readable(tmp_path: Path) -> None:
+def test_the_least_recently_used_tokens_are_deleted_first_but_stay_readable_while_in_use(
+    tmp_path: Path,
+) -> None:
     directory = tmp_path / "token_cache"
     cache = Cache(directory, 40_000)
 
@@ -244,7 +246,7 @@ def test_the_least_recently_used_tokens_are_deleted_first_and_stay_readable(tmp_
     assert not any(path.is_dir() for path in directory.iterdir())
 
 
-def test_processes_that_need_the_same_tokens_make_them_once(tmp_path: Path) -> None:
+def test_concurrent_runs_that_need_the_same_tokens_compute_them_once(tmp_path: Path) -> None:
     directory = tmp_path / "token_cache"
     begun, finish = threading.Event(), threading.Event()
     sources: list[str] = []
@@ -268,7 +270,7 @@ def test_processes_that_need_the_same_tokens_make_them_once(tmp_path: Path) -> N
     assert sorted(sources) == [READ, READ, "tokenized"]
 
 
-def test_a_run_that_waits_for_the_tokens_of_another_can_be_stopped(tmp_path: Path) -> None:
+def test_a_run_that_waits_for_the_tokens_of_another_run_can_be_stopped(tmp_path: Path) -> None:
     class Stopped(Exception): ...
 
     def stop() -> None:

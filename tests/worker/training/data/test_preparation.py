@@ -159,7 +159,7 @@ def test_rated_rows_need_a_preference_and_only_their_good_answers_are_trained(
     assert data.facts.train.rows == 2
 
 
-def test_what_the_template_leaves_out_is_counted_and_becomes_a_warning(
+def test_text_that_the_template_omits_is_counted_and_reported_as_a_warning(
     tmp_path: Path, tokenizer: Any
 ) -> None:
     answer = {"role": "assistant", "content": "b", "reasoning_content": "hm"}

@@ -64,7 +64,7 @@ def trained_answers(conversation: Conversation, template: Template) -> list[str]
 
 
 @pytest.mark.parametrize("conversation", CONVERSATIONS)
-def test_the_mask_equals_the_marks_of_the_template_token_by_token(
+def test_the_mask_equals_the_templates_own_marks_token_by_token(
     tokenizer: Any, conversation: Conversation
 ) -> None:
     unmarked = Template(OtherTokenizer(tokenizer, QWEN25_LIKE))
@@ -120,7 +120,7 @@ def test_tools_and_calls_are_in_the_text_and_calls_are_trained(tokenizer: Any) -
     ]
 
 
-def test_a_turn_of_weight_0_is_not_trained_in_any_kind_of_template(tokenizer: Any) -> None:
+def test_a_turn_with_weight_0_is_not_trained_with_any_kind_of_template(tokenizer: Any) -> None:
     conversation = chat(
         ("user", "a"),
         ("assistant", {"content": "b", "weight": 0}),
@@ -137,7 +137,7 @@ def test_a_turn_of_weight_0_is_not_trained_in_any_kind_of_template(tokenizer: An
         ] == ["d<|im_end|>"]
 
 
-def test_each_turn_is_trained_if_the_template_leaves_out_earlier_reasoning(tokenizer: Any) -> None:
+def test_each_turn_is_trained_even_if_the_template_omits_earlier_reasoning(tokenizer: Any) -> None:
     template = Template(OtherTokenizer(tokenizer, QWEN3_LIKE))
     thought = {"content": "d", "reasoning_content": "hm"}
 
@@ -175,7 +175,9 @@ def test_each_turn_is_trained_if_the_template_leaves_out_earlier_reasoning(token
     ]
 
 
-def test_no_later_turn_is_trained_if_the_end_of_a_turn_is_no_special_token(tokenizer: Any) -> None:
+def test_only_answers_are_trained_even_if_the_end_of_a_turn_is_not_a_special_token(
+    tokenizer: Any,
+) -> None:
     template = Template(OtherTokenizer(tokenizer, QWEN3_LIKE.replace("<|im_end|>", "<END>")))
     two = chat(("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d"), tools=())
 
@@ -186,7 +188,7 @@ def test_no_later_turn_is_trained_if_the_end_of_a_turn_is_no_special_token(token
     assert "c" not in first + last
 
 
-def test_arguments_are_given_as_text_to_a_template_that_needs_text(tokenizer: Any) -> None:
+def test_arguments_are_passed_as_text_to_a_template_that_needs_text(tokenizer: Any) -> None:
     template = Template(OtherTokenizer(tokenizer, ARGUMENTS_AS_TEXT))
 
     assert trained_answers(CONVERSATIONS[2], template) == [
@@ -197,7 +199,7 @@ def test_arguments_are_given_as_text_to_a_template_that_needs_text(tokenizer: An
 
 
 @pytest.mark.parametrize("kind", [QWEN2_TEMPLATE, None])
-def test_a_row_with_calls_that_the_template_would_leave_out_is_an_error(
+def test_a_row_with_calls_that_the_template_would_omit_is_rejected(
     tokenizer: Any, kind: Any
 ) -> None:
     template = Template(OtherTokenizer(tokenizer, kind))
@@ -206,7 +208,7 @@ def test_a_row_with_calls_that_the_template_would_leave_out_is_an_error(
         template.render(CONVERSATIONS[0].turns)
 
 
-def test_what_a_template_writes_is_found_by_trial(tokenizer: Any) -> None:
+def test_the_features_of_a_template_are_determined_by_trial(tokenizer: Any) -> None:
     def facts(chat_template: str | None) -> tuple[set[str], bool, bool, bool]:
         found = Template(OtherTokenizer(tokenizer, chat_template)).facts
         return set(found.roles), found.tools, found.tool_calls, found.reasoning_content
@@ -224,7 +226,9 @@ def test_what_a_template_writes_is_found_by_trial(tokenizer: Any) -> None:
     assert facts("{{ 1 / 0 }}") == (set(), False, False, False)
 
 
-def test_a_developer_turn_is_a_system_turn_unless_the_template_knows_it(tokenizer: Any) -> None:
+def test_a_developer_turn_becomes_a_system_turn_unless_the_template_supports_developer_turns(
+    tokenizer: Any,
+) -> None:
     turns = [Message("developer", "Be brief."), Message("user", "a"), Message("assistant", "b")]
     other = QWEN2_TEMPLATE.replace("a helpful assistant", "someone")
 

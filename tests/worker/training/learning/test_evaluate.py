@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from contracts.failure import FailureReason
-from tests.worker.training.learning.test_loss import give_weight, ragged_samples
+from tests.worker.training.learning.test_loss import ragged_samples, set_nonzero_weights
 from worker.training.errors import TrainingError
 from worker.training.learning.evaluate import Evaluation, evaluate, improvement_interval
 from worker.training.model.trainable import TrainableModel
@@ -16,7 +16,7 @@ Load = Callable[..., TrainableModel]
 
 
 def test_the_eval_loss_does_not_depend_on_the_batch_size(load: Load) -> None:
-    model = give_weight(load(lora={"rank": 8, "dropout": 0.5}))
+    model = set_nonzero_weights(load(lora={"rank": 8, "dropout": 0.5}))
     samples = ragged_samples(16)
 
     found = [evaluate(model, samples, budget, step=0).loss for budget in (16, 64, 4096)]
@@ -25,7 +25,7 @@ def test_the_eval_loss_does_not_depend_on_the_batch_size(load: Load) -> None:
 
 
 def test_the_eval_loss_is_the_mean_nll_of_the_supervised_tokens(load: Load) -> None:
-    model = give_weight(load())
+    model = set_nonzero_weights(load())
     samples = ragged_samples(5)
     result = evaluate(model, samples, 64, step=0)
 

@@ -37,7 +37,7 @@ def ragged_samples(count: int, vocabulary: int = 390) -> list[Sample]:
     ]
 
 
-def give_weight(model: TrainableModel) -> TrainableModel:
+def set_nonzero_weights(model: TrainableModel) -> TrainableModel:
     """Set the adapter's weights to non-zero values, so that no gradient vanishes."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -82,7 +82,7 @@ def test_without_supervised_tokens_the_loss_is_zero_not_nan() -> None:
 
 @pytest.mark.parametrize("count", [16, 18])
 def test_loss_and_gradients_do_not_depend_on_the_micro_batches(load: Load, count: int) -> None:
-    model = give_weight(load())
+    model = set_nonzero_weights(load())
     samples = ragged_samples(count)
 
     def update(batches: list[Any]) -> tuple[float, list[torch.Tensor]]:
@@ -171,7 +171,7 @@ def test_a_head_that_caps_its_logits_uses_the_models_forward_pass(
         final_logit_softcapping=0.5,
         sliding_window=64,
     )
-    model = give_weight(load(directory=tmp_path))
+    model = set_nonzero_weights(load(directory=tmp_path))
     samples = ragged_samples(4)
     (batch,) = pack(samples, 4096)
 

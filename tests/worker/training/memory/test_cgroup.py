@@ -38,7 +38,9 @@ def version_1(directory: Path, limit: int, used: int = 0, cached: int = 0) -> No
     )
 
 
-def test_of_nested_groups_the_one_with_the_least_room_counts(proc: Path, tmp_path: Path) -> None:
+def test_the_nested_group_with_the_least_free_memory_sets_the_limit(
+    proc: Path, tmp_path: Path
+) -> None:
     (proc / "self" / "cgroup").write_text("0::/system.slice/worker.service/job\n")
     root, slice_ = tmp_path / "fs", tmp_path / "fs" / "system.slice"
     version_2(slice_, limit=4000 * MIB, used=3500 * MIB, cached=100 * MIB)
@@ -67,7 +69,7 @@ def test_in_a_container_the_mount_may_begin_at_its_own_group(proc: Path, tmp_pat
     assert free_host_bytes(proc, tmp_path / "fs") == 600 * MIB
 
 
-def test_a_group_outside_of_the_namespace_is_not_followed(proc: Path, tmp_path: Path) -> None:
+def test_a_group_outside_the_namespace_is_ignored(proc: Path, tmp_path: Path) -> None:
     (proc / "self" / "cgroup").write_text("0::/../neighbour\n")
     version_2(tmp_path / "neighbour", limit=MIB)
     version_2(tmp_path / "fs", limit=500 * MIB)

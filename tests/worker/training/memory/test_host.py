@@ -24,13 +24,13 @@ def proc(tmp_path: Path) -> Path:
     return tmp_path / "proc"
 
 
-def test_free_memory_is_what_the_host_has_available(proc: Path, tmp_path: Path) -> None:
+def test_free_memory_is_the_available_memory_of_the_host(proc: Path, tmp_path: Path) -> None:
     assert free_host_bytes(proc, tmp_path / "none") == 5000 * KIB
     assert total_host_bytes(proc, tmp_path / "none") == 9000 * KIB
 
 
 @pytest.mark.parametrize(("limit", "free", "total"), [("max", 5000, 9000), (4096, 2396, 4096)])
-def test_a_container_may_have_less(
+def test_the_limit_of_a_container_reduces_the_free_memory(
     proc: Path, tmp_path: Path, limit: str | int, free: int, total: int
 ) -> None:
     text = limit if isinstance(limit, str) else str(limit * KIB)
@@ -42,7 +42,7 @@ def test_a_container_may_have_less(
     assert total_host_bytes(proc, tmp_path) == total * KIB
 
 
-def test_this_process_has_memory() -> None:
+def test_the_resident_memory_of_this_process_can_be_read() -> None:
     assert 2**24 < resident_bytes() < total_host_bytes()
 
 

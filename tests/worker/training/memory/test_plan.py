@@ -1,4 +1,4 @@
-"""The plan chooses token budget and activation checkpointing to fit into the free memory, and rejects what cannot fit."""
+"""The plan chooses a budget and activation checkpointing that fit the free memory, and rejects jobs that cannot fit."""
 
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def test_a_little_more_or_less_free_memory_needs_no_new_trace(demand: Demand) ->
 
 
 def test_the_base_stays_unpacked_only_if_nothing_else_changes(demand: Demand) -> None:
-    """The dequantized layers of the tiny model take more than its 4-bit ones; SHAPE's largest update is the whole budget."""
+    """The tiny model's dequantized layers are larger than its 4-bit ones. SHAPE's largest update fills the budget."""
     needed = free_for(demand, 4096) + int(demand.unpacked_bytes / 0.92)
     enough, scarce, small = (
         keep_unpacked(demand, choose_for_gpu(demand, small_spec(), free))
@@ -140,7 +140,7 @@ def test_a_cpu_gets_a_smaller_budget_only_if_memory_is_too_little_for_the_usual_
     assert "too little for 512" in choice.reason
 
 
-def test_a_probe_that_took_less_than_predicted_raises_the_budget(demand: Demand) -> None:
+def test_a_probe_that_needs_less_memory_than_predicted_raises_the_budget(demand: Demand) -> None:
     choice = choose_for_gpu(demand, small_spec(), free_for(demand, 1000))
     predicted = demand.step_bytes(choice.tokens, recomputes=False)
 
@@ -179,7 +179,9 @@ def test_a_requested_budget_that_fits_only_with_recomputed_activations_recompute
     assert not choose_for_gpu(demand, spec, 80 * GIB).recomputes
 
 
-def test_a_gpu_that_another_process_fills_for_now_rejects_no_job(demand: Demand) -> None:
+def test_a_job_is_not_rejected_because_another_process_temporarily_fills_its_gpu(
+    demand: Demand,
+) -> None:
     choice = choose_for_gpu(demand, small_spec(), demand.resident_bytes, total=80 * GIB)
 
     assert choice.is_scarce

@@ -56,7 +56,7 @@ def run_planned(path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, **spec
     return run_dir
 
 
-def test_a_planned_run_reports_its_prediction_and_trains_the_same_numbers(
+def test_a_planned_run_reports_its_prediction_and_has_the_same_losses(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "unplanned").mkdir()
@@ -94,7 +94,7 @@ def test_a_step_that_cannot_be_traced_is_estimated_and_the_summary_says_why(
     assert any("no memory plan: the step could not be traced" in line for line in log_of(run_dir))
 
 
-def test_a_lack_of_host_memory_while_tracing_is_no_untraceable_step(
+def test_running_out_of_host_memory_while_tracing_is_not_treated_as_an_untraceable_step(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_arguments: object, **_options: object) -> int:
@@ -107,7 +107,7 @@ def test_a_lack_of_host_memory_while_tracing_is_no_untraceable_step(
         planner(tiny_model).plan()
 
 
-def test_memory_that_cannot_be_read_is_no_untraceable_step(
+def test_unreadable_memory_is_not_treated_as_an_untraceable_step(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> int:

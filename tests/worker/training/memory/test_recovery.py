@@ -121,7 +121,7 @@ def test_a_run_that_never_has_enough_memory_fails_as_out_of_memory(
     assert outcome.step == len(losses(run_dir))
 
 
-def test_cublas_that_cannot_start_gets_more_memory_before_the_device_counts_as_failed(
+def test_if_cublas_cannot_start_the_update_is_retried_before_the_device_counts_as_failed(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     errors = [RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling cublasCreate")]

@@ -126,7 +126,7 @@ def test_a_dense_mask_costs_the_square_of_the_tokens_and_attention_without_one_d
     assert curvature(UNMASKED) < 0.5
 
 
-def test_tracing_takes_no_random_numbers_and_leaves_nothing_behind(tiny_model: Path) -> None:
+def test_tracing_consumes_no_random_numbers_and_leaves_torch_unchanged(tiny_model: Path) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
 
@@ -134,10 +134,10 @@ def test_tracing_takes_no_random_numbers_and_leaves_nothing_behind(tiny_model: P
     trace.step_bytes(samples(2, 64), PLAIN)
 
     assert torch.equal(torch.get_rng_state(), before)
-    assert torch.zeros(2).sum().item() == 0  # real tensors are real again
+    assert torch.zeros(2).sum().item() == 0  # new tensors are not fake
 
 
-def test_one_fake_model_serves_all_traits_and_runs_each_step_once(tiny_model: Path) -> None:
+def test_one_fake_model_is_used_for_all_traits_and_runs_each_step_once(tiny_model: Path) -> None:
     masked = replace(PLAIN, attention="sdpa")
     trace, batch = Trace(tiny_model, small_spec(), CPU, PLAIN), samples(8, 64)
     steps = [(PLAIN, False), (PLAIN, True), (masked, False), (masked, True)]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from contracts.job import TrainingSpec
-from tests.worker.training.learning.test_loss import give_weight, ragged_samples
+from tests.worker.training.learning.test_loss import ragged_samples, set_nonzero_weights
 from worker.training.data.arrays import Sample
 from worker.training.data.batches import pack, supervised_tokens
 from worker.training.learning.loss import sum_nll
@@ -67,10 +67,10 @@ def test_a_model_that_has_learned_one_answer_stops_after_it(load: Load, tokenize
 
 
 @pytest.mark.filterwarnings("ignore:Merge lora module to 4-bit linear")
-def test_a_merged_model_gives_the_same_logits_as_base_and_adapter_and_keeps_its_tied_head(
+def test_a_merged_model_computes_the_same_logits_as_base_and_adapter_and_keeps_its_tied_head(
     load: Load,
 ) -> None:
-    model = give_weight(load(engine={"dequantize_base": True}))
+    model = set_nonzero_weights(load(engine={"dequantize_base": True}))
     model.peft_model.eval()
     ids = torch.arange(20)[None]
     with torch.no_grad():

@@ -20,7 +20,7 @@ from transformers import (
 
 from contracts.failure import FailureReason
 from tests.tiny_model import make_other, make_rows
-from tests.worker.training.learning.test_loss import give_weight, ragged_samples
+from tests.worker.training.learning.test_loss import ragged_samples, set_nonzero_weights
 from tests.worker.training.run_directory import make_run_dir, run_here, summary_of
 from worker.training.data.batches import pack
 from worker.training.errors import TrainingError
@@ -85,11 +85,11 @@ def test_a_gate_with_one_output_does_not_limit_the_rank(load: Load, tmp_path: Pa
 
 # peft warns that rank patterns match nothing, but matches them later.
 @pytest.mark.filterwarnings("ignore")
-def test_an_adapter_for_experts_gives_the_same_logits_in_plain_peft(
+def test_an_adapter_for_experts_computes_the_same_logits_in_plain_peft(
     load: Load, tmp_path: Path
 ) -> None:
     make_experts(MixtralForCausalLM, tmp_path, initializer_range=0.2)
-    model = give_weight(load(directory=tmp_path, engine={"dequantize_base": True}))
+    model = set_nonzero_weights(load(directory=tmp_path, engine={"dequantize_base": True}))
     model.peft_model.eval()
     model.peft_model.save_pretrained(tmp_path / "adapter", save_embedding_layers=False)
     plain = AutoModelForCausalLM.from_pretrained(tmp_path)

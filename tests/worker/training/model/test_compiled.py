@@ -1,4 +1,4 @@
-"""Compiled layers give the results of uncompiled ones, without a graph for each size; if they do not, they are not used."""
+"""Compiled layers are used only if their results equal those of uncompiled ones. They need no graph for each size."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -9,7 +9,7 @@ import torch
 from torch._dynamo.backends.debugging import aot_eager, eager
 from torch._dynamo.utils import counters
 
-from tests.worker.training.learning.test_loss import give_weight
+from tests.worker.training.learning.test_loss import set_nonzero_weights
 from tests.worker.training.model.test_fused_lora import difference, gradients
 from worker.training.model import load as loading
 from worker.training.model.compiled import compile_if_proven
@@ -48,7 +48,7 @@ def load_compiled(
     graphs = Graphs(compiler)
     monkeypatch.setattr(loading, "compile_if_proven", partial(compile_if_proven, backend=graphs))
     engine = {"compile": True} | changes.pop("engine", {})
-    return give_weight(load(engine=engine, **changes)), graphs
+    return set_nonzero_weights(load(engine=engine, **changes)), graphs
 
 
 def assert_same_results(
@@ -67,7 +67,7 @@ def test_one_set_of_graphs_serves_all_layers_and_all_budgets(
     model, graphs = load_compiled(load, monkeypatch, eager, lora=WITHOUT_LORA_ON_MOST)
     after_load = graphs.count
 
-    assert_same_results(model, give_weight(load(lora=WITHOUT_LORA_ON_MOST)))
+    assert_same_results(model, set_nonzero_weights(load(lora=WITHOUT_LORA_ON_MOST)))
 
     assert model.compiled, model.compile_reason
     assert not counters["graph_break"]
@@ -81,13 +81,13 @@ def test_one_set_of_graphs_serves_all_layers_and_all_budgets(
     [{}, {"dequantize_base": True}, {"fused_lora": True}],
     ids=["4-bit", "dequantised", "fused"],
 )
-def test_traced_graphs_give_the_same_gradients_also_with_recomputed_activations(
+def test_traced_graphs_yield_the_same_gradients_even_with_recomputed_activations(
     load: Load, monkeypatch: pytest.MonkeyPatch, engine: dict[str, Any]
 ) -> None:
     lora = WITHOUT_LORA_ON_MOST | {"dropout": 0.1}
     model, _ = load_compiled(load, monkeypatch, aot_eager, lora=lora, engine=engine)
     assert model.compiled, model.compile_reason
-    expected = give_weight(load(lora=lora, engine=engine | {"fused_lora": False}))
+    expected = set_nonzero_weights(load(lora=lora, engine=engine | {"fused_lora": False}))
     assert_same_results(model, expected, (64,))
 
     model.checkpoint_activations()
@@ -115,7 +115,7 @@ def test_a_compiler_that_fails_or_changes_the_results_is_not_used(
 
     assert not model.compiled
     assert reason in model.compile_reason
-    plain = give_weight(load(lora=WITHOUT_LORA_ON_MOST))
+    plain = set_nonzero_weights(load(lora=WITHOUT_LORA_ON_MOST))
     assert gradients(model)[0] == pytest.approx(gradients(plain)[0], rel=1e-6)
 
 

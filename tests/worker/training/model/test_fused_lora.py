@@ -1,4 +1,4 @@
-"""The fused LoRA function gives peft's results, does not keep more in memory, and is used only where its proof holds."""
+"""The fused LoRA function has peft's results, keeps no more in memory, and is used only if its proof succeeds."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from transformers import Qwen3MoeForCausalLM
 
 from tests.tiny_model import make_other
 from tests.worker.training.conftest import small_spec
-from tests.worker.training.learning.test_loss import give_weight, ragged_samples
+from tests.worker.training.learning.test_loss import ragged_samples, set_nonzero_weights
 from worker.training.compute.device import choose_device
 from worker.training.data.batches import pack
 from worker.training.learning.loss import sum_nll
@@ -27,7 +27,7 @@ in_both_types = pytest.mark.parametrize("compute_dtype", ["float32", "bfloat16"]
 def load(directory: Path, dtype: Any = "float32", *, fused: bool, **changes: Any) -> TrainableModel:
     engine = {"fused_lora": fused} | changes.pop("engine", {})
     spec = small_spec(engine=engine, quantization={"compute_dtype": dtype}, **changes)
-    model = give_weight(load_model(directory, spec, choose_device(dtype, None)))
+    model = set_nonzero_weights(load_model(directory, spec, choose_device(dtype, None)))
     assert (model.copies is not None) == fused, model.fused_reason
     return model
 
@@ -111,7 +111,7 @@ def test_the_adapter_is_cast_once_per_update_and_the_next_update_uses_its_new_we
     for each in (model, peft):
         # Fused as on a GPU, because torch does not count the changes that a fused optimizer makes.
         optimizer = build_optimizer(each.adapter_parameters, small_spec().training, fused=True)
-        optimizer.param_groups[0]["lr"] = 0.01  # large enough to see
+        optimizer.param_groups[0]["lr"] = 0.01  # large enough to have a visible effect
         of_each = []
         with Casts(each) as casts:
             for _ in range(3):
@@ -150,7 +150,7 @@ def saved_bytes(model: TrainableModel) -> int:
 
 @in_both_types
 @pytest.mark.parametrize("lora", [{"rank": 8, "alpha": 12}, DROPOUT], ids=["plain", "dropout"])
-def test_no_more_is_kept_for_the_backward_pass_than_with_peft(
+def test_the_backward_pass_needs_no_more_memory_than_with_peft(
     tiny_model: Path, compute_dtype: str, lora: dict[str, Any]
 ) -> None:
     own, peft = (
@@ -213,9 +213,7 @@ def wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("wrong_gradient")
 @in_both_types
-def test_a_function_that_gives_another_gradient_is_not_used(
-    tiny_model: Path, compute_dtype: Any
-) -> None:
+def test_a_function_with_a_wrong_gradient_is_not_used(tiny_model: Path, compute_dtype: Any) -> None:
     spec = small_spec(engine={"fused_lora": True}, quantization={"compute_dtype": compute_dtype})
 
     model = load_model(tiny_model, spec, choose_device(compute_dtype, None))
@@ -232,7 +230,7 @@ def test_a_function_that_gives_another_gradient_is_not_used(
         ({"fused_lora": False}, "set by engine.fused_lora"),
     ],
 )
-def test_it_is_not_used_by_default_on_a_cpu(
+def test_the_fused_function_is_not_used_by_default_on_a_cpu(
     tiny_model: Path, engine: dict[str, Any], reason: str
 ) -> None:
     model = load_model(tiny_model, small_spec(engine=engine), choose_device("float32", None))

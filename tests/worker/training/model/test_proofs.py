@@ -1,4 +1,4 @@
-"""The checks at load time give the right result in bfloat16 and float32, even with very small random weights."""
+"""The checks at load time return the right result in bfloat16 and float32, even with very small random weights."""
 
 from pathlib import Path
 from typing import Any

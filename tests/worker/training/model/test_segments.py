@@ -1,4 +1,4 @@
-"""Sample-by-sample attention gives the same result as SDPA under a block-diagonal mask."""
+"""Sample-by-sample attention computes the same result as SDPA under a block-diagonal mask."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 from transformers import MistralForCausalLM, PhimoeForCausalLM
 
 from tests.tiny_model import make_other
-from tests.worker.training.learning.test_loss import give_weight, ragged_samples
+from tests.worker.training.learning.test_loss import ragged_samples, set_nonzero_weights
 from worker.training.data.batches import pack
 from worker.training.learning.loss import sum_nll
 from worker.training.model.segments import SEGMENTS
@@ -38,7 +38,7 @@ def assert_same(model: TrainableModel) -> None:
 
 
 def test_loss_and_gradients_equal_those_under_a_dense_mask(load: Load) -> None:
-    model = give_weight(load())
+    model = set_nonzero_weights(load())
 
     assert model.attention == SEGMENTS
     assert_same(model)

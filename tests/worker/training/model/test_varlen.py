@@ -1,4 +1,4 @@
-"""Attention through a varlen kernel. No test machine has a GPU, so a reference takes the place of torch's kernel."""
+"""Attention through a varlen kernel. No test machine has a GPU, so a reference replaces torch's kernel."""
 
 import itertools
 from typing import Any
@@ -11,7 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from contracts.job import JobSpec
 from tests.tiny_model import make_other
 from tests.worker.training.conftest import small_spec
-from tests.worker.training.learning.test_loss import give_weight, ragged_samples
+from tests.worker.training.learning.test_loss import ragged_samples, set_nonzero_weights
 from worker.training.compute.device import Device, choose_device
 from worker.training.data.batches import pack
 from worker.training.learning.loss import sum_nll
@@ -75,7 +75,7 @@ def model(tiny_model: Any) -> TrainableModel:
     """Return a bfloat16 model that uses SDPA with a mask."""
     model = load_model(tiny_model, bfloat16_spec(), choose_device("bfloat16", None))
     model.peft_model.get_base_model().set_attn_implementation("sdpa")
-    return give_weight(model)
+    return set_nonzero_weights(model)
 
 
 def prefer_varlen(model: TrainableModel) -> str:

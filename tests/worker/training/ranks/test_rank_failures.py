@@ -1,4 +1,4 @@
-"""A rank that ends on its own, in native code, or before it has met the others: the failure has its reason and its number."""
+"""Failures of one rank, in native code or before it has joined the others. Each is reported with reason and rank."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ ABORTED = "  what():  CUDA error: unspecified launch failure"
 
 
 def ending(line: str, how: str) -> str:
-    """Return what makes a rank print a line of native code and end."""
+    """Return code that makes a rank print a line, as native code would, and end."""
     return f"""
         import os
         print({line!r}, flush=True)
@@ -43,7 +43,7 @@ def ending(line: str, how: str) -> str:
     ],
     ids=["illegal access", "out of memory", "aborted by torch"],
 )
-def test_a_rank_that_native_code_ends_has_the_reason_that_it_printed(
+def test_a_rank_that_native_code_ends_is_reported_with_the_printed_reason(
     tiny_model: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -64,7 +64,7 @@ def test_a_rank_that_native_code_ends_has_the_reason_that_it_printed(
     assert f"rank 1: {line}" in run_dir.output.read_text()
 
 
-def test_a_rank_suspended_before_it_meets_the_others_is_reported_as_hung(
+def test_a_rank_suspended_before_it_joins_the_others_is_reported_as_hung(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     run_dir = prepare(tmp_path / "run", tiny_model, 2, spec_with(), hang_seconds=4)

@@ -248,7 +248,7 @@ INJECTIONS = {
 
 
 def inject(directory: Path, what: str) -> str:
-    """Return a PYTHONPATH with which rank 1 fails in its forward passes, as INJECTIONS[what] says."""
+    """Return a PYTHONPATH that makes rank 1 fail in its forward passes as INJECTIONS[what] defines."""
     directory.mkdir()
     (directory / "sitecustomize.py").write_text(f"""
 import sys, time

@@ -18,7 +18,7 @@ def test_each_sample_belongs_to_exactly_one_rank(lengths: list[int], count: int)
 
 
 @given(LENGTHS, st.integers(1, 8))
-def test_no_rank_has_more_tokens_than_another_by_more_than_the_longest_sample(
+def test_the_token_counts_of_two_ranks_differ_by_at_most_the_longest_sample(
     lengths: list[int], count: int
 ) -> None:
     shares = divide([range(length) for length in lengths], count)

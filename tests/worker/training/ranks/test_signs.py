@@ -19,7 +19,7 @@ def test_the_awaited_rank_is_the_one_that_has_met_the_others_least_often(tmp_pat
     assert [signs.silence()[0] for signs in (first, second, third)] == [1, 1, 1]
 
 
-def test_a_beat_ends_the_silence_of_the_awaited_rank_only(tmp_path: Path) -> None:
+def test_a_beat_ends_only_the_silence_of_the_awaited_rank(tmp_path: Path) -> None:
     path = tmp_path / "signs"
     Signs.create(path, 2)
     waiting, late = Signs(0, 2, path), Signs(1, 2, path)

@@ -26,7 +26,7 @@ def spec_with(dropout: float, every_steps: int = 2) -> dict[str, Any]:
 
 
 def share_tokens(run_dir: RunDir) -> None:
-    """Let a run use the token cache that the other runs of the same test use."""
+    """Make a run share the token cache of the other runs in the same test."""
     cache = run_dir.path.parent / "token_cache"
     write_model(run_dir.placed, Placed(token_cache=cache, token_cache_bytes=2**30))
 

@@ -1,4 +1,4 @@
-"""A run that is killed at any moment and resumed gives the same results as an uninterrupted run, bit for bit."""
+"""A run that is killed at any moment and resumed produces the same results as an uninterrupted run, bit for bit."""
 
 import random
 import signal

@@ -1,4 +1,4 @@
-"""Which checkpoints a run accepts, and what it adopts from the attempt that wrote them."""
+"""The checkpoints that a run accepts, and the settings that it adopts from the attempt that wrote them."""
 
 import re
 import shutil
@@ -154,7 +154,7 @@ def test_a_resume_with_less_memory_than_before_uses_a_smaller_budget(
 
 
 @pytest.mark.parametrize("planned", [True, False])
-def test_a_resume_recomputes_activations_only_if_its_own_plan_does_not_deny_it(
+def test_a_resume_keeps_recomputing_activations_unless_its_own_plan_finds_it_unnecessary(
     checkpoint: Path,
     tiny_model: Path,
     tmp_path: Path,
