@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from app.attempts import routes as attempts
 from app.checkpoints import routes as checkpoints
 from app.config.settings import Settings
+from app.errands import routes as errands
 from app.leases.gate import WorkerRoute
 from app.main import create_app
 from tests.app.player import BASE_URL, TOKEN, Player
@@ -41,7 +42,7 @@ def settings(sqlite_url: str, tmp_path: Any) -> Settings:
 
 
 def worker_routes() -> Iterator[tuple[str, str]]:
-    routers: Sequence[Any] = (attempts.router, checkpoints.internal)
+    routers: Sequence[Any] = (attempts.router, checkpoints.internal, errands.internal)
     for route in (route for router in routers for route in router.routes):
         assert isinstance(route, WorkerRoute)
         for method in route.methods or ():
@@ -77,7 +78,12 @@ def test_a_caller_without_a_valid_token_always_gets_the_same_401(
     for method, path in worker_routes():
         for attempt_id in (real.attempt_id, "att_none", "%00"):
             place = path.format(
-                attempt_id=attempt_id, name="%20", sha256="x", dataset_id="x", number="x"
+                attempt_id=attempt_id,
+                errand_id="x",
+                name="%20",
+                sha256="x",
+                dataset_id="x",
+                number="x",
             )
             for body, kind in BODIES:
                 typed = headers | ({"Content-Type": kind} if kind else {})

@@ -9,7 +9,17 @@ import pytest
 
 from benchmarks.extra import PACKAGES
 
-BENCHMARKS = ("chaos", "data", "engine", "history", "load", "memory_plan", "page", "recovery", "storm")
+BENCHMARKS = (
+    "chaos",
+    "data",
+    "engine",
+    "history",
+    "load",
+    "memory_plan",
+    "page",
+    "recovery",
+    "storm",
+)
 HIDE = """
 import sys
 

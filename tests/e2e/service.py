@@ -25,6 +25,7 @@ from tests.programs.ports import find_free_port
 from tests.programs.processes import find_processes, lower_priority, marked, wait_until_gone
 
 WORKER_TOKEN = "worker-token-of-a-test"
+OFFLINE = {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"}
 FAST = {
     "STEPLINE_FLUSH_SECONDS": "0.2",
     "STEPLINE_SYNC_SECONDS": "1",
@@ -54,8 +55,11 @@ class Service:
             path.mkdir(parents=True)
         self._socket = broker.choose_socket(directory / "valkey")
         self.broker_url = f"redis+socket://{self._socket}"
+        # The tests of training set OFFLINE for their own process, in which these tests may run too.
         inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith("STEPLINE_")
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("STEPLINE_") and name not in OFFLINE
         }
         self.environment = (
             inherited

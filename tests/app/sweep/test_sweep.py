@@ -108,7 +108,7 @@ def test_repeated_losses_without_a_new_checkpoint_fail_the_job(
 
     error = player.job(job)["error"]
     assert error["code"] == "attempts_exhausted"
-    assert "silent" in error["detail"]
+    assert "had not reported" in error["detail"]
 
 
 def test_a_job_with_a_pending_cancel_is_cancelled_when_its_attempt_is_lost(
