@@ -2,33 +2,23 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.lanes import run_in_lanes
 from tests.programs.postgres import Postgres, running_postgres
 from tests.programs.server_process import migrated
-from tests.units import slowest_first
+from tests.units import UnitScheduling, slowest_first
 
 # No test depends on a duration: on a loaded machine, Hypothesis takes seconds to prepare its first example.
 settings.register_profile("stepline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("stepline")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add an option to run the tests in several processes."""
-    parser.addoption("--lanes", type=int, default=1, help="run the tests in this many processes")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """Run the tests in several processes if requested; otherwise leave them to pytest."""
-    count = session.config.getoption("--lanes")
-    if count < 2 or session.testsfailed or session.config.option.collectonly:
-        return None
-    run_in_lanes(session, count)
-    return True
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> UnitScheduling:
+    """Distribute the tests in the units that tests/units.py defines."""
+    return UnitScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,6 +1,9 @@
 """The distribution of tests over several processes: which tests stay together, and which run at the same time."""
 
+from typing import Any
+
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no type hints
 
 WAITING = (
     "tests/web",
@@ -38,29 +41,24 @@ def _rank(nodeid: str) -> int:
     return ranks[0] if ranks else len(WAITING)
 
 
-class Queue:
-    """The tests that no process has received yet, as indexes into the list of all tests, in units."""
+class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no type hints
+    """Hands out whole units, in collection order.
 
-    def __init__(self, nodeids: list[str]) -> None:
-        self._units: dict[str, list[int]] = {}
-        for index, nodeid in enumerate(nodeids):
-            self._units.setdefault(unit_of(nodeid), []).append(index)
+    Every second process prefers the units that mostly compute. Otherwise, all processes would first wait while the cores are
+    idle, and later compete for the cores.
+    """
 
-    def take(self, *, computing: bool = False) -> list[int]:
-        """Return the tests of the next unit, or none at the end. With `computing`, prefer a unit that mostly computes.
+    def __init__(self, config: pytest.Config, log: Any = None) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
 
-        Every second process starts with one. Otherwise, all processes would first wait while the cores are idle, and
-        later compete for the cores.
-        """
-        names = [*self._units]
-        if computing:
-            names.sort(key=lambda unit: _rank(unit) != len(WAITING))
-        return self._units.pop(names[0]) if names else []
+    def _split_scope(self, nodeid: str) -> str:
+        return unit_of(nodeid)
 
-    def give_back(self, tests: list[int]) -> None:
-        """Put tests that a process did not run at the front of the queue."""
-        self._units = {f"given back from test {tests[0]} on": tests, **self._units}
-
-    def clear(self) -> None:
-        """Remove all tests."""
-        self._units.clear()
+    def _assign_work_unit(self, node: Any) -> None:
+        if self.nodes.index(node) % 2:
+            computing = (unit for unit in self.workqueue if _rank(unit) == len(WAITING))
+            first = next(computing, None)
+            if first is not None:
+                self.workqueue.move_to_end(first, last=False)
+        super()._assign_work_unit(node)
