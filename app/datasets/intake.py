@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from app.datasets.files.found import Rejected, Row
 from app.datasets.upload import Upload
-from app.errors.kinds import DatasetEmpty, DatasetInvalid, DatasetUnreadable
+from app.errors.kinds import ColumnNotFound, DatasetEmpty, DatasetInvalid, DatasetUnreadable
 from app.storage.data_dir import Draft
 from contracts.dataset.columns import Columns
 from contracts.dataset.conversation import Parsed
@@ -16,9 +16,12 @@ from contracts.dataset.features import FeatureCounter, RowFeatures
 from contracts.dataset.row_error import FORMS, RowError, RowProblem
 from contracts.dataset.rows import MAX_LINE_BYTES, parse_row
 from contracts.failure import Language
+from contracts.values.text import escape
 
 SHOWN_ERRORS = 5
 """Maximum number of invalid rows in an error response."""
+SHOWN_COLUMNS = 12
+"""Maximum number of the first row's columns in an error response."""
 COUNTED_ERRORS = 100
 """Checking stops after this many invalid rows."""
 _BLOCK_BYTES = 1024 * 1024
@@ -44,8 +47,11 @@ def write_rows(
     forms: Counter[str] = Counter()
     features = FeatureCounter()
     wrong: list[Rejected] = []
+    unseen = _Unseen(columns)
     with closing(upload.rows()) as rows:
         for found in rows:
+            if isinstance(found, Row):
+                unseen.see(found.value)
             written = found if isinstance(found, Rejected) else _write_row(found, draft, columns)
             if not isinstance(written, Rejected):
                 forms[written.form] += 1
@@ -66,7 +72,32 @@ def write_rows(
         )
     if not forms:
         raise DatasetEmpty("file")
+    unseen.check()
     return forms, features.features()
+
+
+class _Unseen:
+    """The mapped columns that no row has had yet."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._sources = dict(columns.sources)
+        self._first_row: list[str] | None = None
+
+    def see(self, row: Any) -> None:
+        """Forget the columns that this row has."""
+        if not self._sources or not isinstance(row, dict):
+            return
+        if self._first_row is None:
+            self._first_row = [str(name)[:60] for name in row][:SHOWN_COLUMNS]
+        self._sources = {
+            name: source for name, source in self._sources.items() if source not in row
+        }
+
+    def check(self) -> None:
+        """Raise ColumnNotFound if a mapped column is in no row. It may have been misspelled."""
+        for name, source in self._sources.items():
+            columns = escape(", ".join(self._first_row or [])) or "-"
+            raise ColumnNotFound(f"columns[{name}]", column=escape(source), columns=columns)
 
 
 def _write_row(row: Row, draft: Draft, columns: Columns) -> Parsed | Rejected:

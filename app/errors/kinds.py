@@ -141,6 +141,12 @@ class DatasetEmpty(AppError):
     code, status = "dataset_empty", 400
 
 
+class ColumnNotFound(AppError):
+    """An upload maps a column that no row of the file has."""
+
+    code, status = "column_not_found", 400
+
+
 class ChecksumMismatch(AppError):
     """The SHA-256 of a received body differs from the declared one."""
 

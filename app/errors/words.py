@@ -224,6 +224,12 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Upload JSON, JSONL, CSV, TSV, Parquet or Arrow, as it is, in gzip or zstd, or in a ZIP archive.",
         "支持 JSON、JSONL、CSV、TSV、Parquet 和 Arrow，可用 gzip、zstd 压缩，或打包为 ZIP。",
     ),
+    "column_not_found": _both(
+        "No row has a column named '{column}'.",
+        "没有任何一行包含名为“{column}”的列。",
+        "Check the spelling. The columns of the first row are: {columns}.",
+        "请检查拼写。第一行的列为：{columns}。",
+    ),
     "dataset_empty": _both(
         "The file has no rows.",
         "文件中没有数据。",

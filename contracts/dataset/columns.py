@@ -22,9 +22,9 @@ _ORDINARY_NAMES = tuple(
 REQUIRED: Mapping[Form, tuple[str, ...]] = {
     **{form: module.REQUIRED for form, module in ORDINARY.items()},
     "preference": (),
-    "kto": ("label",),
+    "kto": (),
 }
-"""Columns that every row of a format must have. A preference pair has one of several sets."""
+"""Columns that every row of a format must have. A preference pair has one of several sets, and a KTO row one of two labels."""
 KNOWN: Mapping[Form, tuple[str, ...]] = {
     **{form: (*module.REQUIRED, *module.OPTIONAL) for form, module in ORDINARY.items()},
     "preference": (
@@ -82,22 +82,32 @@ class Columns:
         shown = self.sources[name].encode(errors="backslashreplace").decode() + place[len(name) :]
         return RowError(error.line, error.problem, **{**error.figures, "place": shown})
 
+    def _is_required(self, name: str) -> bool:
+        """Whether every row needs the column. Others may be null, and tables omit nulls."""
+        if self.form is not None:
+            return name in REQUIRED[self.form]
+        return name in preference.LABELS or any(name in names for names in REQUIRED.values())
+
     def _arrange(self, row: dict[Any, Any]) -> dict[Any, Any]:
-        arranged = dict(row)
-        for source in self.sources.values():
-            if source not in row:
+        arranged = {name: row[name] for name in row if name not in self.sources.values()}
+        for name, source in self.sources.items():
+            if source in row:
+                arranged[name] = row[source]
+            elif self._is_required(name):
                 raise BadValue(RowProblem.MISSING, place=source)
-            arranged.pop(source, None)
-        arranged |= {name: row[source] for name, source in self.sources.items()}
+            else:
+                arranged.pop(name, None)
         if self.form is not None:
             arranged = {name: arranged[name] for name in KNOWN[self.form] if name in arranged}
             for name in REQUIRED[self.form]:
                 if name not in arranged:
                     raise BadValue(RowProblem.MISSING, place=name)
+            if self.form == "kto" and arranged.keys().isdisjoint(preference.LABELS):
+                raise BadValue(RowProblem.MISSING, place=preference.LABELS[0])
         for name in preference.LABELS:
             # The user has declared the column to be a KTO label, so its text is not a class name.
-            if name in self.sources or (self.form == "kto" and name == "label"):
-                arranged[name] = _read_label(arranged[name])
+            if name in arranged and (name in self.sources or self.form == "kto"):
+                arranged[name] = _read_label(arranged[name], name)
         if self.form is not None and detect_form(arranged) != self.form:
             raise BadValue(
                 RowProblem.OTHER_FORM, form=self.form, keys=", ".join(arranged) or "none"
@@ -105,9 +115,9 @@ class Columns:
         return arranged
 
 
-def _read_label(value: Any) -> bool:
+def _read_label(value: Any, place: str) -> bool:
     """Return a label that may be text or a number, as in a CSV file."""
     truth = _TRUTHS.get(str(value).strip().lower())
     if truth is None:
-        raise BadValue(RowProblem.LABEL, place="label")
+        raise BadValue(RowProblem.LABEL, place=place)
     return truth

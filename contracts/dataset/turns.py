@@ -37,8 +37,9 @@ _ROLES: Mapping[str, Role | Literal["call"]] = {
 }
 """`call` is an assistant turn whose content is a tool call in JSON."""
 _WEIGHTS = ("weight", "loss_weight")
-_SWITCHES = ("train", "training", "loss")
-"""Boolean alternatives to a weight. A `loss` that is a number is a measurement, not a switch."""
+_SWITCHES = ("train", "training")
+"""Boolean alternatives to a weight, which a table may store as 0 and 1. `loss` is another one, unless it is a number: then
+it is a measurement."""
 
 
 def read_turns(value: Any, place: str, *, may_be_empty: bool = False) -> list[Message]:
@@ -152,7 +153,8 @@ def _is_trained(turn: dict[Any, Any], place: str) -> bool:
             found = str(weight) if isinstance(weight, int | float) else kind_of(weight)
             raise BadValue(RowProblem.TURN_WEIGHT, place=f"{place}.{key}", found=found[:40])
         trained = trained and bool(weight)
-    return trained and not any(turn.get(key) is False for key in _SWITCHES)
+    is_off = turn.get("loss") is False or any(turn.get(key) == 0 for key in _SWITCHES)
+    return trained and not is_off
 
 
 def _name(turn: dict[Any, Any], place: str) -> str | None:

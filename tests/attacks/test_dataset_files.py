@@ -79,6 +79,17 @@ def many_entries(count: int) -> bytes:
     return archive[:directory] + entries + archive[end : end + 8] + counts + archive[end + 16 :]
 
 
+def hidden_entries(count: int) -> bytes:
+    """Return a zip archive whose ZIP64 record gives its number of entries, while the record after it claims one."""
+    archive = many_entries(count)
+    directory, end = archive.index(b"PK\x01\x02"), archive.rindex(b"PK\x05\x06")
+    sizes = struct.pack("<QQQQ", count, count, end - directory, directory)
+    record = b"PK\x06\x06" + struct.pack("<QHHII", 44, 45, 45, 0, 0) + sizes
+    locator = b"PK\x06\x07" + struct.pack("<IQI", 0, end, 1)
+    claim = archive[end : end + 8] + struct.pack("<HHI", 1, 1, 46 + len("a.csv"))
+    return archive[:end] + record + locator + claim + archive[end + 16 :]
+
+
 def damage(archive: bytes) -> bytes:
     """Return a zip archive with damaged content and an intact directory."""
     at = archive.index(b"a.csv") + 10
@@ -195,6 +206,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
         "/etc/a.csv: the name of this file leads",
     ),
     "entries": (lambda: many_entries(100_000), f"the archive lists more than {MAX_ENTRIES} files"),
+    "entries_in_zip64": (lambda: hidden_entries(100_000), "the archive lists more than"),
     "entries_in_zip32": (lambda: many_entries(MAX_ENTRIES + 1), "the archive lists more than"),
     "encrypted_zip": (
         lambda: encrypt(make_zip({"a.csv": b"a,b\n1,2\n"})),

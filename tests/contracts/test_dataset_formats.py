@@ -195,12 +195,14 @@ def test_content_may_be_a_list_of_text_parts() -> None:
         {"loss_weight": 0.0},
         {"weight": False},
         {"train": False},
+        {"train": 0},
+        {"training": 0.0},
         {"training": False},
         {"loss": False},
     ],
 )
 def test_a_turn_marked_as_not_trained_is_context(mark: dict[str, Any]) -> None:
-    no_mark = {"weight": None, "loss_weight": 1.0, "train": True, "loss": 0.25}
+    no_mark = {"weight": None, "loss_weight": 1.0, "train": 1, "loss": 0.0}
 
     assert marks({"messages": [ASK, ANSWER | mark, ASK, ANSWER | no_mark]}) == [
         ("user", "北京天气？", False),

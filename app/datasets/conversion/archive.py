@@ -23,6 +23,10 @@ IGNORED_NAMES = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json",
 SHOWN_NAMES = 5
 _END = b"PK\x05\x06"
 _END_BYTES = 22
+_END_64 = b"PK\x06\x06"
+_END_64_BYTES = 56
+_LOCATOR_64 = b"PK\x06\x07"
+_LOCATOR_64_BYTES = 20
 _MAX_COMMENT_BYTES = 0xFFFF
 _ENCRYPTED = 0x1
 _DAMAGE = (
@@ -66,7 +70,7 @@ def data_files(file: BinaryIO, budget: Budget) -> Iterator[tuple[str, BinaryIO]]
 def _check_directory(file: BinaryIO) -> None:
     """Reject a large central directory before `zipfile` loads it."""
     length = file.seek(0, os.SEEK_END)
-    file.seek(max(0, length - _END_BYTES - _MAX_COMMENT_BYTES))
+    file.seek(max(0, length - _END_BYTES - _MAX_COMMENT_BYTES - _LOCATOR_64_BYTES))
     tail = file.read()
     file.seek(0)
     at = tail.rfind(_END)
@@ -74,7 +78,17 @@ def _check_directory(file: BinaryIO) -> None:
         raise FileError(FileProblem.DAMAGED, kind="zip", said="its list of files is missing")
     entries = int.from_bytes(tail[at + 10 : at + 12], "little")
     directory_bytes = int.from_bytes(tail[at + 12 : at + 16], "little")
-    # In ZIP64, a field of 0xFF… means that the value does not fit, so it exceeds the limit as well.
+    if tail[max(0, at - _LOCATOR_64_BYTES) : at].startswith(_LOCATOR_64):
+        # `zipfile` ignores the two numbers and reads those of the ZIP64 record before its locator.
+        start = length - len(tail) + at - _LOCATOR_64_BYTES - _END_64_BYTES
+        file.seek(max(0, start))
+        record = file.read(_END_64_BYTES)
+        file.seek(0)
+        if start < 0 or not record.startswith(_END_64):
+            raise FileError(FileProblem.DAMAGED, kind="zip", said="its list of files is missing")
+        entries = int.from_bytes(record[32:40], "little")
+        directory_bytes = int.from_bytes(record[40:48], "little")
+    # Without a ZIP64 record, a field of 0xFF… exceeds the limit as well.
     if entries > MAX_ENTRIES or directory_bytes > MAX_DIRECTORY_BYTES:
         raise FileError(FileProblem.TOO_MANY_ENTRIES, limit=MAX_ENTRIES)
 

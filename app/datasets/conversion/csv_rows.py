@@ -18,6 +18,16 @@ JSON_COLUMNS = ("messages", "conversations", "tools", "history")
 """Columns that contain lists, which CSV can represent only as JSON."""
 BOOLEAN_COLUMNS = ("label", "kto_tag")
 """In other formats, labels that rate the answer are booleans."""
+TURN_COLUMNS = (
+    "prompt",
+    "completion",
+    "input",
+    "chosen",
+    "rejected",
+    "preferred_output",
+    "non_preferred_output",
+)
+"""Columns that contain text, or turns as JSON."""
 
 
 def read_csv(text: Text, *, is_tsv: bool) -> Iterator[Found]:
@@ -90,11 +100,29 @@ def _row(names: list[str], cells: list[str], number: int, line: int) -> Found:
                     said = type(error).__name__
                 problem = FileError(FileProblem.CELL_NOT_JSON, line, column=name, said=said)
                 return Rejected(problem, number)
+        elif name in TURN_COLUMNS:
+            value[name] = _turns(cell)
         elif name in BOOLEAN_COLUMNS and cell.strip().lower() in ("true", "false"):
             value[name] = cell.strip().lower() == "true"
         else:
             value[name] = cell
     return Row(number, line, value)
+
+
+def _turns(cell: str) -> Any:
+    """Return the turns that a cell contains as JSON, or else its text. An answer that is other JSON stays text."""
+    if not cell.lstrip().startswith(("[", "{")):
+        return cell
+    try:
+        value = loads(cell)
+    except ValueError:
+        return cell
+    turns = value.get("messages") if isinstance(value, dict) and "messages" in value else value
+    turns = turns if isinstance(turns, list) else [turns]
+    is_turns = turns and all(
+        isinstance(turn, dict) and not turn.keys().isdisjoint(("role", "from")) for turn in turns
+    )
+    return value if is_turns else cell
 
 
 class _Lines:
@@ -108,9 +136,12 @@ class _Lines:
 
     def peek(self) -> str:
         """Return the first line that is not blank."""
-        self._text.peek()
-        self._first_line = self._text.line
-        self._first = self._text.take_line() or ""
+        while True:
+            self._first_line = self._text.line
+            line = self._text.take_line()
+            if line is None or line.strip():
+                break
+        self._first = line or ""
         return self._first
 
     def begin_row(self) -> None:

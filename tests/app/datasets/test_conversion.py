@@ -1,8 +1,10 @@
 """Dataset files in every container format. The child's code runs in this process; tests/attacks runs the child."""
 
 import codecs
+import csv
 import gzip
 import io
+import json
 import os
 import tracemalloc
 from datetime import date
@@ -74,6 +76,23 @@ def test_a_compressed_arrow_stream_may_have_messages_of_any_size() -> None:
 
     for content in (gzip.compress(stream), zstd(stream), make_zip({"a.arrow": stream})):
         assert read_values(content) == rows
+
+
+def test_a_cell_may_contain_turns_as_json() -> None:
+    turns = [{"role": "assistant", "content": "b"}]
+    openai = {"messages": [{"role": "user", "content": "a"}]}
+    rows = [
+        {"input": openai, "chosen": turns, "rejected": turns[0], "completion": "[1]", "prompt": "{"}
+    ]
+    file = io.StringIO()
+    writer = csv.DictWriter(file, rows[0])
+    writer.writeheader()
+    writer.writerows(
+        {name: cell if isinstance(cell, str) else json.dumps(cell) for name, cell in row.items()}
+        for row in rows
+    )
+
+    assert read_values(file.getvalue().encode(), "a.csv") == rows
 
 
 def test_a_column_whose_values_cannot_be_read_does_not_affect_the_others() -> None:
@@ -161,6 +180,7 @@ def test_a_table_of_text_yields_the_same_rows_with_any_separator() -> None:
         assert read_values(content) == rows
 
     assert read_values(b"text\nhello\n", "a.csv") == [{"text": "hello"}]
+    assert read_values(b"\n\ttext\tn\n0\thello\t1\n", "a.tsv") == [{"text": "hello", "n": "1"}]
     assert read_values(b",output\n0,x\n") == [{"output": "x"}], "pandas writes row numbers"
 
 

@@ -121,6 +121,35 @@ def test_kto_labels_may_be_text_if_the_format_is_chosen(player: Player) -> None:
     assert "good must be true (the answer is good) or false" in wrong.json()["error"]["message"]
 
 
+def test_either_name_of_the_kto_label_may_be_chosen(player: Player) -> None:
+    rows = [{"prompt": "a", "completion": "b", "kto_tag": value} for value in ("True", "false")]
+    renamed = [{"prompt": "a", "completion": "b", "good": row["kto_tag"]} for row in rows]
+
+    for response in (
+        post(player, *rows, query="format=kto"),
+        post(player, *renamed, query="format=kto&columns[kto_tag]=good"),
+    ):
+        assert response.json()["forms"] == {"kto": 2}
+        assert response.json()["features"]["untrained"] == 1
+    wrong = post(player, {"prompt": "a", "completion": "b"}, query="format=kto").json()["error"]
+    assert "label is missing" in wrong["message"]
+
+
+def test_a_mapped_optional_column_may_be_absent_from_some_rows_but_not_from_all(
+    player: Player,
+) -> None:
+    rows = [QUESTION, QUESTION | {"context": "c"}]
+    query = "format=alpaca&columns[instruction]=question&columns[output]=answer&columns[input]="
+
+    mapped = post(player, *rows, query=query + "context")
+    misspelled = post(player, *rows, query=query + "contxt").json()["error"]
+
+    assert mapped.json()["preview"][1]["messages"][0]["content"] == "q\nc"
+    assert (misspelled["code"], misspelled["param"]) == ("column_not_found", "columns[input]")
+    assert "'contxt'" in misspelled["message"]
+    assert "question, answer, text, output" in misspelled["hint"]
+
+
 WRONG_CHOICES = [
     ("format=alpacca", "format", "'alpaca', 'prompt'"),
     ("columns[promt]=question", "columns[promt]", "'prompt'"),
