@@ -72,3 +72,19 @@ ARGUMENTS_AS_TEXT = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 """Concatenates a call's arguments with text, as DeepSeek's template does. They must therefore be JSON text."""
+
+SHORT_CALL_IDS = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message.role + '\n' + message.content }}"
+    "{% for call in message.tool_calls or [] %}"
+    "{% if not call.id is defined or call.id | length != 9 %}{{ raise_exception('Ids have 9 characters') }}{% endif %}"
+    "{{ call.function.name + '#' + call.id + (call.function.arguments | tojson) }}"
+    "{% endfor %}"
+    "{% if message.role == 'tool' %}"
+    "{% if message.tool_call_id | length != 9 %}{{ raise_exception('Ids have 9 characters') }}{% endif %}"
+    "{{ '#' + message.tool_call_id }}"
+    "{% endif %}"
+    "{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""Accepts only ids of nine characters, as Mistral's templates do."""

@@ -23,7 +23,8 @@ from contracts.failure import FailureReason
 from contracts.model_facts import TemplateFacts
 from worker.training.data.answers import Locator, RenderingFailed, Span, Turns
 from worker.training.data.bounds import OutOfBounds
-from worker.training.data.trial import takes_arguments_as_text, try_template
+from worker.training.data.call_ids import with_short_ids
+from worker.training.data.trial import needs_short_call_ids, takes_arguments_as_text, try_template
 from worker.training.errors import StopRequested, TrainingError
 
 LONGEST_TEXT = 2 * MAX_LINE_BYTES
@@ -115,6 +116,8 @@ class Template:
         if any(turn.tool_calls and turn.trained and not turn.content for turn in messages):
             self._require_tool_calls()
         turns = [self._turn(message) for message in messages]
+        if any("tool_calls" in turn for turn in turns) and self._needs_short_call_ids:
+            turns = with_short_ids(turns)
         trained = [turn.is_answer and turn.trained for turn in messages]
         if self.kind == "plain":
             return self._plain(turns, trained)
@@ -139,6 +142,10 @@ class Template:
     @cached_property
     def _takes_arguments_as_text(self) -> bool:
         return self.kind == "own" and takes_arguments_as_text(self._apply)
+
+    @cached_property
+    def _needs_short_call_ids(self) -> bool:
+        return self.kind == "own" and needs_short_call_ids(self._apply)
 
     @cached_property
     def _has_marks(self) -> bool:

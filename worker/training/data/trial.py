@@ -70,10 +70,17 @@ def takes_arguments_as_text(render: Render) -> bool:
     return str(_ARGUMENTS) in text
 
 
-def _calling(*, as_text: bool) -> dict[str, Any]:
+def needs_short_call_ids(render: Render) -> bool:
+    """Return whether the template accepts tool calls, but only with ids of nine characters."""
+    as_text = takes_arguments_as_text(render)
+    short, long = (_calling(as_text=as_text, call_id=each) for each in (_CALL_ID, "call_" * 4))
+    return _writes(render, [_ASK, short]) and not _writes(render, [_ASK, long])
+
+
+def _calling(*, as_text: bool, call_id: str = _CALL_ID) -> dict[str, Any]:
     arguments = json.dumps(_ARGUMENTS) if as_text else _ARGUMENTS
     function = {"name": "lookup", "arguments": arguments}
-    call = {"id": _CALL_ID, "type": "function", "function": function}
+    call = {"id": call_id, "type": "function", "function": function}
     return {"role": "assistant", "content": "", "tool_calls": [call]}
 
 

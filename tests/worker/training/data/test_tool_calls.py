@@ -6,7 +6,13 @@ import pytest
 
 from contracts.dataset.conversation import Conversation, Message
 from contracts.dataset.rows import parse_row
-from tests.chat_templates import ARGUMENTS_AS_TEXT, QWEN3_LIKE, QWEN25_LIKE, QWEN25_MARKED
+from tests.chat_templates import (
+    ARGUMENTS_AS_TEXT,
+    QWEN3_LIKE,
+    QWEN25_LIKE,
+    QWEN25_MARKED,
+    SHORT_CALL_IDS,
+)
 from tests.worker.training.data.test_template import OtherTokenizer, answers
 from worker.training.data.answers import RenderingFailed
 from worker.training.data.template import QWEN2_TEMPLATE, Template
@@ -186,6 +192,35 @@ def test_only_answers_are_trained_even_if_the_end_of_a_turn_is_not_a_special_tok
     assert first in ("b", "b<END>")
     assert last.removesuffix("<END>").endswith("d")
     assert "c" not in first + last
+
+
+def test_calls_and_results_get_short_ids_for_a_template_that_accepts_no_others(
+    tokenizer: Any,
+) -> None:
+    template = Template(OtherTokenizer(tokenizer, SHORT_CALL_IDS))
+    two = [call() | {"id": "call_of_openai_1"}, call() | {"id": "call_of_openai_2"}]
+    with_ids = chat(
+        ("user", "a"),
+        ("assistant", {"content": None, "tool_calls": two}),
+        ("tool", {"content": "second", "tool_call_id": "call_of_openai_2"}),
+        ("tool", {"content": "first", "tool_call_id": "call_of_openai_1"}),
+        ("assistant", SAID_AND_CALLED),
+        ("tool", "third"),
+        ("assistant", "c"),
+    )
+
+    rendered = template.render(with_ids.turns, with_ids.tools)
+
+    assert template.facts.tool_calls
+    assert answers(rendered) == [
+        "weather#call00000{}weather#call00001{}<|im_end|>",
+        "I look. weather#call00002{}<|im_end|>",
+        "c<|im_end|>",
+    ]
+    results = [part.split("<")[0] for part in rendered.text.split("tool\n")[1:]]
+    assert results == ["second#call00001", "first#call00000", "third#call00002"]
+    kept = Template(OtherTokenizer(tokenizer, SHORT_CALL_IDS.replace("!= 9", "< 9")))
+    assert "weather#call_of_openai_1" in kept.render(with_ids.turns[:4], with_ids.tools).text
 
 
 def test_arguments_are_passed_as_text_to_a_template_that_needs_text(tokenizer: Any) -> None:
