@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import psutil
+import psutil  # type: ignore[import-untyped]  # it ships no types
 from sqlalchemy import func, select
 
 from app.db.engine import Database

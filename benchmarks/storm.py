@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import psutil
+import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from app.config.settings import Settings
 from benchmarks.history import Server, database_url, fill_ours

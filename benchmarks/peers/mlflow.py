@@ -91,7 +91,11 @@ class Peer:
         for metrics in batches(range(1, steps + 1), 1000, ("loss",)):
             self._post("runs/log-batch", {"run_id": run, "metrics": metrics})
         path = "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval"
-        query = {"run_ids": run, "metric_key": "loss", "max_results": PLOT_POINTS}
+        query: dict[str, str | int] = {
+            "run_ids": run,
+            "metric_key": "loss",
+            "max_results": PLOT_POINTS,
+        }
         figures, size = timed(
             lambda: self._client.get(path, params=query).raise_for_status().content, 10
         )

@@ -42,7 +42,7 @@ class Rows(Dataset[dict[str, list[int]]]):
         return row | {"attention_mask": [1] * len(row["input_ids"])}
 
 
-class Watch(TrainerCallback):
+class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
     """Measures the time of each update and records its logged loss."""
 
     def __init__(self) -> None:
@@ -144,7 +144,7 @@ def make_trainer(plan: Plan, model: Any, settings: dict[str, Any], watch: Watch)
 def make_trl(plan: Plan, model: Any, settings: dict[str, Any], watch: Watch) -> Any:
     """Return TRL's SFTTrainer in its best configuration: padding-free, with its fused head and loss."""
     import datasets  # noqa: PLC0415 - only this side needs them
-    from trl import SFTConfig, SFTTrainer  # noqa: PLC0415 - installed only in the peers' environment
+    from trl import SFTConfig, SFTTrainer  # type: ignore[import-not-found]  # noqa: PLC0415 - installed only in the peers' environment
 
     return SFTTrainer(
         model=model,
