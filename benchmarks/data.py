@@ -180,7 +180,7 @@ def run_stepline(options: argparse.Namespace) -> dict[str, float]:
     from contracts.run.run_dir import RunDir  # noqa: PLC0415
     from worker.training.data.cache.cache import Cache  # noqa: PLC0415
     from worker.training.data.preparation import prepare  # noqa: PLC0415
-    from worker.training.data.template import Template  # noqa: PLC0415
+    from worker.training.data.rendering.template import Template  # noqa: PLC0415
     from worker.training.model.tokenizer import load_tokenizer  # noqa: PLC0415
 
     run_dir = RunDir(options.folder / "run")

@@ -193,7 +193,7 @@ def make_plan(run_dir: RunDir, spec: JobSpec, summary: Summary) -> Plan:
 
     from worker.training.data.batches import Windows  # noqa: PLC0415
     from worker.training.data.preparation import prepare  # noqa: PLC0415
-    from worker.training.data.template import Template  # noqa: PLC0415
+    from worker.training.data.rendering.template import Template  # noqa: PLC0415
 
     tokenizer = AutoTokenizer.from_pretrained(run_dir.model)
     data = prepare(run_dir, spec, tokenizer, Template(tokenizer))

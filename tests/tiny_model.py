@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2TokenizerFast
 
-from worker.training.data.template import QWEN2_TEMPLATE
+from worker.training.data.rendering.template import QWEN2_TEMPLATE
 
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _SENTENCES = (

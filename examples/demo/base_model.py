@@ -22,7 +22,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from examples.demo.general_text import Row, general_rows
 from examples.demo.tickets import COUNT, SEED, ticket_rows
-from worker.training.data.template import QWEN2_TEMPLATE
+from worker.training.data.rendering.template import QWEN2_TEMPLATE
 
 MODEL_NAME = "stepline-demo-qwen2"
 END_OF_TEXT, TURN, END_OF_TURN = "<|endoftext|>", "<|im_start|>", "<|im_end|>"

@@ -26,7 +26,7 @@ from tests.worker.training.run_directory import (
 )
 from worker.training.data.bounds import Bounds
 from worker.training.data.preparation import prepare
-from worker.training.data.template import QWEN2_TEMPLATE, Template
+from worker.training.data.rendering.template import QWEN2_TEMPLATE, Template
 from worker.training.errors import TrainingError
 from worker.training.model.tokenizer import load_tokenizer
 

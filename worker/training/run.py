@@ -29,7 +29,7 @@ from worker.training.data.bounds import Bounds
 from worker.training.data.cache.cache import Cache
 from worker.training.data.facts import data_warnings
 from worker.training.data.preparation import prepare
-from worker.training.data.template import Template
+from worker.training.data.rendering.template import Template
 from worker.training.errors import (
     StopRequested,
     TrainingError,

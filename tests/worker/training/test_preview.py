@@ -22,9 +22,9 @@ from tests.chat_templates import QWEN25_LIKE
 from tests.tiny_model import make_tokenizer, write_rows
 from worker.training.data.arrays import Writer
 from worker.training.data.bounds import Bounds
+from worker.training.data.rendering.template import Template
 from worker.training.data.rows import read_rows
 from worker.training.data.samples import tokenize
-from worker.training.data.template import Template
 from worker.training.errors import TrainingError
 from worker.training.model.tokenizer import load_tokenizer
 from worker.training.preview import pack, preview

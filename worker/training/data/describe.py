@@ -12,9 +12,9 @@ from typing import Any
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from contracts.model_facts import TemplateFacts
-from worker.training.data.answers import RenderingFailed
 from worker.training.data.bounds import Bounds, OutOfBounds
-from worker.training.data.trial import try_template
+from worker.training.data.rendering.answers import RenderingFailed
+from worker.training.data.rendering.trial import try_template
 
 SECONDS = 1.0
 """CPU time per trial. A trial takes about a millisecond."""

@@ -18,9 +18,9 @@ from worker.training.data.cache.cache import Cache
 from worker.training.data.cache.key import find_key
 from worker.training.data.facts import measure_rows
 from worker.training.data.prepared import EVALUATION, TRAIN, Data, digest
+from worker.training.data.rendering.template import Template
 from worker.training.data.rows import Row, hold_out, read_rows
 from worker.training.data.samples import tokenize
-from worker.training.data.template import Template
 from worker.training.errors import TrainingError
 from worker.training.rundir.counter import RowCounter
 

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from contracts.dataset.conversation import Conversation, Document
 from contracts.failure import FailureReason
-from worker.training.data.answers import RenderingFailed, Span
 from worker.training.data.arrays import Sample, Samples, Writer
 from worker.training.data.bounds import POLL_SECONDS, Bounds, OutOfBounds
 from worker.training.data.documents import Joiner
+from worker.training.data.rendering.answers import RenderingFailed, Span
+from worker.training.data.rendering.template import Rendered, Template
 from worker.training.data.rows import Row
-from worker.training.data.template import Rendered, Template
 from worker.training.errors import Evidence, TrainingError
 from worker.training.rundir.counter import Count
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from worker.training.data.template import Template
+from worker.training.data.rendering.template import Template
 from worker.training.memory.budget import TokenBudget
 from worker.training.memory.plan import MemoryPlan
 from worker.training.model.load import DOUBLE_QUANT_FROM

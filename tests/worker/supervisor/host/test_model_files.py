@@ -13,7 +13,7 @@ from contracts.model_facts import ModelFacts
 from contracts.values.module_paths import compress_paths
 from tests.tiny_model import make_other, make_tiny_qwen2
 from worker.supervisor.host.models.model_files import PLAIN_NAMES, QWEN2_TEMPLATE_SHA256, read_facts
-from worker.training.data.template import Template
+from worker.training.data.rendering.template import Template
 from worker.training.model.files import count_parameters
 from worker.training.model.length import _positions, longest_dynamic
 

@@ -14,7 +14,7 @@ from worker.supervisor.host.models.template_trial import (
     describe_template,
 )
 from worker.training.data.describe import describe
-from worker.training.data.template import QWEN2_TEMPLATE, Template
+from worker.training.data.rendering.template import QWEN2_TEMPLATE, Template
 
 ALL = TemplateFacts(roles=list(ROLES), tools=True, tool_calls=True, reasoning_content=True)
 

@@ -25,7 +25,7 @@ from worker.training.data.cache.cache import Cache
 from worker.training.data.cache.entries import Entries
 from worker.training.data.preparation import prepare
 from worker.training.data.prepared import EVALUATION, TRAIN, Data, digest
-from worker.training.data.template import Template
+from worker.training.data.rendering.template import Template
 from worker.training.errors import TrainingError
 
 READ = "read from the cache"

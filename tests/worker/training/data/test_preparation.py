@@ -13,7 +13,7 @@ from worker.training.data.facts import data_warnings
 from worker.training.data.order import epoch_order, held_out
 from worker.training.data.preparation import prepare
 from worker.training.data.prepared import Data
-from worker.training.data.template import Template
+from worker.training.data.rendering.template import Template
 from worker.training.errors import TrainingError
 
 

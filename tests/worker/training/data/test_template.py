@@ -9,8 +9,8 @@ from transformers import AddedToken
 from contracts.dataset.conversation import Message
 from contracts.failure import FailureReason
 from tests.tiny_model import make_tokenizer
-from worker.training.data.answers import RenderingFailed
-from worker.training.data.template import QWEN2_TEMPLATE, Rendered, Template
+from worker.training.data.rendering.answers import RenderingFailed
+from worker.training.data.rendering.template import QWEN2_TEMPLATE, Rendered, Template
 from worker.training.errors import TrainingError
 from worker.training.model.tokenizer import load_tokenizer
 

@@ -14,8 +14,8 @@ from tests.chat_templates import (
     SHORT_CALL_IDS,
 )
 from tests.worker.training.data.test_template import OtherTokenizer, answers
-from worker.training.data.answers import RenderingFailed
-from worker.training.data.template import QWEN2_TEMPLATE, Template
+from worker.training.data.rendering.answers import RenderingFailed
+from worker.training.data.rendering.template import QWEN2_TEMPLATE, Template
 
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 

@@ -16,7 +16,7 @@ from worker.training.compute.device import choose_device
 from worker.training.data.arrays import Sample
 from worker.training.data.batches import Windows, pack, supervised_tokens
 from worker.training.data.preparation import prepare
-from worker.training.data.template import Template
+from worker.training.data.rendering.template import Template
 from worker.training.learning import loss
 from worker.training.learning.loss import chunked_nll, sum_nll, token_nll
 from worker.training.model.load import load_model

@@ -14,7 +14,7 @@ from tests.worker.training.learning.test_loss import ragged_samples
 from tests.worker.training.run_directory import make_run_dir, run_here
 from worker.training import loop
 from worker.training.data.preparation import prepare
-from worker.training.data.template import Rendered, Template
+from worker.training.data.rendering.template import Rendered, Template
 from worker.training.learning.evaluate import evaluate
 from worker.training.model.trainable import TrainableModel
 from worker.training.rundir.counter import RowCounter

@@ -11,7 +11,7 @@ import worker.training.data
 from contracts.job import JobSpec
 from contracts.run.run_dir import RunDir
 from worker.training.data.bounds import Bounds
-from worker.training.data.template import Template
+from worker.training.data.rendering.template import Template
 
 _LIBRARIES = ("jinja2", "tokenizers", "transformers")
 _WEIGHTS = {".bin", ".gguf", ".h5", ".msgpack", ".onnx", ".pt", ".pth", ".safetensors"}

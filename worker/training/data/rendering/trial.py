@@ -6,7 +6,7 @@ from typing import Any
 
 from contracts.dataset.conversation import ROLES, Role
 from contracts.model_facts import TemplateFacts
-from worker.training.data.answers import RenderingFailed
+from worker.training.data.rendering.answers import RenderingFailed
 
 _WORD = "steplinetrial"
 _ARGUMENTS = {"city": _WORD}

@@ -21,10 +21,14 @@ from contracts.dataset.conversation import ROLES, Message
 from contracts.dataset.rows import MAX_LINE_BYTES
 from contracts.failure import FailureReason
 from contracts.model_facts import TemplateFacts
-from worker.training.data.answers import Locator, RenderingFailed, Span, Turns
 from worker.training.data.bounds import OutOfBounds
-from worker.training.data.call_ids import with_short_ids
-from worker.training.data.trial import needs_short_call_ids, takes_arguments_as_text, try_template
+from worker.training.data.rendering.answers import Locator, RenderingFailed, Span, Turns
+from worker.training.data.rendering.call_ids import with_short_ids
+from worker.training.data.rendering.trial import (
+    needs_short_call_ids,
+    takes_arguments_as_text,
+    try_template,
+)
 from worker.training.errors import StopRequested, TrainingError
 
 LONGEST_TEXT = 2 * MAX_LINE_BYTES
