@@ -1,4 +1,4 @@
-"""Recovery: how soon a killed worker's job runs again, and how soon jobs start after the broker has lost their rings.
+"""Recovery: how soon a killed worker's job runs again, and how soon jobs start after the broker has lost their messages.
 
     python -m benchmarks.recovery [--workers 3] [--scale 1] [--database sqlite]
 
@@ -103,7 +103,7 @@ def measure_restarts(cluster: Cluster, dataset: str, count: int, takeover: float
 
 
 def measure_starts(cluster: Cluster, dataset: str, count: int) -> list[float]:
-    """Submit jobs while the broker is down; return the seconds from when it is back, with an empty queue, to each start."""
+    """Submit jobs while the broker is down; return the seconds from the broker's return, with an empty queue, to each start."""
     cluster.stop("broker", signal.SIGKILL)
     jobs = [cluster.post_job(**spec_of_job(dataset, STEPS)) for _ in range(count)]
     returned = datetime.now(UTC)

@@ -1,7 +1,7 @@
 """Names on the wire: the task, the queues, the internal paths and headers."""
 
 TASK_NAME = "stepline.run_next"
-"""The only Celery task: a ring of the doorbell, which does not carry a job."""
+"""The only Celery task: a ring of the doorbell. The message names no job."""
 
 HELLO_PATH = "/internal/v1/workers"
 MODELS_PATH = "/internal/v1/workers/models"
@@ -32,5 +32,5 @@ OUTPUT_ARTIFACT = "output.log"
 
 
 def celery_queue(queue: str) -> str:
-    """Return the name of the Celery queue that carries a job queue's rings."""
+    """Return the name of the Celery queue for the rings of a job queue."""
     return f"stepline.{queue}"

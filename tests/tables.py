@@ -86,5 +86,5 @@ def read_values(content: bytes, name: str = "", encoding: Encoding | None = None
 
 
 def describe(found: Sequence[Found]) -> list[str]:
-    """Return the problems as users read them."""
+    """Return the problems as users see them."""
     return [each.describe("en") for each in found if isinstance(each, Rejected)]

@@ -18,7 +18,7 @@ from contracts.job import JobStatus
 DIGITS = 6
 """Significant digits of values in sampled series. Plots cannot show more, and this halves the response size."""
 POLL_SECONDS = {JobStatus.RUNNING: 1.0, JobStatus.QUEUED: 5.0, JobStatus.PAUSED: 5.0}
-"""Seconds that a client should wait before polling again, by job status. Ended jobs need no polling."""
+"""Seconds that a client should wait before polling again, by job status. Finished jobs need no polling."""
 
 
 TimedValue = tuple[int, float, float]
@@ -119,7 +119,7 @@ class _Found:
     rewind_to_step: int | None = None
     has_more: bool = False
     place: Place | None = None
-    """Where the next page starts; None means after all data."""
+    """Where the next page starts; None means past the end of the data."""
 
 
 def _plot(session: Session, attempts: Sequence[Attempt], query: MetricsQuery) -> _Found:

@@ -124,4 +124,4 @@ class StreamEvent(
         | DoneEvent
     ]
 ):
-    """An event of the stream. To get later events, send its `id` as Last-Event-ID."""
+    """An event in the stream. To get later events, send its `id` as Last-Event-ID."""

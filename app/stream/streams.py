@@ -133,7 +133,7 @@ class Streams:
             self._loop.call_soon_threadsafe(self._wake_all)
 
     async def find_end(self, job_id: str) -> tuple[Place, bool]:
-        """Return the place after all stored data, and whether the job has ended. Raises JobNotFound."""
+        """Return the position just past the last stored data, and whether the job has ended. Raises JobNotFound."""
         return await self._run(self._find_end, job_id)
 
     async def close(self) -> None:

@@ -123,7 +123,7 @@ def machine() -> str:
 
 
 def slug(text: str) -> str:
-    """Return a text converted to a directory name."""
+    """Convert a string to a directory name and return it."""
     return "".join(
         character if character.isalnum() or character in ".-" else "-" for character in text
     )

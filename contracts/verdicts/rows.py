@@ -1,4 +1,4 @@
-"""Rules on the rows: whether a low loss is meaningful."""
+"""Rules about the rows: whether a low loss is meaningful."""
 
 from contracts.dataset.facts import DataFacts, RowFacts
 from contracts.verdicts.verdict import Verdict, VerdictCode

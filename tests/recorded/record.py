@@ -1,7 +1,7 @@
 """Records the curves in this directory: `python -m tests.recorded.record ROWS_FILE NAME…` trains a tiny Qwen2 once per name.
 
-ROWS_FILE is a JSON list of Alpaca rows, for example alpaca_zh_demo.json. Each recipe states why its run is healthy or not. The
-program trains as in a job; only the stalled run is stopped with SIGSTOP. Nothing in a curve is invented or edited.
+ROWS_FILE is a JSON list of Alpaca rows, for example alpaca_zh_demo.json. Each recipe states why its run is or is not healthy. The
+program trains as it does in a job; only the stalled run is stopped with SIGSTOP. Nothing in a curve is invented or edited.
 """
 
 import base64
@@ -31,13 +31,13 @@ HERE = Path(__file__).parent
 DIGITS = 4
 """Significant digits of the stored figures."""
 STALL_SECONDS = 180.0
-"""How long the stalled run is observed after its process was stopped."""
+"""How long the stalled run is observed after its process has been stopped."""
 Rows = list[dict[str, str]]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to provoke a run."""
+    """How to produce a run."""
 
     training: dict[str, Any]
     rows: Callable[[Rows], Rows] = lambda rows: rows
@@ -45,7 +45,7 @@ class Recipe:
     eval_size: int = 40
     rank: int = 8
     knows_rows: bool = False
-    """Whether the base has memorized the short rows, which makes other text improbable to it."""
+    """Whether the base has memorized the short rows, so that it gives other text a low probability."""
     stops_at: int | None = None
     """Step after which the process is stopped with SIGSTOP."""
 
@@ -55,7 +55,7 @@ def _short(rows: Rows) -> Rows:
 
 
 def _with_bad_rows(rows: Rows) -> Rows:
-    """Return the short rows, three of them with a long base64 text as the answer, as if the data had been prepared incorrectly."""
+    """Return the short rows, three of them with a long base64 string as the answer, as if the data had been prepared incorrectly."""
     short = _short(rows)
     noise = random.Random(5)  # noqa: S311  # only has to be repeatable
     for number in (30, 60, 90):

@@ -26,7 +26,7 @@ class TrainingError(Exception):
 
 
 def storable(detail: str) -> str:
-    """Return the end of a text, with surrogates replaced because UTF-8 cannot encode them.
+    """Return the end of a string, with surrogates replaced because UTF-8 cannot encode them.
 
     Surrogates may come from a model or a dataset that the text quotes.
     """

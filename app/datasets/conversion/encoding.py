@@ -1,4 +1,4 @@
-"""Chooses a text's encoding: from a byte order mark, the request, or the text itself."""
+"""Chooses the encoding of a text file: from a byte order mark, the request, or the text itself."""
 
 from app.datasets.conversion.request import Encoding
 from app.datasets.files.file_kind import HEAD_BYTES, decode_utf8
@@ -17,7 +17,7 @@ FREQUENT = frozenset(
 
 
 def find_encoding(head: bytes, requested: Encoding | None) -> str:
-    """Return the name of the Python codec for a text that begins with `head`.
+    """Return the name of the Python codec for text that begins with `head`.
 
     Text without a byte order mark that is not UTF-8 is treated as GB18030 only if there is no doubt. Otherwise, UTF-8
     is returned, and the reader reports the first invalid position.

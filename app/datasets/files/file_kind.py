@@ -60,7 +60,7 @@ def find_binary_kind(head: bytes) -> FileKind | None:
 
 
 def find_text_kind(text: str, filename: str = "") -> FileKind:
-    """Return the kind of a text that begins with `head`. A one-column CSV file is recognised only by its name."""
+    """Return the kind of text that begins with `head`. A one-column CSV file is recognised only by its name."""
     first_line = text.lstrip().partition("\n")[0].strip()
     if not first_line or first_line[0] in "{[" or _is_json(first_line):
         return "json"

@@ -24,7 +24,7 @@ MAX_LOSSES = 3
 
 @dataclass(frozen=True)
 class Settlement:
-    """An ended attempt and its locked job. Each public method changes the job's status and returns the new one."""
+    """A finished attempt and its locked job. Each public method changes the job's status and returns the new one."""
 
     session: Session
     attempt: HeldAttempt

@@ -74,7 +74,7 @@ function joinGhosts(ghosts: Series[], isLog: boolean): Series {
 
 /** A small chart below the main one. */
 export interface Minor {
-  /** Of the whole job or of the first GPU, then of the other GPUs. */
+  /** For the whole job or the first GPU, followed by the other GPUs. */
   lines: [Line, ...Line[]];
   /** Formats the value at a tick. */
   format: (value: number, increment: number) => string;
@@ -85,7 +85,7 @@ export interface Minor {
   inBytes?: boolean;
 }
 
-/** Return the charts of the learning rate, the gradient norm, and the load and memory use of the GPU (without a GPU, of the CPU). */
+/** Return the charts of the learning rate, the gradient norm, and the load and memory use of the GPU (or of the CPU if there is no GPU). */
 export function minorCharts(curve: Curve, axis: XAxis, hidden: ReadonlySet<string>): Minor[] {
   const line = (key: string, name: string, label: string, color: string): Line => ({
     key,

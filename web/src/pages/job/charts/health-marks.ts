@@ -41,7 +41,7 @@ export function sentenceOf(finding: Finding): string {
   return isComplete ? fill(text, figures) : sayFinding(finding.code);
 }
 
-/** `say` for a text that is known only at run time. */
+/** `say` for text that is known only at run time. */
 const fill = say as (text: Text, figures: Record<string, string>) => string;
 
 function write(name: string, value: number): string {
