@@ -64,6 +64,7 @@ from app.stream import routes as stream
 from app.stream.schemas import StreamEvent
 from app.stream.streams import Streams
 from app.sweep.sweeper import Sweeper
+from app.uploads import routes as uploads
 from app.workers import routes as workers
 
 gc.freeze()  # exclude imported objects from later collections
@@ -109,6 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
         artifacts,
         checkpoints,
         datasets,
+        uploads,
         previews,
         prefetches,
         models,

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BeforeValidator
 from starlette.concurrency import run_in_threadpool
 
+from app.config.settings import Settings
 from app.datasets.conversion.request import Encoding, Limits
 from app.datasets.upload import Upload
 from app.errors.disk import storage_errors
@@ -45,16 +46,25 @@ RAW_BODY = {
 _MEMORY_BYTES = 1024 * 1024
 
 
-def _require_file(part: Any) -> Any:
+def require_file(part: Any) -> Any:
     """Reject a form field that is not a file with our own message instead of the framework's."""
     if isinstance(part, str):
         raise field_error(FieldProblem.NOT_A_FILE)
     return part
 
 
+def limits_of(settings: Settings) -> Limits:
+    """Return the limits of the process that reads files."""
+    return Limits(
+        unpacked_bytes=settings.max_unpacked_bytes,
+        memory_bytes=settings.conversion_memory_bytes,
+        seconds=settings.conversion_seconds,
+    )
+
+
 async def receive_upload(
     request: Request,
-    file: Annotated[UploadFile | None, File(), BeforeValidator(_require_file)] = None,
+    file: Annotated[UploadFile | None, File(), BeforeValidator(require_file)] = None,
     filename: Annotated[str, Query(max_length=1000)] = "",
     encoding: Encoding | None = None,
 ) -> AsyncIterator[Upload]:
@@ -63,12 +73,7 @@ async def receive_upload(
     `filename` is the name of a file sent as the raw body. Short text in GB18030 or GBK needs `encoding=gb18030`; UTF-8,
     and UTF-16 with a byte order mark, are detected.
     """
-    settings = request.app.state.settings
-    limits = Limits(
-        unpacked_bytes=settings.max_unpacked_bytes,
-        memory_bytes=settings.conversion_memory_bytes,
-        seconds=settings.conversion_seconds,
-    )
+    limits = limits_of(request.app.state.settings)
     if file is not None:
         yield Upload(file.file, filename or file.filename or "", encoding, limits)
         return

@@ -671,6 +671,41 @@ class Errand(Base):
     finished_at: Mapped[datetime | None]
 
 
+class PartialUpload(Base):
+    """A file that is uploaded in parts."""
+
+    __tablename__ = "uploads"
+
+    number: Mapped[int] = mapped_column(_BigId, primary_key=True)
+    id: Mapped[str] = mapped_column(String(80), unique=True)
+    filename: Mapped[str] = mapped_column(String(255))
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    """Declared size of the file."""
+    status: Mapped[str] = mapped_column(String(20))
+    """`pending`, `completed`, `cancelled` or `expired`."""
+    dataset_id: Mapped[str | None] = mapped_column(String(80))
+    """The dataset of a completed upload, which may have been deleted since."""
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    """When a pending upload ends."""
+    ended_at: Mapped[datetime | None]
+
+
+class UploadPart(Base):
+    """A part of an upload that has not ended."""
+
+    __tablename__ = "upload_parts"
+
+    number: Mapped[int] = mapped_column(_BigId, primary_key=True)
+    """Order of arrival."""
+    id: Mapped[str] = mapped_column(String(80), unique=True)
+    upload_id: Mapped[str] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), index=True)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    path: Mapped[str] = mapped_column(String(400), index=True)
+    """Relative to the data directory."""
+    created_at: Mapped[datetime]
+
+
 class IdempotencyKey(Base):
     """The response to a POST, stored until its key expires."""
 

@@ -243,6 +243,61 @@ class ErrandSuperseded(AppError):
     code, status = "errand_superseded", 409
 
 
+class UploadNotFound(AppError):
+    """No upload has this id."""
+
+    code, status = "upload_not_found", 404
+
+
+class UploadEnded(AppError):
+    """The upload accepts no more requests."""
+
+    code, status = "upload_ended", 409
+
+
+class UploadTooLarge(AppError):
+    """The declared size of an upload is above the limit."""
+
+    code, status = "upload_too_large", 400
+
+
+class TooManyUploads(AppError):
+    """Too many uploads are open."""
+
+    code, status = "too_many_uploads", 429
+    retry_after_seconds = 60
+
+
+class TooManyParts(AppError):
+    """An upload has the maximum number of parts."""
+
+    code, status = "too_many_parts", 400
+
+
+class PartsTooLarge(AppError):
+    """The parts of an upload are larger than its declared size."""
+
+    code, status = "parts_too_large", 400
+
+
+class UploadPartNotFound(AppError):
+    """A part does not belong to the upload, or is named twice."""
+
+    code, status = "part_not_found", 400
+
+
+class Md5Mismatch(AppError):
+    """The MD5 of an upload differs from the declared one."""
+
+    code, status = "md5_mismatch", 400
+
+
+class UploadSizeMismatch(AppError):
+    """The chosen parts do not have the declared size."""
+
+    code, status = "upload_size_mismatch", 400
+
+
 class TooManyErrands(AppError):
     """Too many errands wait for a worker."""
 

@@ -17,6 +17,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 JSON_LIMIT_BYTES = 1024 * 1024
 WORKER_MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024
 ERRAND_RESULT_LIMIT_BYTES = MOST_RESULT_BYTES + 64 * 1024
+PART_LIMIT_BYTES = 64 * 1024 * 1024
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
 _ATTRIBUTE = "body_kind"
 
@@ -32,6 +33,8 @@ class BodyKind(enum.Enum):
     """A worker's JSON with the result of an errand."""
     FILE = enum.auto()
     """The bytes of one file, limited by STEPLINE_MAX_UPLOAD_BYTES."""
+    PART_FORM = enum.auto()
+    """A part of an upload in a multipart form."""
     FILE_FORM = enum.auto()
     """A file in a multipart form, with the same limit plus the overhead of the form."""
 
@@ -44,6 +47,8 @@ class BodyKind(enum.Enum):
                 return WORKER_MESSAGE_LIMIT_BYTES
             case BodyKind.ERRAND_RESULT:
                 return ERRAND_RESULT_LIMIT_BYTES
+            case BodyKind.PART_FORM:
+                return PART_LIMIT_BYTES + MULTIPART_OVERHEAD_BYTES
             case BodyKind.FILE:
                 return max_upload_bytes
             case BodyKind.FILE_FORM:

@@ -16,7 +16,7 @@ from fastapi import Depends, Request
 
 log = structlog.get_logger(__name__)
 
-KINDS = ("datasets", "artifacts", "checkpoints")
+KINDS = ("datasets", "artifacts", "checkpoints", "uploads")
 """Directories of stored files; a database row refers to each file in them."""
 RESERVE_BYTES = 512 * 1024
 """Disk space reserved for deletions, because the database has to write before a deletion frees space."""
@@ -74,6 +74,10 @@ class Storage:
     def checkpoint_blob(self, job_id: str, sha256: str) -> str:
         """Return a unique relative path for a checkpoint's file, so that deleting an older file cannot delete it."""
         return f"checkpoints/{job_id}/{sha256[:16]}-{uuid.uuid4().hex[:8]}"
+
+    def upload_part(self, upload_id: str, part_id: str) -> str:
+        """Return the relative path of a part of an upload."""
+        return f"uploads/{upload_id}/{part_id}"
 
     @contextlib.contextmanager
     def draft(self) -> Iterator["Draft"]:

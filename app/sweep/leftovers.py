@@ -8,7 +8,7 @@ from sqlalchemy import select, union_all
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.tables import Artifact, CheckpointBlob, Dataset
+from app.db.tables import Artifact, CheckpointBlob, Dataset, UploadPart
 from app.storage.data_dir import Storage
 
 log = structlog.get_logger(__name__)
@@ -45,6 +45,6 @@ def remove_leftovers(
 def _owned(session: Session, paths: Sequence[str]) -> set[str]:
     queries = [
         select(table.path).where(table.path.in_(paths))
-        for table in (Dataset, Artifact, CheckpointBlob)
+        for table in (Dataset, Artifact, CheckpointBlob, UploadPart)
     ]
     return set(session.scalars(union_all(*queries)))

@@ -1,7 +1,7 @@
 """The sweep: work that is not triggered by requests. It ends lost attempts, repeats rings, and deletes orphaned files.
 
 The sweep is a task in the server's lifespan. Its work runs in a thread, in only one process at a time. It also ends expired
-errands and unusable reservations, and deletes workers that have not reported for a week.
+errands, uploads and unusable reservations, and deletes workers that have not reported for a week.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from app.ops.process import return_memory
 from app.storage.data_dir import Storage
 from app.sweep.leader import lead
 from app.sweep.leftovers import remove_leftovers
+from app.uploads import service as uploads
 from app.workers import store as workers
 
 log = structlog.get_logger(__name__)
@@ -86,6 +87,7 @@ class Sweeper:
             ended = errands.end_expired(session)
         if ended:
             log.warning("errands expired", errands=ended)
+        uploads.end_expired(self._database, self._storage)
         # A queue in both counters gets the larger count.
         for name, times in (rings | self._queues_to_ring()).items():
             self._doorbell.ring(name, times)

@@ -34,6 +34,8 @@ def test_every_route_rejects_invalid_requests_in_the_standard_error_format(
     job, dataset = claim.job_id, str(claim.spec.dataset.train)
     real = {"job_id": job, "dataset_id": dataset, "attempt_id": claim.attempt_id}
     real |= {"name": "x", "model_id": "owner/x", "code": "stalled", "errand_id": "errand_1"}
+    new = {"filename": "a.jsonl", "bytes": 9, "purpose": "fine-tune", "mime_type": "text/plain"}
+    real["upload_id"] = player.client.post("/v1/uploads", json=new).json()["id"]
     ended = player.submit()  # its stream ends immediately; the stream of a running job would not
     player.client.post(f"/v1/jobs/{ended}/cancel")
 

@@ -1,0 +1,88 @@
+"""Uploads as users see them. Unlike elsewhere, times are seconds since 1970, as in OpenAI's API."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.base import Strict
+from contracts.field_error import OneOf
+
+UploadStatus = Literal["pending", "completed", "cancelled", "expired"]
+MOST_PARTS = 10_000
+"""Maximum number of parts of an upload."""
+
+
+class ExpiresAfter(Strict):
+    """How long an upload accepts parts."""
+
+    anchor: Annotated[Literal["created_at"], OneOf()]
+    seconds: int = Field(ge=3600, le=30 * 24 * 3600)
+    """Seconds after the creation of the upload."""
+
+
+class NewUpload(Strict):
+    """The file that will be uploaded in parts."""
+
+    filename: str = Field(min_length=1, max_length=1000)
+    bytes: int = Field(ge=1, le=2**53)
+    """Size of the whole file."""
+    purpose: Annotated[Literal["fine-tune"], OneOf()]
+    mime_type: str = Field(max_length=200)
+    """Not used: the file's content and name determine its kind."""
+    expires_after: ExpiresAfter | None = None
+    """Null: an hour after the creation."""
+
+
+class Completion(Strict):
+    """The order of the parts."""
+
+    part_ids: list[Annotated[str, Field(max_length=80)]] = Field(
+        min_length=1, max_length=MOST_PARTS
+    )
+    md5: str | None = Field(None, pattern="^[0-9a-fA-F]{32}$")
+    """MD5 of the whole file, in hexadecimal, to be checked."""
+
+
+class UploadedFile(BaseModel):
+    """The file of a completed upload."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    object: Literal["file"] = "file"
+    id: str
+    """Id of the dataset, as in `GET /v1/datasets/{id}`."""
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: Literal["fine-tune"] = "fine-tune"
+    status: Literal["processed"] = "processed"
+
+
+class UploadView(BaseModel):
+    """An upload."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    object: Literal["upload"] = "upload"
+    id: str
+    bytes: int
+    """Declared size of the file."""
+    created_at: int
+    expires_at: int
+    """When the upload expires if it is not completed."""
+    filename: str
+    purpose: Literal["fine-tune"] = "fine-tune"
+    status: UploadStatus
+    file: UploadedFile | None
+    """Null until the upload is completed, and after its dataset has been deleted."""
+    received_bytes: int
+    """Total size of the parts received so far."""
+
+
+class PartView(BaseModel):
+    """A part of an upload."""
+
+    object: Literal["upload.part"] = "upload.part"
+    id: str
+    created_at: int
+    upload_id: str

@@ -1,0 +1,254 @@
+"""Rules for uploads: what is accepted, when they end, and how their parts become a dataset."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import BinaryIO
+
+from sqlalchemy.orm import Session
+
+from app.datasets.conversion.request import Encoding, Limits
+from app.datasets.service import add_dataset
+from app.datasets.upload import Upload
+from app.db.engine import Database, database_now
+from app.db.ids import is_id, new_id
+from app.db.tables import PartialUpload, UploadPart
+from app.errors.disk import storage_errors
+from app.errors.kinds import (
+    Md5Mismatch,
+    PartsTooLarge,
+    TooManyParts,
+    TooManyUploads,
+    UploadEnded,
+    UploadNotFound,
+    UploadPartNotFound,
+    UploadSizeMismatch,
+    UploadTooLarge,
+)
+from app.storage.data_dir import Storage
+from app.uploads import store
+from app.uploads.schemas import (
+    MOST_PARTS,
+    Completion,
+    NewUpload,
+    PartView,
+    UploadedFile,
+    UploadView,
+)
+from contracts.dataset.columns import Columns
+from contracts.failure import Language
+from contracts.values.text import escape
+
+MOST_PENDING = 100
+"""Maximum number of uploads that may be open at the same time."""
+DEFAULT_SECONDS = 3600
+"""How long an upload accepts parts unless the request says otherwise."""
+KEPT = timedelta(days=7)
+"""How long an ended upload can still be read."""
+_EXPIRED_AT_ONCE = 100
+_BLOCK_BYTES = 1024 * 1024
+
+
+def create_upload(session: Session, new: NewUpload, max_bytes: int) -> UploadView:
+    """Store an upload without parts."""
+    if new.bytes > max_bytes:
+        raise UploadTooLarge("bytes", bytes=new.bytes, limit=max_bytes)
+    count = store.count_pending(session)
+    if count >= MOST_PENDING:
+        raise TooManyUploads(count=count)
+    now = database_now(session)
+    seconds = new.expires_after.seconds if new.expires_after else DEFAULT_SECONDS
+    upload = PartialUpload(
+        id=new_id("upload"),
+        filename=escape(new.filename)[:255],
+        bytes=new.bytes,
+        status="pending",
+        created_at=now,
+        expires_at=now + timedelta(seconds=seconds),
+    )
+    store.insert_upload(session, upload)
+    return view(session, upload)
+
+
+def add_part(database: Database, storage: Storage, upload_id: str, data: BinaryIO) -> PartView:
+    """Store a part. Its file is written outside a transaction."""
+    with database.reading() as session:
+        _require_pending(session, _require(session, upload_id))
+    part_id = new_id("part")
+    with storage_errors(), storage.draft() as draft:
+        data.seek(0)
+        while block := data.read(_BLOCK_BYTES):
+            draft.write(block)
+        path = storage.upload_part(upload_id, part_id)
+        draft.keep(path)
+    part = UploadPart(id=part_id, upload_id=upload_id, bytes=draft.bytes, path=path)
+    try:
+        with database.writing() as session:
+            _insert(session, part)
+            return PartView(id=part_id, created_at=_seconds(part.created_at), upload_id=upload_id)
+    except Exception:
+        storage.delete(path)
+        raise
+
+
+def _insert(session: Session, part: UploadPart) -> None:
+    upload = store.lock_upload(session, part.upload_id)
+    if upload is None:
+        raise UploadNotFound(upload=part.upload_id)
+    _require_pending(session, upload)
+    count, received = store.sum_parts(session, upload.id)
+    if count >= MOST_PARTS:
+        raise TooManyParts("data", limit=MOST_PARTS)
+    if received + part.bytes > upload.bytes:
+        raise PartsTooLarge("data", received=received + part.bytes, bytes=upload.bytes)
+    part.created_at = database_now(session)
+    store.insert_part(session, part)
+
+
+def complete_upload(
+    database: Database,
+    storage: Storage,
+    upload_id: str,
+    completion: Completion,
+    *,
+    columns: Columns,
+    encoding: Encoding | None,
+    limits: Limits,
+    language: Language,
+) -> UploadView:
+    """Join the parts, check and store the dataset, and end the upload. A repetition returns the completed upload.
+
+    If the file is rejected, the upload stays open: parts cannot be replaced, but `part_ids` may have been wrong.
+    """
+    with database.reading() as session:
+        upload = _require(session, upload_id)
+        if upload.status == "completed":
+            return view(session, upload)
+        _require_pending(session, upload)
+        parts = _choose(store.list_parts(session, upload_id), completion.part_ids)
+        filename, declared = upload.filename, upload.bytes
+    received = sum(part.bytes for part in parts)
+    if received != declared:
+        raise UploadSizeMismatch("part_ids", received=received, bytes=declared)
+    with storage_errors(), storage.draft() as draft:
+        md5 = hashlib.md5(usedforsecurity=False)
+        for part in parts:
+            with storage.path(part.path).open("rb") as source:
+                while block := source.read(_BLOCK_BYTES):
+                    draft.write(block)
+                    md5.update(block)
+        draft.file.flush()
+        if completion.md5 is not None and md5.hexdigest() != completion.md5.lower():
+            raise Md5Mismatch("md5", found=md5.hexdigest(), declared=completion.md5.lower())
+        with draft.path.open("rb") as file:
+            dataset, _ = add_dataset(
+                database,
+                storage,
+                Upload(file, filename, encoding, limits),
+                columns=columns,
+                language=language,
+            )
+    paths: list[str] = []
+    with database.writing() as session:
+        locked = store.lock_upload(session, upload_id)
+        if locked is None:
+            raise UploadNotFound(upload=upload_id)
+        if locked.status != "completed":  # another request may have completed it
+            _require_pending(session, locked)
+            store.mark_ended(session, upload_id, "completed", database_now(session), dataset.id)
+            paths = store.delete_parts(session, upload_id)
+            session.refresh(locked)
+        found = view(session, locked)
+    for path in paths:
+        storage.delete(path)
+    return found
+
+
+def cancel_upload(database: Database, storage: Storage, upload_id: str) -> UploadView:
+    """End an upload and delete its parts. A repetition changes nothing."""
+    storage.give_up_reserve()
+    paths: list[str] = []
+    with database.writing() as session:
+        upload = store.lock_upload(session, upload_id) if is_id(upload_id) else None
+        if upload is None:
+            raise UploadNotFound(upload=upload_id[:100])
+        if upload.status != "cancelled":
+            _require_pending(session, upload)
+            store.mark_ended(session, upload_id, "cancelled", database_now(session))
+            paths = store.delete_parts(session, upload_id)
+            session.refresh(upload)
+        found = view(session, upload)
+    for path in paths:
+        storage.delete(path)
+    return found
+
+
+def get_upload(session: Session, upload_id: str) -> UploadView:
+    """Return an upload. Raises UploadNotFound."""
+    return view(session, _require(session, upload_id))
+
+
+def end_expired(database: Database, storage: Storage) -> int:
+    """End uploads whose time has passed, and delete their parts. Return their number."""
+    paths: list[str] = []
+    with database.writing() as session:
+        now = database_now(session)
+        expired = store.list_expired(session, now, _EXPIRED_AT_ONCE)
+        for upload_id in expired:
+            store.mark_ended(session, upload_id, "expired", now)
+            paths += store.delete_parts(session, upload_id)
+        store.forget_ended(session, now - KEPT)
+    for path in paths:
+        storage.delete(path)
+    return len(expired)
+
+
+def view(session: Session, upload: PartialUpload) -> UploadView:
+    """Return an upload as users see it."""
+    dataset = store.find_dataset(session, upload.dataset_id) if upload.dataset_id else None
+    file = dataset and UploadedFile(
+        id=dataset.id,
+        bytes=dataset.upload_bytes,
+        created_at=_seconds(dataset.created_at),
+        filename=dataset.filename,
+    )
+    is_whole = upload.status == "completed"
+    return UploadView(
+        id=upload.id,
+        bytes=upload.bytes,
+        created_at=_seconds(upload.created_at),
+        expires_at=_seconds(upload.expires_at),
+        filename=upload.filename,
+        status=upload.status,
+        file=file,
+        received_bytes=upload.bytes if is_whole else store.sum_parts(session, upload.id)[1],
+    )
+
+
+def _require(session: Session, upload_id: str) -> PartialUpload:
+    upload = store.find_upload(session, upload_id) if is_id(upload_id) else None
+    if upload is None:
+        raise UploadNotFound(upload=upload_id[:100])
+    return upload
+
+
+def _require_pending(session: Session, upload: PartialUpload) -> None:
+    if upload.status == "pending" and upload.expires_at < database_now(session):
+        raise UploadEnded(upload=upload.id, status="expired")  # the sweep will mark it
+    if upload.status != "pending":
+        raise UploadEnded(upload=upload.id, status=upload.status)
+
+
+def _choose(parts: Sequence[UploadPart], chosen: list[str]) -> list[UploadPart]:
+    """Return the parts with these ids, in this order."""
+    known = {part.id: part for part in parts}
+    unused = set(known)
+    for number, part_id in enumerate(chosen):
+        if part_id not in unused:
+            raise UploadPartNotFound(f"part_ids[{number}]", part=escape(part_id))
+        unused.remove(part_id)
+    return [known[part_id] for part_id in chosen]
+
+
+def _seconds(time: datetime) -> int:
+    return int(time.timestamp())

@@ -1,0 +1,92 @@
+"""SQL for uploads and their parts."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from app.db.tables import Dataset, PartialUpload, UploadPart
+
+
+def insert_upload(session: Session, upload: PartialUpload) -> None:
+    """Store a new upload."""
+    session.add(upload)
+    session.flush()
+
+
+def find_upload(session: Session, upload_id: str) -> PartialUpload | None:
+    """Return the upload, or None."""
+    query = select(PartialUpload).where(PartialUpload.id == upload_id)
+    return session.scalars(query).one_or_none()
+
+
+def lock_upload(session: Session, upload_id: str) -> PartialUpload | None:
+    """Return the upload, locked until the end of the transaction, or None."""
+    query = select(PartialUpload).where(PartialUpload.id == upload_id).with_for_update()
+    return session.scalars(query).one_or_none()
+
+
+def count_pending(session: Session) -> int:
+    """Return the number of uploads that accept parts."""
+    query = select(func.count()).select_from(PartialUpload).where(PartialUpload.status == "pending")
+    return session.scalars(query).one()
+
+
+def find_dataset(session: Session, dataset_id: str | None) -> Dataset | None:
+    """Return the dataset of a completed upload, or None if it has been deleted."""
+    return session.scalars(select(Dataset).where(Dataset.id == dataset_id)).one_or_none()
+
+
+def insert_part(session: Session, part: UploadPart) -> None:
+    """Store a new part."""
+    session.add(part)
+    session.flush()
+
+
+def sum_parts(session: Session, upload_id: str) -> tuple[int, int]:
+    """Return the number of parts of an upload and their total size in bytes."""
+    total = func.coalesce(func.sum(UploadPart.bytes), 0)
+    query = select(func.count(), total).where(UploadPart.upload_id == upload_id)
+    count, size = session.execute(query).one()
+    return count, int(size)
+
+
+def list_parts(session: Session, upload_id: str) -> Sequence[UploadPart]:
+    """Return the parts of an upload in the order in which they were added."""
+    query = select(UploadPart).where(UploadPart.upload_id == upload_id).order_by(UploadPart.number)
+    return session.scalars(query).all()
+
+
+def delete_parts(session: Session, upload_id: str) -> list[str]:
+    """Delete the rows of an upload's parts. Return the paths of their files."""
+    paths = session.scalars(select(UploadPart.path).where(UploadPart.upload_id == upload_id)).all()
+    session.execute(delete(UploadPart).where(UploadPart.upload_id == upload_id))
+    return list(paths)
+
+
+def list_expired(session: Session, now: datetime, limit: int) -> Sequence[str]:
+    """Return the ids of pending uploads whose time has passed."""
+    query = (
+        select(PartialUpload.id)
+        .where(PartialUpload.status == "pending", PartialUpload.expires_at < now)
+        .order_by(PartialUpload.expires_at)
+        .limit(limit)
+    )
+    return session.scalars(query).all()
+
+
+def mark_ended(
+    session: Session, upload_id: str, status: str, now: datetime, dataset_id: str | None = None
+) -> None:
+    """Set the final status of an upload."""
+    session.execute(
+        update(PartialUpload)
+        .where(PartialUpload.id == upload_id)
+        .values(status=status, ended_at=now, dataset_id=dataset_id)
+    )
+
+
+def forget_ended(session: Session, before: datetime) -> None:
+    """Delete the rows of uploads that ended before a time."""
+    session.execute(delete(PartialUpload).where(PartialUpload.ended_at < before))
