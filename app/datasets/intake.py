@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any, BinaryIO
 
 from app.datasets.files.found import Rejected, Row
+from app.datasets.review.origins import Origins
 from app.datasets.upload import Upload
 from app.errors.kinds import DatasetEmpty, DatasetInvalid, DatasetUnreadable
 from app.storage.data_dir import Draft
@@ -35,9 +36,9 @@ def hash_file(file: BinaryIO) -> tuple[str, int]:
 
 
 def write_rows(
-    upload: Upload, draft: Draft, columns: Columns, language: Language
+    upload: Upload, draft: Draft, columns: Columns, language: Language, origins: Origins
 ) -> tuple[Counter[str], RowFeatures]:
-    """Write the rows as JSONL, and count formats and template features.
+    """Write the rows as JSONL, count formats and template features, and add each row's place to `origins`.
 
     Raises DatasetInvalid with the first invalid rows, or DatasetUnreadable if the file cannot be read.
     """
@@ -47,7 +48,8 @@ def write_rows(
     with closing(upload.rows()) as rows:
         for found in rows:
             written = found if isinstance(found, Rejected) else _write_row(found, draft, columns)
-            if not isinstance(written, Rejected):
+            if isinstance(found, Row) and not isinstance(written, Rejected):
+                origins.add(found)
                 forms[written.form] += 1
                 features.add(written)
                 continue

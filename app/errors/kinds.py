@@ -189,6 +189,12 @@ class DatasetNotFound(AppError):
     code, status = "dataset_not_found", 404
 
 
+class DatasetNotReviewed(AppError):
+    """The review of a dataset that an earlier version stored failed."""
+
+    code, status = "dataset_not_reviewed", 503
+
+
 class ModelNotFound(AppError):
     """No worker has a model with this id."""
 

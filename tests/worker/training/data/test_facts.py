@@ -1,8 +1,9 @@
 import pytest
 
+from contracts.dataset.comparison import normalize
 from contracts.dataset.conversation import Conversation, Message, Parsed
 from contracts.dataset.rows import parse_row
-from worker.training.data.facts import measure_rows, normalize
+from worker.training.data.facts import measure_rows
 
 
 def chat(*turns: str) -> Conversation:
