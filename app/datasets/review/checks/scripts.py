@@ -28,6 +28,11 @@ _SCRIPTS: Mapping[str, re.Pattern[str]] = {
     "tamil": re.compile("[\u0b80-\u0bff]+"),
     "thai": re.compile("[\u0e00-\u0e7f]+"),
 }
+_CODE = re.compile(
+    r"```.*?(?:```|\Z)|^[\t\x20-\x7e]*(?:[{}\[\]=;_<>]|\w\()[\t\x20-\x7e]*$",
+    re.DOTALL | re.MULTILINE,
+)
+"""Code blocks, and ASCII lines that contain symbols of code. Code is written in Latin letters in every language."""
 _LETTER = re.compile(r"[^\W\d_]+")
 
 
@@ -67,7 +72,7 @@ class Scripts:
 
     def add(self, row: int, text: str) -> None:
         """Count a row."""
-        letters = count_letters(text)
+        letters = count_letters(_CODE.sub("", text))
         script = main_script(letters)
         self.rows[script] += 1
         if script != "none":

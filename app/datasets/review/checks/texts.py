@@ -21,7 +21,7 @@ _GARBLED = re.compile(
     "|â€|â\x80"  # typographic quotes and dashes, three bytes
     "|[à-ï][" + _TAIL + "]{2}"  # other characters of three bytes, such as Chinese
     "|(?:[ÐÑ][" + _TAIL + "\xa0-»]){2}"  # Cyrillic
-    "|锟斤拷|銆|鈥|锛[^锛]{0,200}锛"  # UTF-8 read as GBK
+    "|锟斤拷|[锛銆鈥][^锛銆鈥]{0,200}[锛銆鈥]"  # UTF-8 read as GBK
 )
 
 HEAD_CHARACTERS = 300
@@ -32,9 +32,10 @@ _REFUSAL = re.compile(
     r"|\A\W*(?:i(?: a|['’])m (?:really |very )?sorry|i apologi[sz]e|sorry)\b[^\n]{0,60}?\bi (?:can(?:no|['’])t|am (?:unable|not able) to|won['’]t) "
     r"(?:assist|help|fulfil|comply|provide|create|generate|write|engage|answer|complete|continue|discuss|support)"
     r"|\A\W*i (?:can(?:no|['’])t|am (?:unable|not able) to|won['’]t) (?:assist|help|fulfil|comply|engage|participate)"
-    r"|作为(?:一个|一名|一款|一种|一位)?(?:大型|大规模)?(?:人工智能|ai|语言模型|聊天机器人)"
+    r"|作为(?:一个|一名|一款|一种|一位)? ?(?:大型|大规模|文本|文字型?|语言)? ?"
+    r"(?:人工智能|ai|语言模型|聊天机器人|(?<=文本)机器人) ?"
     r"(?:大?语言模型|模型|助手|助理|程序|机器人|系统)?[，,、 ]{0,2}(?:我|本)"
-    r"|我(?:只)?是一?[个名款种]?(?:人工智能|ai|语言模型)[^。\n]{0,40}?(?:无法|不能|没有)"
+    r"|我(?:只)?是一?[个名款种]? ?(?:人工智能|语言ai|ai|语言模型|文本机器人)[^。\n]{0,40}?(?:无法|不能|没有)"
     r"|\A\W*(?:非常|很|十分)?(?:抱歉|对不起|遗憾)[，,。！ ]{0,2}(?:但是?)?我(?:无法|不能|没有办法|没办法)"
     r"|\A\W*我(?:无法|不能)(?:为[您你])?(?:提供|协助|帮助|满足|回答|完成|生成|执行)"
 )
