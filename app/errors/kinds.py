@@ -192,7 +192,7 @@ class DatasetNotFound(AppError):
 class DatasetNotReviewed(AppError):
     """The review of a dataset that an earlier version stored failed."""
 
-    code, status = "dataset_not_reviewed", 503
+    code, status = "dataset_not_reviewed", 409
 
 
 class ModelNotFound(AppError):

@@ -72,4 +72,4 @@ def test_an_upload_is_stored_without_a_review_if_the_review_exceeds_its_limits(
 
     assert stored["review"] is None
     response = player.client.get(f"/v1/datasets/{stored['id']}/review")
-    assert (response.status_code, response.json()["error"]["code"]) == (503, "dataset_not_reviewed")
+    assert (response.status_code, response.json()["error"]["code"]) == (409, "dataset_not_reviewed")
