@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
@@ -18,6 +20,8 @@ from processes.environment import BASIC, choose
 log = structlog.get_logger(__name__)
 
 PROGRAM = (sys.executable, "-m", "app.datasets.review")
+_CHILDREN = threading.Semaphore(2)
+"""Limits the processes that review at the same time; other uploads wait for them."""
 SMALL_BYTES = 64 * 1024
 """A file of this size is reviewed within a few hundredths of a second, faster than a process starts."""
 
@@ -32,30 +36,41 @@ def review_limits(settings: Settings) -> Limits:
 
 
 def review_file(path: Path, rows: int, limits: Limits) -> Reviewed | None:
-    """Review a stored dataset of `rows` rows. Return None, and log the reason, if that is not possible."""
+    """Review a stored dataset of `rows` rows. Return None, and log the reason, if that is not possible.
+
+    Raises OSError if the file cannot be read.
+    """
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size <= SMALL_BYTES:
             return review_rows(file, rows)
+        with _CHILDREN:
+            return _review_in_child(file, Request(rows, limits))
+
+
+def _review_in_child(file: BinaryIO, request: Request) -> Reviewed | None:
+    output = b""
+    try:
         with tempfile.TemporaryFile() as errors:
             try:
                 done = subprocess.run(
-                    [*PROGRAM, str(os.getpid()), Request(rows, limits).dump()],
+                    [*PROGRAM, str(os.getpid()), request.dump()],
                     stdin=file,
                     stdout=subprocess.PIPE,
                     stderr=errors,
                     env=choose(os.environ, *BASIC) | ENVIRONMENT | {"RAYON_NUM_THREADS": "1"},
-                    timeout=limits.seconds,
+                    timeout=request.limits.seconds,
                     check=True,
                 )
                 return load_answer(done.stdout)
-            except (subprocess.SubprocessError, ValueError) as error:
+            finally:
                 errors.seek(max(0, errors.seek(0, os.SEEK_END) - LOGGED_BYTES))
-                log.warning(
-                    "a dataset could not be reviewed",
-                    path=str(path),
-                    # The command contains nothing that the next field does not explain better.
-                    problem=type(error).__name__,
-                    status=getattr(error, "returncode", None),
-                    output=errors.read().decode(errors="replace"),
-                )
+                output = errors.read()
+    except (subprocess.SubprocessError, OSError, ValueError) as error:
+        log.warning(
+            "a dataset could not be reviewed",
+            # str(error) would contain the command.
+            problem=type(error).__name__,
+            status=getattr(error, "returncode", None),
+            output=output.decode(errors="replace"),
+        )
     return None

@@ -79,7 +79,7 @@ KINDS: Mapping[str, Mapping[Language, str]] = {
     "tamil": {"en": "Tamil", "zh": "泰米尔文"},
     "thai": {"en": "Thai", "zh": "泰文"},
     "other": {"en": "another script", "zh": "其他文字"},
-    "none": {"en": "hardly any letters", "zh": "几乎没有文字"},
+    "none": {"en": "no letters", "zh": "无文字"},
 }
 """The kinds of secrets and the scripts. A special token is shown as it is."""
 NAMED_KINDS = 3

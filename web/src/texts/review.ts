@@ -48,5 +48,5 @@ export const REVIEW = texts({
   script_tamil: ["Tamil", "泰米尔文"],
   script_thai: ["Thai", "泰文"],
   script_other: ["another script", "其他文字"],
-  script_none: ["hardly any letters", "几乎没有文字"],
+  script_none: ["no letters", "无文字"],
 });

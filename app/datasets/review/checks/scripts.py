@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 FEWEST_LETTERS = 20
-"""A text with fewer letters is too short to have a language."""
+"""A text with fewer letters is too short to compare its language with the others."""
 MAIN_SHARE = 0.8
 """A dataset has a main script if at least this share of the rows with letters is written in it."""
 FOREIGN_SHARE = 0.1
@@ -57,10 +57,8 @@ def count_letters(text: str) -> dict[str, int]:
 
 
 def main_script(letters: Mapping[str, int]) -> str:
-    """Return the script of most letters; `none` for a text with too few letters."""
-    if sum(letters.values()) < FEWEST_LETTERS:
-        return "none"
-    return max(letters, key=letters.__getitem__)
+    """Return the script of most letters; `none` for a text without letters."""
+    return max(letters, key=letters.__getitem__, default="none")
 
 
 class Scripts:
@@ -73,18 +71,17 @@ class Scripts:
     def add(self, row: int, text: str) -> None:
         """Count a row."""
         letters = count_letters(_CODE.sub("", text))
-        script = main_script(letters)
-        self.rows[script] += 1
-        if script != "none":
+        self.rows[main_script(letters)] += 1
+        if sum(letters.values()) >= FEWEST_LETTERS:
             self._letters[row] = letters
 
     def find_foreign(self) -> list[tuple[int, str]]:
         """Return (row, script) of each row in another script than nearly all others."""
-        written = len(self._letters)
-        if written < FEWEST_ROWS:
+        if len(self._letters) < FEWEST_ROWS:
             return []
-        script = max((s for s in self.rows if s != "none"), key=self.rows.__getitem__)
-        if self.rows[script] < MAIN_SHARE * written:
+        scripts = Counter(main_script(letters) for letters in self._letters.values())
+        script, rows = scripts.most_common(1)[0]
+        if rows < MAIN_SHARE * len(self._letters):
             return []
         return [
             (row, main_script(letters))
