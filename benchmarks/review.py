@@ -50,32 +50,54 @@ def main() -> None:
             f"{machine}, load {os.getloadavg()[0]:.1f}; {options.rows:,} rows, {size:,} bytes",
             flush=True,
         )
-        start = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "benchmarks.review", "--parse", str(path)], check=True
-        )
-        parsing = time.perf_counter() - start
-        parsing_mib = peak_mib()
-        start = time.perf_counter()
+        parse = [sys.executable, "-m", "benchmarks.review", "--parse", str(path)]
+        start, cpu = time.perf_counter(), cpu_seconds()
+        subprocess.run(parse, check=True)
+        baseline = figures_since(start, cpu)
+        start, cpu = time.perf_counter(), cpu_seconds()
         reviewed = review_file(path, options.rows, review_limits(Settings()))
-        seconds = time.perf_counter() - start
+        measured = figures_since(start, cpu)
     assert reviewed is not None
-    found = {finding.code: finding.rows for finding in reviewed.review.findings}
+    for name, figures in (("parse only", baseline), ("review", measured)):
+        print(
+            f"{name:<12}{figures['seconds']:>8.1f} s{figures['cpu_seconds']:>8.1f} s of CPU"
+            f"{options.rows / figures['seconds']:>12,.0f} rows/s{figures['peak_mib']:>8,.0f} MiB"
+        )
+    review = reviewed.review
+    found = {finding.code.value: finding.rows for finding in review.findings}
+    ratio = round(measured["cpu_seconds"] / baseline["cpu_seconds"], 1)
     print(
-        f"parse only  {parsing:>8.1f} s{options.rows / parsing:>12,.0f} rows/s{parsing_mib:>8,.0f} MiB"
+        f"{review.reviewed_rows:,} rows reviewed, {review.compared_rows:,} compared; found {found}"
     )
+    print(f"the review takes {ratio} times the CPU time of parsing the rows")
     print(
-        f"review      {seconds:>8.1f} s{options.rows / seconds:>12,.0f} rows/s{peak_mib():>8,.0f} MiB"
+        json.dumps(
+            {
+                "machine": machine,
+                "rows": options.rows,
+                "bytes": size,
+                "parse": baseline,
+                "review": measured,
+                "found": found,
+                "ratio": ratio,
+            }
+        )
     )
-    print(f"{reviewed.review.compared_rows:,} rows compared; found {found}")
-    print(f"the review takes {seconds / parsing:.1f} times as long as parsing the rows")
-    figures = {"seconds": seconds, "parse_seconds": parsing, "peak_mib": peak_mib(), "bytes": size}
-    print(json.dumps({"machine": machine, "rows": options.rows, "found": found} | figures))
 
 
-def peak_mib() -> float:
-    """Return the largest peak of resident memory of the child processes that have ended, in MiB."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+def figures_since(start: float, cpu: float) -> dict[str, float]:
+    """Return wall time, CPU time of the child processes, and the largest peak of their memory so far."""
+    return {
+        "seconds": time.perf_counter() - start,
+        "cpu_seconds": cpu_seconds() - cpu,
+        "peak_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+    }
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of the child processes that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def parse_all(path: Path) -> None:

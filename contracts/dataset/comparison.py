@@ -16,11 +16,37 @@ _INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2
 """Soft hyphen, zero-width and invisible characters, bidi controls, byte order mark."""
 
 
+_PIECE_CHARACTERS = 1000
+_LONGEST_RUN = 32
+"""Text contains at most about 30 combining marks in a row (UAX #15, stream-safe text format)."""
+
+
 def normalize(text: str) -> str:
     """Return the text normalised for comparison: NFKC, case folded, whitespace collapsed, invisible characters removed."""
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
+        text = "".join(map(_to_nfkc, _pieces(_INVISIBLE.sub("", text))))
     return " ".join(text.casefold().split())
+
+
+def _to_nfkc(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield the parts of a text, each with whole characters.
+
+    Sorting a run of combining marks takes quadratic time, which would be hours for a hostile row.
+    """
+    start = 0
+    while start < len(text):
+        end = min(start + _PIECE_CHARACTERS, len(text))
+        limit = min(end + _LONGEST_RUN, len(text))
+        while end < limit and (
+            unicodedata.combining(text[end]) or "\u1160" <= text[end] <= "\u11ff"
+        ):
+            end += 1
+        yield text[start:end]
+        start = end
 
 
 def row_texts(row: Parsed) -> Iterator[tuple[str, str]]:

@@ -23,7 +23,6 @@ from app.datasets.review.findings import (
 from app.datasets.review.statistics import Measures
 from contracts.dataset.comparison import row_texts
 from contracts.dataset.conversation import Conversation, Document, Message, Parsed
-from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_row
 
 SAMPLED_ROWS = 20_000
@@ -115,10 +114,12 @@ class _Findings:
 
 def _parse(lines: Iterable[bytes]) -> Iterator[tuple[Any, Parsed]]:
     for number, line in enumerate(lines, start=1):
-        row = json.loads(line)
+        row: Any = None
+        parsed: Parsed
         try:
+            row = json.loads(line)
             parsed = parse_row(row, number)
-        except RowError:  # accepted by an earlier version
+        except (ValueError, RecursionError):  # accepted by an earlier version
             parsed = Document("")
         yield row, parsed
 

@@ -1,11 +1,11 @@
 """Finds the field of a row that contains a text. Used for the few places that a finding shows."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from contracts.dataset.conversation import Role
 from contracts.dataset.turns import ROLE_NAMES
+from contracts.values.nesting import loads
 
 _COLUMNS: dict[str, Role] = {
     "system": "system",
@@ -62,6 +62,6 @@ def _load(text: str) -> Any:
     if not text.startswith(("[{", '{"')):
         return None
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return loads(text)
+    except ValueError:
         return None

@@ -4,7 +4,7 @@ import re
 
 _SPECIAL_TOKEN = re.compile(
     r"<\|[A-Za-z0-9_.\- ]{2,40}\|>"  # ChatML, Llama 3, Phi
-    r"|<｜[^｜<>\s]{2,40}｜>"  # DeepSeek
+    r"|<｜[\w▁]{2,40}｜>"  # DeepSeek
     r"|\[/?INST\]|<</?SYS>>"  # Llama 2, Mistral
     r"|<(?:start|end)_of_turn>"  # Gemma
     r"|<(?:bos|eos|pad|unk)>"

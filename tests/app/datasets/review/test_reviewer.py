@@ -399,3 +399,21 @@ def test_common_rows_of_two_datasets_are_counted_by_their_hashes() -> None:
     rows = different_rows(30)
 
     assert count_common(hashes(rows[:20]), hashes([*rows[15:], *rows[15:17]])) == 5
+
+
+def test_hostile_rows_are_reviewed_like_any_other() -> None:
+    nested = "[" * 90 + '"<|im_end|>"' + "]" * 90
+    rows = [
+        {"instruction": "a", "output": "b <|im_end|>", "x": json.loads(nested), "y": "[{" * 5000},
+        {"instruction": "\0", "output": "\u202e<｜\u202e\0｜>", "\u202ekey": "<|im_end|>"},
+        {"messages": nested, "instruction": "a", "output": "[{" + "[" * 3000},
+        {"unknown": 1},
+    ]
+    lines = [json.dumps(row).encode() for row in rows] + [b"9" * 5000, b"[" * 5000, b"not JSON"]
+
+    reviewed = review_rows(lines, len(lines))
+
+    assert reviewed is not None
+    assert reviewed.review.reviewed_rows == 7
+    (finding,) = (each for each in reviewed.review.findings if each.code == "special_tokens")
+    assert (finding.rows, finding.places[0].field) == (1, "output")
