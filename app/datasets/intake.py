@@ -47,9 +47,10 @@ def write_rows(
     wrong: list[Rejected] = []
     with closing(upload.rows()) as rows:
         for found in rows:
-            written = found if isinstance(found, Rejected) else _write_row(found, draft, columns)
-            if isinstance(found, Row) and not isinstance(written, Rejected):
-                origins.add(found)
+            written = (
+                found if isinstance(found, Rejected) else _write_row(found, draft, columns, origins)
+            )
+            if not isinstance(written, Rejected):
                 forms[written.form] += 1
                 features.add(written)
                 continue
@@ -71,7 +72,7 @@ def write_rows(
     return forms, features.features()
 
 
-def _write_row(row: Row, draft: Draft, columns: Columns) -> Parsed | Rejected:
+def _write_row(row: Row, draft: Draft, columns: Columns, origins: Origins) -> Parsed | Rejected:
     try:
         arranged = columns.arrange(row.value, row.line)
         parsed = parse_row(arranged, row.line)
@@ -82,6 +83,7 @@ def _write_row(row: Row, draft: Draft, columns: Columns) -> Parsed | Rejected:
         too_long = RowError(row.line, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES)
         return Rejected(too_long, row.number, row.file)
     draft.write(content + b"\n")
+    origins.add(row)
     return parsed
 
 
