@@ -100,3 +100,10 @@ def kind_word(kind: str, language: Language) -> str:
     """Return what users read for a kind of secret or a script; other text is returned unchanged."""
     words = KINDS.get(kind)
     return kind if words is None else words[language]
+
+
+def count_words(rows: int, language: Language, *, is_exact: bool) -> str:
+    """Return a number of rows as part of a sentence, marked if it is an estimate."""
+    if language == "zh":
+        return f" {rows:,} " if is_exact else f"约 {rows:,} "
+    return f"{rows:,}" if is_exact else f"about {rows:,}"

@@ -1,12 +1,14 @@
 """Finds rows that repeat an earlier row, apart from case, whitespace and the form of characters."""
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from contracts.dataset.comparison import hash_texts, normalize
 
 MOST_REMEMBERED = 1_000_000
 """Rows are compared with at most this many different earlier rows, to bound memory to about 200 MB."""
+MOST_STORED = 200_000
+"""Maximum number of hashes in a dump, to bound its size and the time of a comparison."""
 HASH_BYTES = 8
 
 
@@ -40,17 +42,29 @@ class Copies:
         return self._copies + len(self._repeated)
 
     def dump(self) -> bytes:
-        """Return the hashes of the different rows, 8 bytes each, in native byte order."""
-        return array("Q", self._first_rows).tobytes()
+        """Return hashes of the different rows. If there are many, a sample by value: 1 in 2, 4, 8, …
+
+        The format is an array of 64-bit integers in native byte order, of which the first is the sampling rate.
+        """
+        hashes: Collection[int] = self._first_rows
+        rate = 1
+        while len(hashes) > MOST_STORED:
+            rate *= 2
+            hashes = [key for key in hashes if key % rate == 0]
+        return array("Q", [rate, *hashes]).tobytes()
 
 
-def count_common(one: bytes, other: bytes) -> int:
-    """Return how many hashes two dumps have in common."""
-    smaller, larger = sorted((_load(one), _load(other)), key=len)
-    return len(set(smaller).intersection(larger))
+def count_common(one: bytes, other: bytes) -> tuple[int, bool]:
+    """Return how many different rows two datasets have in common, by their dumps, and whether that is exact."""
+    (one_rate, ones), (other_rate, others) = _load(one), _load(other)
+    rate = max(one_rate, other_rate)
+    fewer, more = sorted((ones, others), key=len)
+    # A sample at a rate contains every hash that is divisible by it.
+    kept = {key for key in fewer if key % rate == 0}
+    return rate * len(kept.intersection(more)), rate == 1
 
 
-def _load(dump: bytes) -> "array[int]":
+def _load(dump: bytes) -> "tuple[int, array[int]]":
     hashes = array("Q")
     hashes.frombytes(dump)
-    return hashes
+    return hashes.pop(0), hashes

@@ -390,15 +390,31 @@ def test_counts_cover_all_rows_but_only_the_first_places_are_listed() -> None:
     assert (finding.rows, len(finding.places)) == (9, 5)
 
 
-def test_common_rows_of_two_datasets_are_counted_by_their_hashes() -> None:
-    def hashes(rows: list[dict[str, Any]]) -> bytes:
-        reviewed = review_rows([json.dumps(row).encode() for row in rows], len(rows))
-        assert reviewed is not None
-        return reviewed.hashes
+def hashes(rows: list[dict[str, Any]]) -> bytes:
+    reviewed = review_rows([json.dumps(row).encode() for row in rows], len(rows))
+    assert reviewed is not None
+    return reviewed.hashes
 
+
+def test_common_rows_of_two_datasets_are_counted_by_their_hashes() -> None:
     rows = different_rows(30)
 
-    assert count_common(hashes(rows[:20]), hashes([*rows[15:], *rows[15:17]])) == 5
+    assert count_common(hashes(rows[:20]), hashes([*rows[15:], *rows[15:17]])) == (5, True)
+
+
+def test_common_rows_of_large_datasets_are_estimated_from_samples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [alpaca(f"question {n}", "answer") for n in range(1200)]
+    small = hashes(rows[:600])
+    monkeypatch.setattr("app.datasets.review.checks.copies.MOST_STORED", 500)
+    large = hashes(rows)
+
+    assert len(large) <= 501 * 8
+    common, is_exact = count_common(small, large)
+    assert not is_exact
+    assert 400 < common < 800
+    assert count_common(large, small) == (common, is_exact)
 
 
 def test_hostile_rows_are_reviewed_like_any_other() -> None:
