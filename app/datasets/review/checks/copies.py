@@ -42,7 +42,7 @@ class Copies:
         return self._copies + len(self._repeated)
 
     def dump(self) -> bytes:
-        """Return hashes of the different rows. If there are many, a sample by value: 1 in 2, 4, 8, …
+        """Return hashes of the different rows. If there are many, return every second, fourth, eighth … of them.
 
         The format is an array of 64-bit integers in native byte order, of which the first is the sampling rate.
         """
