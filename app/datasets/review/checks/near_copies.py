@@ -4,6 +4,7 @@ Lines that many rows share, such as an instruction that introduces every row, ar
 same template would be near duplicates.
 """
 
+import heapq
 import itertools
 import re
 from collections import Counter
@@ -18,8 +19,12 @@ MOST_CHARACTERS = 2000
 SHARED_LINE_ROWS = 20
 SHARED_LINE_SHARE = 0.02
 """A line is part of a template if it occurs in at least this many rows and in this share of them."""
-FEWEST_WORDS = 8
+FEWEST_TRIPLES = 6
 """Shorter rows are not compared, because a single word is a large part of them."""
+MOST_COMPARED = 3
+MOST_CANDIDATES = 100
+"""A row is compared with at most this many similar rows, and joins them only below this number. Otherwise, rows that share
+half of their words would all be compared with each other."""
 _PERMUTATIONS = 128
 _BANDS = 16
 _SEED = 1
@@ -48,26 +53,33 @@ class NearCopies:
 
         shared = self._shared_lines()
         index = RMinHashLSH(SIMILARITY, _PERMUTATIONS, _BANDS)
-        different: list[tuple[int, RMinHash]] = []
+        different: list[tuple[int, str, RMinHash]] = []
         for row, text in self._texts:
-            words = _WORD.findall(normalize(_without(text, shared)))
-            if len(words) < FEWEST_WORDS:
+            triples = _word_triples(text, shared)
+            if len(triples) < FEWEST_TRIPLES:
                 continue
             signature = RMinHash(_PERMUTATIONS, _SEED)
-            signature.update(list(map(" ".join, zip(words, words[1:], words[2:], strict=False))))
+            signature.update(triples)
+            candidates = sorted(index.query(signature))
+            # The signatures only estimate the similarity, so the most similar rows are compared exactly.
+            likely = heapq.nlargest(
+                MOST_COMPARED,
+                (different[key] for key in candidates[:MOST_CANDIDATES]),
+                key=lambda each: each[2].jaccard(signature),
+            )
             earlier = next(
                 (
-                    different[key][0]
-                    for key in sorted(index.query(signature))
-                    if different[key][1].jaccard(signature) >= SIMILARITY
+                    number
+                    for number, other, _ in likely
+                    if _similarity(triples, _word_triples(other, shared)) >= SIMILARITY
                 ),
                 None,
             )
             if earlier is not None:
                 yield row, earlier
-                continue
-            index.insert(len(different), signature)
-            different.append((row, signature))
+            elif len(candidates) < MOST_CANDIDATES:
+                index.insert(len(different), signature)
+                different.append((row, text, signature))
 
     def _shared_lines(self) -> set[str]:
         counts: Counter[str] = Counter()
@@ -79,3 +91,14 @@ class NearCopies:
 
 def _without(text: str, lines: set[str]) -> str:
     return "\n".join(itertools.filterfalse(lambda line: line.strip() in lines, text.splitlines()))
+
+
+def _word_triples(text: str, shared_lines: set[str]) -> set[str]:
+    words = _WORD.findall(normalize(_without(text, shared_lines)))
+    return set(map(" ".join, zip(words, words[1:], words[2:], strict=False)))
+
+
+def _similarity(one: set[str], other: set[str]) -> float:
+    """Return the Jaccard similarity of two sets that are not empty."""
+    common = len(one & other)
+    return common / (len(one) + len(other) - common)

@@ -116,6 +116,13 @@ def test_rows_that_share_only_a_template_are_not_near_duplicates() -> None:
     assert WarningCode.NEAR_DUPLICATES not in find(rows)
 
 
+def test_rows_that_share_three_quarters_of_their_words_are_not_near_duplicates() -> None:
+    lead = " ".join(f"lead{n}" for n in range(75))
+    tails = [" ".join(f"row{n}word{k}" for k in range(12)) for n in range(150)]
+
+    assert WarningCode.NEAR_DUPLICATES not in find([alpaca(lead, tail) for tail in tails])
+
+
 def test_begin_and_end_tokens_count_only_at_the_edges_of_a_text() -> None:
     rows = [alpaca("<s> q", "a"), alpaca("q", "a </s>"), alpaca("q", "a <s>b</s> c")]
 
