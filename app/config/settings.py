@@ -78,6 +78,10 @@ class Settings(BaseSettings):
     """Time limit for reading a dataset file that is not plain JSON."""
     conversion_memory_bytes: int = Field(1024**3, ge=512 * 1024**2)
     """Address space limit of the process that reads a dataset file that is not plain JSON."""
+    review_seconds: float = Field(300, gt=0)
+    """Time limit for reviewing a dataset's rows. A review that reaches 70 % of it covers only the rows read so far."""
+    review_memory_bytes: int = Field(1024**3, ge=256 * 1024**2)
+    """Address space limit of the process that reviews a dataset's rows."""
 
     header_seconds: float = Field(20, gt=0)
     """Time limit for receiving a request's head."""

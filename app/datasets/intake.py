@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any, BinaryIO
 
 from app.datasets.files.found import Rejected, Row
+from app.datasets.review.origins import Origins
 from app.datasets.upload import Upload
 from app.errors.kinds import ColumnNotFound, DatasetEmpty, DatasetInvalid, DatasetUnreadable
 from app.storage.data_dir import Draft
@@ -38,9 +39,9 @@ def hash_file(file: BinaryIO) -> tuple[str, int]:
 
 
 def write_rows(
-    upload: Upload, draft: Draft, columns: Columns, language: Language
+    upload: Upload, draft: Draft, columns: Columns, language: Language, origins: Origins
 ) -> tuple[Counter[str], RowFeatures]:
-    """Write the rows as JSONL, and count formats and template features.
+    """Write the rows as JSONL, count formats and template features, and add each row's place to `origins`.
 
     Raises DatasetInvalid with the first invalid rows, or DatasetUnreadable if the file cannot be read.
     """
@@ -52,7 +53,9 @@ def write_rows(
         for found in rows:
             if isinstance(found, Row):
                 unseen.see(found.value)
-            written = found if isinstance(found, Rejected) else _write_row(found, draft, columns)
+            written = (
+                found if isinstance(found, Rejected) else _write_row(found, draft, columns, origins)
+            )
             if not isinstance(written, Rejected):
                 forms[written.form] += 1
                 features.add(written)
@@ -100,7 +103,7 @@ class _Unseen:
             raise ColumnNotFound(f"columns[{name}]", column=escape(source), columns=columns)
 
 
-def _write_row(row: Row, draft: Draft, columns: Columns) -> Parsed | Rejected:
+def _write_row(row: Row, draft: Draft, columns: Columns, origins: Origins) -> Parsed | Rejected:
     try:
         arranged = columns.arrange(row.value, row.line)
         parsed = parse_row(arranged, row.line)
@@ -111,6 +114,7 @@ def _write_row(row: Row, draft: Draft, columns: Columns) -> Parsed | Rejected:
         too_long = RowError(row.line, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES)
         return Rejected(too_long, row.number, row.file)
     draft.write(content + b"\n")
+    origins.add(row)
     return parsed
 
 

@@ -4,11 +4,15 @@ from functools import partial
 from typing import Annotated
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.datasets import service
 from app.datasets.columns import COLUMNS_PARAMETER, ColumnsDep
+from app.datasets.conversion.request import Limits
 from app.datasets.receiving import RAW_BODY, UploadDep
+from app.datasets.review import service as reviews
+from app.datasets.review.process import review_limits
+from app.datasets.review.schemas import DatasetReview
 from app.datasets.schemas import DatasetDetail, DatasetView, Deleted, Validation
 from app.db.engine import DatabaseDep
 from app.http.body_limits import BodyKind, takes
@@ -22,6 +26,15 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 # Reading a file may take minutes. Waiting uploads must not occupy the threads that answer other requests.
 _READING = CapacityLimiter(16)
 _CONVERTING = CapacityLimiter(4)
+# One at a time, so that two requests for the same dataset do not both review it.
+_REVIEWING = CapacityLimiter(1)
+
+
+async def _review_limits(request: Request) -> Limits:
+    return review_limits(request.app.state.settings)
+
+
+ReviewLimitsDep = Annotated[Limits, Depends(_review_limits)]
 
 
 @router.post(
@@ -46,6 +59,7 @@ async def upload_dataset(
     response: Response,
     database: DatabaseDep,
     storage: StorageDep,
+    limits: ReviewLimitsDep,
     language: LanguageDep,
 ) -> DatasetDetail | Validation:
     """Upload JSON, JSONL, CSV, TSV, Parquet or Arrow, also in gzip, zstd or a ZIP archive.
@@ -56,11 +70,17 @@ async def upload_dataset(
     """
     limiter = _CONVERTING if upload.needs_conversion() else _READING
     if validate_only:
-        check = partial(service.validate_dataset, storage, upload, columns, language)
+        check = partial(service.validate_dataset, storage, upload, columns, limits, language)
         response.status_code = 200
         return await to_thread.run_sync(check, limiter=limiter)
     add = partial(
-        service.add_dataset, database, storage, upload, columns=columns, language=language
+        service.add_dataset,
+        database,
+        storage,
+        upload,
+        columns=columns,
+        limits=limits,
+        language=language,
     )
     dataset, is_new = await to_thread.run_sync(add, limiter=limiter)
     response.status_code = 201 if is_new else 200
@@ -81,10 +101,25 @@ def list_datasets(
 
 
 @router.get("/{dataset_id}")
-def get_dataset(dataset_id: str, database: DatabaseDep, storage: StorageDep) -> DatasetDetail:
-    """Return a dataset with its first rows."""
+def get_dataset(
+    dataset_id: str, database: DatabaseDep, storage: StorageDep, language: LanguageDep
+) -> DatasetDetail:
+    """Return a dataset with its first rows and its review."""
     with database.reading() as session:
-        return service.get_dataset(session, storage, dataset_id)
+        return service.get_dataset(session, storage, dataset_id, language)
+
+
+@router.get("/{dataset_id}/review")
+async def get_review(
+    dataset_id: str,
+    database: DatabaseDep,
+    storage: StorageDep,
+    limits: ReviewLimitsDep,
+    language: LanguageDep,
+) -> DatasetReview:
+    """Return the warnings and statistics of a dataset. A dataset that an earlier version stored is reviewed first."""
+    review = partial(reviews.get_review, database, storage, dataset_id, limits, language)
+    return await to_thread.run_sync(review, limiter=_REVIEWING)
 
 
 @router.delete("/{dataset_id}")

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from app.datasets.review.schemas import DatasetReview
 from contracts.dataset.features import RowFeatures
 
 
@@ -60,6 +61,8 @@ class DatasetDetail(DatasetView):
 
     preview: list[Conversation]
     """In the form used for training; long text is truncated."""
+    review: DatasetReview | None
+    """Warnings and statistics; null for datasets stored by earlier versions, which `GET /v1/datasets/{id}/review` reviews."""
 
 
 class Validation(BaseModel):
@@ -78,6 +81,8 @@ class Validation(BaseModel):
     """As in Dataset."""
     preview: list[Conversation]
     """As in DatasetDetail."""
+    review: DatasetReview | None
+    """As in DatasetDetail; null if the rows could not be reviewed within the limits."""
 
 
 class Deleted(BaseModel):

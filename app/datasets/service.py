@@ -7,8 +7,12 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.datasets import store
+from app.datasets.conversion.request import Limits
 from app.datasets.intake import hash_file, write_rows
 from app.datasets.preview import preview
+from app.datasets.review import service as reviews
+from app.datasets.review import store as stored_reviews
+from app.datasets.review.origins import Origins
 from app.datasets.schemas import DatasetDetail, DatasetView, Validation
 from app.datasets.upload import Upload
 from app.db.engine import Database, database_now
@@ -29,17 +33,24 @@ def add_dataset(
     upload: Upload,
     *,
     columns: Columns,
+    limits: Limits,
     language: Language,
 ) -> tuple[DatasetDetail, bool]:
-    """Check and store an uploaded file; return the dataset and whether it is new. The file is read outside a transaction."""
+    """Check, review and store an uploaded file; return the dataset and whether it is new.
+
+    The file is read outside a transaction. `limits` are those of the review.
+    """
     sha256, length = hash_file(upload.file)
     dataset_id = _dataset_id(sha256, upload, columns)
     with database.reading() as session:
         known = store.find_dataset(session, dataset_id)
         if known is not None:
-            return _detail(known, storage), False
+            return _detail(session, known, storage, language), False
     with storage_errors(), storage.draft() as draft:
-        forms, features = write_rows(upload, draft, columns, language)
+        origins = Origins()
+        forms, features = write_rows(upload, draft, columns, language, origins)
+        draft.file.flush()
+        reviewed = reviews.review_upload(draft.path, forms.total(), origins, columns, limits)
         path = storage.dataset(dataset_id)
         draft.keep(path)
     row = {
@@ -56,21 +67,26 @@ def add_dataset(
         "path": path,
     }
     with database.writing() as session:
-        is_new = store.insert_dataset(session, row | {"created_at": database_now(session)})
-        detail = get_dataset(session, storage, dataset_id)
+        now = database_now(session)
+        is_new = store.insert_dataset(session, row | {"created_at": now})
+        if reviewed is not None:
+            stored_reviews.insert_review(session, dataset_id, reviewed, now)
+        detail = get_dataset(session, storage, dataset_id, language)
     if not is_new:
         storage.delete(path)
     return detail, is_new
 
 
 def validate_dataset(
-    storage: Storage, upload: Upload, columns: Columns, language: Language
+    storage: Storage, upload: Upload, columns: Columns, limits: Limits, language: Language
 ) -> Validation:
     """Check an uploaded file like add_dataset, but store nothing."""
     sha256, length = hash_file(upload.file)
     with storage_errors(), storage.draft() as draft:
-        forms, features = write_rows(upload, draft, columns, language)
+        origins = Origins()
+        forms, features = write_rows(upload, draft, columns, language, origins)
         draft.file.flush()
+        reviewed = reviews.review_upload(draft.path, forms.total(), origins, columns, limits)
         rows = list(preview(draft.path))
     return Validation(
         filename=_shown_name(upload),
@@ -80,15 +96,18 @@ def validate_dataset(
         forms=dict(forms),
         features=features,
         preview=rows,
+        review=None if reviewed is None else reviews.view(reviewed.review, language),
     )
 
 
-def get_dataset(session: Session, storage: Storage, dataset_id: str) -> DatasetDetail:
-    """Return a dataset with its first rows. Raises DatasetNotFound."""
+def get_dataset(
+    session: Session, storage: Storage, dataset_id: str, language: Language
+) -> DatasetDetail:
+    """Return a dataset with its first rows and its review. Raises DatasetNotFound."""
     dataset = store.find_dataset(session, dataset_id) if is_id(dataset_id) else None
     if dataset is None:
         raise DatasetNotFound(dataset=dataset_id[:100])
-    return _detail(dataset, storage)
+    return _detail(session, dataset, storage, language)
 
 
 def count_rows(session: Session, dataset_id: str) -> int:
@@ -156,5 +175,12 @@ def _fields(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _detail(dataset: Dataset, storage: Storage) -> DatasetDetail:
-    return DatasetDetail(**_fields(dataset), preview=list(preview(storage.path(dataset.path))))
+def _detail(
+    session: Session, dataset: Dataset, storage: Storage, language: Language
+) -> DatasetDetail:
+    review = stored_reviews.find_review(session, dataset.id)
+    return DatasetDetail(
+        **_fields(dataset),
+        preview=list(preview(storage.path(dataset.path))),
+        review=None if review is None else reviews.view(review, language),
+    )

@@ -127,6 +127,23 @@ class Dataset(Base):
     created_at: Mapped[datetime]
 
 
+class DatasetReview(Base):
+    """Warnings and statistics of a dataset's rows."""
+
+    __tablename__ = "dataset_reviews"
+
+    dataset_id: Mapped[str] = mapped_column(
+        ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True
+    )
+    rules: Mapped[int]
+    """Version of the checks that made it."""
+    review: Mapped[dict[str, Any]]
+    """Codes, values and places; the messages are added when it is read."""
+    hashes: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+    """Hashes of the different rows (`checks/copies.py`), at most 1.6 MB."""
+    created_at: Mapped[datetime]
+
+
 class Job(Base):
     """A submitted job and its progress."""
 

@@ -195,6 +195,12 @@ class DatasetNotFound(AppError):
     code, status = "dataset_not_found", 404
 
 
+class DatasetNotReviewed(AppError):
+    """The review of a dataset that an earlier version stored failed."""
+
+    code, status = "dataset_not_reviewed", 409
+
+
 class ModelNotFound(AppError):
     """No worker has a model with this id."""
 

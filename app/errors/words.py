@@ -123,6 +123,13 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Upload the file with POST /v1/datasets and use the id in the response.",
         "请先用 POST /v1/datasets 上传文件，再使用返回的 id。",
     ),
+    "dataset_not_reviewed": _both(
+        "The rows of dataset {dataset} could not be reviewed within the limits STEPLINE_REVIEW_SECONDS and "
+        "STEPLINE_REVIEW_MEMORY_BYTES.",
+        "无法在 STEPLINE_REVIEW_SECONDS 和 STEPLINE_REVIEW_MEMORY_BYTES 的限制内检查数据集 {dataset}。",
+        "The dataset can be used without a review. The server's log has details.",
+        "不检查也可以使用该数据集。详情见服务器日志。",
+    ),
     "no_training_rows": _both(
         "With a dataset.eval_size of {eval_size}, no rows remain for training: the dataset has {rows} rows.",
         "dataset.eval_size 为 {eval_size} 时没有剩余的训练数据：数据集共 {rows} 条。",

@@ -88,6 +88,14 @@ EVENTS: dict[str, dict[Language, str]] = {
     "job_archived": {"en": "Job archived.", "zh": "任务已归档。"},
     "job_unarchived": {"en": "Job restored from the archive.", "zh": "任务已取消归档。"},
     "job_created": {"en": "Job submitted.", "zh": "任务已提交。"},
+    "evaluation_rows_in_training": {
+        "en": "Evaluation rows that are also training rows: {rows}. The evaluation loss will look better than it is.",
+        "zh": "验证集中有 {rows} 条数据也出现在训练集中，验证 loss 会偏低。",
+    },
+    "held_out_copies": {
+        "en": "Rows held out for evaluation that are also training rows, because the dataset contains duplicates: about {rows}.",
+        "zh": "数据集中有重复数据，划分出的验证数据中约有 {rows} 条也出现在训练集中。",
+    },
     "attempt_started": {
         "en": "Attempt {number} started on worker {worker}.",
         "zh": "第 {number} 次尝试在工作节点 {worker} 上启动。",

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from sqlalchemy.orm import Session
 
 from app.datasets import store as datasets
+from app.datasets.review.job_data import find_job_warnings
+from app.datasets.review.schemas import JobWarning
 from app.db.engine import database_now
 from app.db.tables import Dataset
 from app.errors.base import FieldError
@@ -52,6 +54,7 @@ def plan_job(session: Session, spec: JobSpec, language: Language) -> Plan:
             model=model,
             gpus=gpus,
             waiting=waiting,
+            data_warnings=_data_warnings(session, used, 0, language),
         )
     rows = _trained_rows(train)
     held_out = spec.dataset.held_out_rows(rows)
@@ -73,6 +76,7 @@ def plan_job(session: Session, spec: JobSpec, language: Language) -> Plan:
         model=model,
         gpus=gpus,
         waiting=waiting,
+        data_warnings=_data_warnings(session, used, held_out, language),
     )
 
 
@@ -92,6 +96,19 @@ def _features(used: Mapping[str, Dataset | None]) -> dict[str, RowFeatures]:
         for param, dataset in used.items()
         if dataset is not None and dataset.features is not None
     }
+
+
+def _data_warnings(
+    session: Session, used: Mapping[str, Dataset | None], held_out_rows: int, language: Language
+) -> list[JobWarning]:
+    train, separate = used["dataset.train"], used["dataset.eval"]
+    return find_job_warnings(
+        session,
+        train_id=train.id if train else None,
+        eval_id=separate.id if separate else None,
+        held_out_rows=held_out_rows,
+        language=language,
+    )
 
 
 def _trained_rows(dataset: Dataset) -> int:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from app.datasets.review.schemas import JobWarning
 from app.http.paging import Page
 from app.models.schemas import ModelCheck
 from contracts.base import Strict
@@ -208,6 +209,8 @@ class Plan(BaseModel):
     """Number of GPUs that the job would use; null if it requests all GPUs of a host and no worker is online."""
     waiting: JobWait | None = None
     """Why the job could not start now, even with an empty queue; null if it needs only one GPU."""
+    data_warnings: list[JobWarning] = []
+    """Warnings about the uploaded datasets that the job uses, such as evaluation rows that are also training rows."""
 
 
 class JobSort(StrEnum):

@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.datasets import store as datasets
+from app.datasets.review.job_data import EVALUATION_WARNINGS
 from app.db.engine import database_now
 from app.db.ids import is_id, new_id
 from app.db.tables import Job, to_json
@@ -56,8 +57,13 @@ def submit_job(
         stored = idempotency.reserve_key(session, key, fingerprint, now)
         if stored is not None:
             return stored, False
-    planning.plan_job(session, spec, language)
+    plan = planning.plan_job(session, spec, language)
     job = _insert(session, spec, now)
+    for warning in plan.data_warnings:
+        if warning.code in EVALUATION_WARNINGS:
+            events.insert_event(
+                session, job.id, warning.code, now, level="warning", rows=warning.rows
+            )
     answer = to_json(get_job(session, job.id, language))
     if key is not None:
         idempotency.keep_answer(session, key, answer)

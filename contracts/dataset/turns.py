@@ -15,7 +15,7 @@ from contracts.dataset.values import (
     wrong_type,
 )
 
-_ROLES: Mapping[str, Role | Literal["call"]] = {
+ROLE_NAMES: Mapping[str, Role | Literal["call"]] = {
     "system": "system",
     "developer": "developer",
     "user": "user",
@@ -109,7 +109,7 @@ def _read_role(turn: dict[Any, Any], place: str) -> Role | Literal["call"]:
     if key not in turn:
         raise BadValue(RowProblem.MISSING, place=f"{place}.{key}")
     given = turn[key]
-    role = _ROLES.get(given) if isinstance(given, str) else None
+    role = ROLE_NAMES.get(given) if isinstance(given, str) else None
     if role is None:
         found = repr(given[:40]) if isinstance(given, str) else kind_of(given)
         raise BadValue(RowProblem.UNKNOWN_ROLE, place=f"{place}.{key}", found=found)

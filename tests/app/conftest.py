@@ -39,6 +39,7 @@ KINDS = ("sqlite", "postgresql")
 PORTABLE = (
     "checkpoints/",
     "datasets/test_conversion.py",
+    "datasets/review/test_upload_reviews.py",
     "datasets/test_formats.py",
     "edge/",
     "errors/test_field_errors.py",

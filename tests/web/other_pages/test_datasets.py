@@ -13,7 +13,7 @@ def test_datasets_are_uploaded_searched_read_used_and_deleted(visit: Visit, site
     visitor = visit()
     visitor.may_fail = True
     page = visitor.go("/datasets")
-    used = page.locator(".datasets li").filter(has_text="rows.jsonl").first
+    used = page.locator(".datasets > li").filter(has_text="rows.jsonl").first
     expect(used).to_contain_text("Alpaca")
     content = b"instruction,output\n" + b"Name a <b>fruit</b>.,A pear.\n" * 3
     page.get_by_label("Upload a file").set_input_files(
@@ -21,10 +21,18 @@ def test_datasets_are_uploaded_searched_read_used_and_deleted(visit: Visit, site
     )
     expect(page.locator("main").get_by_role("status")).to_have_text("pears.csv: 3 rows")
 
+    # The review opens by itself, because the rows are equal.
+    review = page.get_by_role("region", name="Review")
+    expect(review).to_contain_text("Rows that repeat an earlier row: 2.")
+    review.get_by_text("First places").click()
+    expect(review).to_contain_text("row 2 · line 3 · same as row 1")
+    expect(review).to_contain_text("20 to 50 characters")
+    assert "review=ds_" in page.url
+
     page.get_by_role("searchbox").fill("PEARS")
-    expect(page.locator(".datasets li")).to_have_count(1)
+    expect(page.locator(".datasets > li")).to_have_count(1)
     assert "search=PEARS" in page.url
-    pears = page.locator(".datasets li").filter(has_text="pears.csv")
+    pears = page.locator(".datasets > li").filter(has_text="pears.csv")
     pears.get_by_role("button", name="First rows").click()
     expect(pears).to_contain_text("Name a <b>fruit</b>.")
     expect(pears).to_contain_text("A pear.")
@@ -34,7 +42,13 @@ def test_datasets_are_uploaded_searched_read_used_and_deleted(visit: Visit, site
     expect(page.locator("#field-dataset-train")).to_have_value(
         site.service.client.get("/v1/datasets?search=pears").json()["data"][0]["id"]
     )
+    page.locator("#field-model").select_option(site.service.job(site.running)["spec"]["model"])
+    expect(page.locator(".form .warning").first).to_contain_text(
+        "Training data: Rows that repeat an earlier row: 2."
+    )
     page.go_back()
+    pears.get_by_role("button", name="Hide review").click()
+    expect(review).to_have_count(0)
     pears.get_by_role("button", name="Delete dataset").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete dataset").click()
     expect(page.locator("main")).to_contain_text("No dataset matches")

@@ -5,12 +5,14 @@ import { bytes, clock, count } from "../format";
 import { AskButton, useKeys } from "../parts/controls";
 import { useDebounced } from "../parts/poll";
 import { PAUSE_MS, SearchBox, SearchForm } from "../parts/search-box";
+import { ReviewView } from "../parts/review-view";
 import { TokenView } from "../parts/token-view";
 import { Conversation, type DatasetDetail, UploadButton, UploadMessage, useUpload } from "../parts/upload";
 import { language } from "../preferences";
 import { query, setQuery } from "../router";
 import { isolate } from "../text";
 import { DATASETS } from "../texts/datasets";
+import { REVIEW } from "../texts/review";
 import { say } from "../texts/say";
 import { SHARED } from "../texts/shared";
 import { TOKENS } from "../texts/tokens";
@@ -24,7 +26,10 @@ export function DatasetsPage() {
   const [found, setFound] = useState<List<Dataset> | null>(null);
   const [changes, setChanges] = useState(0);
   const focus = useRef(() => undefined as void);
-  const upload = useUpload(() => setChanges((count) => count + 1));
+  const upload = useUpload((dataset) => {
+    setChanges((count) => count + 1);
+    if (dataset.review?.warnings.length) setQuery({ review: dataset.id });
+  });
   const later = useDebounced<{ search: string }>((typed) => setQuery({ search: typed.search ?? null }), PAUSE_MS);
   useEffect(() => void (document.title = `${say(DATASETS.title)} · Stepline`), [language.value]);
   useEffect(() => {
@@ -86,6 +91,7 @@ export function DatasetsPage() {
 
 function DatasetCard({ dataset, afterDelete }: { dataset: Dataset; afterDelete: () => void }) {
   const [detail, setDetail] = useState<DatasetDetail | null>(null);
+  const hasReview = query.value.get("review") === dataset.id;
   const hasTokens = query.value.get("tokens") === dataset.id;
   const name = dataset.filename || dataset.id;
   const forms = Object.keys(dataset.forms).map((form) => (isForm(form) ? say(DATASETS[`form_${form}`]) : form));
@@ -119,6 +125,13 @@ function DatasetCard({ dataset, afterDelete }: { dataset: Dataset; afterDelete: 
           </button>
           <button
             type="button"
+            aria-expanded={hasReview}
+            onClick={() => setQuery({ review: hasReview ? null : dataset.id })}
+          >
+            {say(hasReview ? REVIEW.hide : REVIEW.show)}
+          </button>
+          <button
+            type="button"
             aria-expanded={hasTokens}
             onClick={() => setQuery({ tokens: hasTokens ? null : dataset.id, rows: null })}
           >
@@ -144,6 +157,7 @@ function DatasetCard({ dataset, afterDelete }: { dataset: Dataset; afterDelete: 
           </div>
         ))}
       </dl>
+      {hasReview && <ReviewView dataset={dataset.id} rows={dataset.rows} />}
       {detail?.preview.map((row, at) => (
         <Conversation key={at} row={row} />
       ))}

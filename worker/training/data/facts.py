@@ -3,20 +3,14 @@
 Takes time linear in the length of the text; stores each row as 16-byte hashes, never as text.
 """
 
-import json
-import re
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
-from contracts.dataset.conversation import Document, Parsed
+from contracts.dataset.comparison import hash_texts, normalize, row_texts
+from contracts.dataset.conversation import Parsed
 from contracts.dataset.facts import DataFacts, RowFacts
 from contracts.verdicts.rows import is_degenerate
-
-_INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
-"""Soft hyphen, zero-width and invisible characters, bidi controls, byte order mark."""
 
 
 @dataclass
@@ -71,48 +65,12 @@ def data_warnings(facts: DataFacts, unwritten: Mapping[str, int]) -> list[str]:
     return warnings
 
 
-def normalize(text: str) -> str:
-    """Return the text normalised for comparison: NFKC, case folded, whitespace collapsed, invisible characters removed."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
-    return " ".join(text.casefold().split())
-
-
 def _count(rows: Iterable[Parsed]) -> _Rows:
     counted = _Rows()
     for row in rows:
-        turns = list(_texts(row))
+        turns = list(row_texts(row))
         same = [(role, normalize(content)) for role, content in turns]
-        counted.exact.append(_hash(turns))
-        counted.normalized.append(_hash(same))
-        counted.answers[_hash(turn for turn in same if turn[0] == "assistant")] += 1
+        counted.exact.append(hash_texts(turns))
+        counted.normalized.append(hash_texts(same))
+        counted.answers[hash_texts(turn for turn in same if turn[0] == "assistant")] += 1
     return counted
-
-
-def _texts(row: Parsed) -> Iterator[tuple[str, str]]:
-    """Yield each text of a row with its role. A document counts as text of the assistant."""
-    if isinstance(row, Document):
-        yield "assistant", row.text
-        return
-    if row.tools:
-        yield "tools", json.dumps(row.tools, sort_keys=True)
-    for turn in row.turns:
-        if turn.reasoning_content:
-            yield "assistant", turn.reasoning_content
-        yield turn.role, turn.content
-        for call in turn.tool_calls:
-            yield turn.role, f"{call.name} {json.dumps(call.arguments, sort_keys=True)}"
-
-
-def _hash(turns: Iterable[tuple[str, str]]) -> bytes:
-    digest = blake2b(digest_size=16)
-    for part in _parts(turns):
-        digest.update(part)
-    return digest.digest()
-
-
-def _parts(turns: Iterable[tuple[str, str]]) -> Iterator[bytes]:
-    for role, content in turns:
-        text = content.encode(errors="surrogatepass")
-        yield f"{role}:{len(text)}:".encode()
-        yield text

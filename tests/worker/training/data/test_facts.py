@@ -1,8 +1,9 @@
 import pytest
 
+from contracts.dataset.comparison import normalize
 from contracts.dataset.conversation import Conversation, Message, Parsed
 from contracts.dataset.rows import parse_row
-from worker.training.data.facts import measure_rows, normalize
+from worker.training.data.facts import measure_rows
 
 
 def chat(*turns: str) -> Conversation:
@@ -96,3 +97,12 @@ def test_normalisation_is_idempotent() -> None:
 
     assert normalize(text) == "fine iv abc ss"
     assert normalize(normalize(text)) == normalize(text)
+
+
+def test_normalisation_takes_no_quadratic_time_and_keeps_characters_whole() -> None:
+    marks = "a" + "\u0301\u0323" * 100_000
+    hangul = "\u1112\u1161\u11ab" * 700
+
+    assert len(normalize(marks)) > 100_000
+    assert normalize("e\u0301" * 2000) == "é" * 2000
+    assert normalize("x" + hangul) == "x" + "한" * 700

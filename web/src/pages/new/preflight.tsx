@@ -48,6 +48,11 @@ export function Preflight({ spec, plan, models, defaultLength, choose }: Props) 
             : say(NEW.plan_hub)}
         </p>
       )}
+      {plan?.data_warnings?.map((warning) => (
+        <p key={`${warning.param} ${warning.code}`} class="warning">
+          {say(warning.param === "dataset.train" ? NEW.warning_train : NEW.warning_eval, { message: warning.message })}
+        </p>
+      ))}
       {plan?.evaluation && <p class="note">{sayCost(plan.evaluation)}</p>}
       {plan?.gpus != null && plan.gpus > 1 && <p class="note">{say(NEW.plan_gpus, { n: count(plan.gpus) })}</p>}
       {plan?.waiting && (

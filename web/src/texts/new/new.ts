@@ -46,6 +46,8 @@ export const NEW = texts({
     "Evaluation: {times} × {eval} {eval:row|rows}, {share}% of all rows processed ({passes} of {all}).",
     "评估：{times} 次 × {eval} 条，占数据处理总量的 {share}%（{passes} / {all} 条）。",
   ],
+  warning_train: ["Training data: {message}", "训练集：{message}"],
+  warning_eval: ["Evaluation data: {message}", "验证集：{message}"],
   plan_gpus: ["Trains on {n} GPUs of one host.", "使用同一台主机上的 {n} 张 GPU 训练。"],
   plan_hub: ["This job is valid.", "配置有效。"],
   checks: ["Checks", "提交前检查"],

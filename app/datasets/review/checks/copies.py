@@ -1,0 +1,70 @@
+"""Finds rows that repeat an earlier row, apart from case, whitespace and the form of characters."""
+
+from array import array
+from collections.abc import Collection, Iterable
+
+from contracts.dataset.comparison import hash_texts, normalize
+
+MOST_REMEMBERED = 1_000_000
+"""Rows are compared with at most this many different earlier rows, to bound memory to about 200 MB."""
+MOST_STORED = 200_000
+"""Maximum number of hashes in a dump, to bound its size and the time of a comparison."""
+HASH_BYTES = 8
+
+
+class Copies:
+    """The hashes of a dataset's different rows."""
+
+    def __init__(self) -> None:
+        self._first_rows: dict[int, int] = {}
+        self._repeated: set[int] = set()
+        self._copies = 0
+        self.is_complete = True
+        """False if there are more different rows than are remembered."""
+
+    def add(self, row: int, texts: Iterable[tuple[str, str]]) -> int | None:
+        """Count a row; return the earlier row that it repeats, or None."""
+        same = [(role, normalize(text)) for role, text in texts]
+        key = int.from_bytes(hash_texts(same)[:HASH_BYTES], "little")
+        first = self._first_rows.get(key)
+        if first is not None:
+            self._repeated.add(key)
+            self._copies += 1
+        elif len(self._first_rows) < MOST_REMEMBERED:
+            self._first_rows[key] = row
+        else:
+            self.is_complete = False
+        return first
+
+    @property
+    def rows_with_copies(self) -> int:
+        """Number of rows that occur more than once."""
+        return self._copies + len(self._repeated)
+
+    def dump(self) -> bytes:
+        """Return hashes of the different rows. If there are many, return every second, fourth, eighth … of them.
+
+        The format is an array of 64-bit integers in native byte order, of which the first is the sampling rate.
+        """
+        hashes: Collection[int] = self._first_rows
+        rate = 1
+        while len(hashes) > MOST_STORED:
+            rate *= 2
+            hashes = [key for key in hashes if key % rate == 0]
+        return array("Q", [rate, *hashes]).tobytes()
+
+
+def count_common(one: bytes, other: bytes) -> tuple[int, bool]:
+    """Return how many different rows two datasets have in common, by their dumps, and whether that is exact."""
+    (one_rate, ones), (other_rate, others) = _load(one), _load(other)
+    rate = max(one_rate, other_rate)
+    fewer, more = sorted((ones, others), key=len)
+    # A sample at a rate contains every hash that is divisible by it.
+    kept = {key for key in fewer if key % rate == 0}
+    return rate * len(kept.intersection(more)), rate == 1
+
+
+def _load(dump: bytes) -> "tuple[int, array[int]]":
+    hashes = array("Q")
+    hashes.frombytes(dump)
+    return hashes.pop(0), hashes

@@ -1,0 +1,42 @@
+"""Reviews as users see them."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from app.datasets.review.findings import Place, Statistics, WarningCode
+
+
+class DatasetWarning(BaseModel):
+    """A problem that does not prevent training."""
+
+    code: WarningCode
+    rows: int
+    """Number of rows with the problem, among those reviewed or compared."""
+    message: str
+    """What it means and what to do, in the language of Accept-Language."""
+    found: dict[str, int]
+    """Number of rows by special token, kind of secret or script; empty for other warnings, at most 10 entries."""
+    places: list[Place]
+    """The first places, at most 5."""
+
+
+class DatasetReview(BaseModel):
+    """Warnings and statistics of a dataset."""
+
+    reviewed_rows: int
+    """Number of rows read; smaller than the dataset's if the review reached its time limit."""
+    compared_rows: int
+    """Number of rows compared for near duplicates and languages: all, or a sample of about 20,000 of a large dataset."""
+    warnings: list[DatasetWarning]
+    statistics: Statistics
+
+
+class JobWarning(BaseModel):
+    """A warning about the data of a job."""
+
+    param: Literal["dataset.train", "dataset.eval"]
+    code: str
+    """The code of a dataset's warning, `evaluation_rows_in_training` or `held_out_copies`."""
+    rows: int
+    message: str
