@@ -23,6 +23,7 @@ import { LogPanel, useLog } from "./log";
 import { LossChart } from "./charts/loss-chart";
 import { Outcome } from "./outcome";
 import { Report } from "./report";
+import { SoFar } from "./so-far";
 import { Tiles } from "./tiles";
 
 export function JobPage({ id }: { id: string }) {
@@ -89,6 +90,7 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
           {job.waiting.message}
         </p>
       )}
+      <SoFar store={store} job={job} />
       <Health live={live} job={job} />
       {job.started_at !== null && (
         <>

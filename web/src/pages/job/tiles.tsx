@@ -18,7 +18,7 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
   const best = loss.lowest();
   const bestEval = evals.lowest();
   const summary = store.summary.value;
-  const lastEval = evals.last()?.value ?? job.eval_loss;
+  const lastEval = summary?.eval_loss ?? evals.last()?.value ?? job.eval_loss;
   const speed = recentSpeed(curve);
   // Without a response from the server, the estimate may be wrong by any amount.
   const eta = job.status === "running" && unreachableSince.value === null ? job.eta_seconds : null;
@@ -55,13 +55,14 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
         ended={ended}
         name={say(SHARED.eval_loss)}
         value={figure(lastEval)}
-        below={
-          bestEval && evals.length > 1
+        below={[
+          summary && say(JOB.adapter_of, { step: count(summary.adapter_step) }),
+          bestEval && evals.length > 1 && bestEval.step !== summary?.adapter_step
             ? say(JOB.best, { value: figure(bestEval.value), step: shortStep(bestEval.step) })
-            : lastEval != null
-              ? say(JOB.perplexity_of, { value: figure(Math.exp(lastEval), 2) })
-              : ""
-        }
+            : lastEval != null && !summary && say(JOB.perplexity_of, { value: figure(Math.exp(lastEval), 2) }),
+        ]
+          .filter(Boolean)
+          .join(" · ")}
       />
       <Tile
         ended={ended}

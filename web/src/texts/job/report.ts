@@ -7,7 +7,14 @@ export const REPORT = texts({
   loss_change: ["Eval loss {before} → {after} ({percent})", "验证 loss {before} → {after}（{percent}）"],
   loss_only: ["Eval loss {after}", "验证 loss {after}"],
   perplexity_change: ["perplexity {before} → {after}", "困惑度 {before} → {after}"],
-  best_at: ["best at step {step}", "最佳为第 {step} 步"],
+  adapter_of: ["adapter from step {step}", "适配器取自第 {step} 步"],
+  adapter_of_lowest: [
+    "adapter from step {step}, the lowest of {n} evaluations",
+    "适配器取自第 {step} 步（{n} 次评估中最低）",
+  ],
+  adapter_of_last: ["adapter from the last step, {step}", "适配器取自最后一步（第 {step} 步）"],
+  last_step_had: ["last step, {step}: {loss}", "最后一步（第 {step} 步）：{loss}"],
+  lowest_was: ["lowest at step {step}: {loss}", "最低为第 {step} 步：{loss}"],
   base_not_measured: [
     "The base model was not evaluated, so the gain is unknown.",
     "未评估基座模型，因此无法得知提升幅度。",
