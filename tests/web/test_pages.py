@@ -232,13 +232,35 @@ def test_the_form_shows_each_problem_next_to_its_field_and_submits_the_job(
     assert site.service.client.get(f"/v1/jobs/{job['id']}").status_code == 404
 
 
-@pytest.mark.parametrize("job", ["job_missing", "%E0%A4%A"])
-def test_a_missing_job_is_reported(visit: Visit, site: Site, job: str) -> None:
+@pytest.mark.parametrize("job", ["job_missing", "%E0%A4%A", "job_0123456789abcdef01234567"])
+def test_a_missing_job_is_reported_without_a_failed_request(
+    visit: Visit, site: Site, job: str
+) -> None:
     visitor = visit()
-    visitor.may_fail = True
     page = visitor.go(f"/jobs/{job}")
+    missing = page.get_by_role("alert")
 
-    expect(page.locator("main")).to_contain_text(f"Job {job} does not exist")
+    expect(missing).to_contain_text(f"Job {job} does not exist")
+
+    missing.get_by_role("link", name="Back to the job list").click()
+    expect(page.locator("table.jobs tbody tr")).to_have_count(3)
+
+
+def test_the_page_of_a_deleted_job_says_so(visit: Visit, site: Site) -> None:
+    data = {"train": {"hub": "team/rows"}}
+    job = site.service.post_job(model="team/model", dataset=data, queue="deleted")
+    visitor = visit()
+    visitor.may_fail = True  # the first request after the deletion fails
+    page = visitor.go(f"/jobs/{job}")
+    expect(page.locator(".job")).to_be_visible()
+
+    site.service.client.post(f"/v1/jobs/{job}/cancel").raise_for_status()
+    site.service.client.delete(f"/v1/jobs/{job}").raise_for_status()
+
+    expect(page.get_by_role("alert")).to_contain_text("does not exist")
+    visitor.may_fail = False
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("does not exist")
 
 
 def test_no_figure_on_the_job_page_is_truncated(visit: Visit, site: Site) -> None:

@@ -40,7 +40,7 @@ export function JobPage({ id }: { id: string }) {
   if (live.store.missing.value) {
     document.title = "Stepline";
     return (
-      <div class="empty">
+      <div class="empty" role="alert">
         <b>{say(SHARED.not_found_job, { id })}</b>
         <a href="/">{say(SHARED.back_to_jobs)}</a>
       </div>

@@ -29,7 +29,7 @@ export const NEW = texts({
   other_model: ["Another model from the Hub…", "Hub 上的其他模型……"],
   unlisted_model: ["Another model of the workers…", "工作节点上的其他模型……"],
   models_cut: [
-    "Only the first {n} models are listed. Enter the id of any other one.",
+    "Only the first {n} {n:model is|models are} listed. Enter the id of any other one.",
     "仅列出前 {n} 个模型，其他模型请直接输入 id。",
   ],
   model_missing: ["{id} (not on any worker)", "{id}（所有工作节点均无此模型）"],
