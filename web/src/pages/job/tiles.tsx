@@ -19,6 +19,7 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
   const bestEval = evals.lowest();
   const summary = store.summary.value;
   const lastEval = summary?.eval_loss ?? evals.last()?.value ?? job.eval_loss;
+  const isBase = !summary && evals.length > 0 && evals.last()!.step === 0;
   const speed = recentSpeed(curve);
   // Without a response from the server, the estimate may be wrong by any amount.
   const eta = job.status === "running" && unreachableSince.value === null ? job.eta_seconds : null;
@@ -59,7 +60,9 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
           summary && say(JOB.adapter_of, { step: count(summary.adapter_step) }),
           bestEval && evals.length > 1 && bestEval.step !== summary?.adapter_step
             ? say(JOB.best, { value: figure(bestEval.value), step: shortStep(bestEval.step) })
-            : lastEval != null && !summary && say(JOB.perplexity_of, { value: figure(Math.exp(lastEval), 2) }),
+            : isBase
+              ? say(JOB.of_base_model)
+              : lastEval != null && !summary && say(JOB.perplexity_of, { value: figure(Math.exp(lastEval), 2) }),
         ]
           .filter(Boolean)
           .join(" · ")}
@@ -77,6 +80,7 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
       {!ended && (
         <Tile
           ended={ended}
+          class="eta"
           name={say(JOB.eta)}
           value={duration(eta)}
           below={eta == null ? (phaseLeft(job) ?? "") : say(JOB.until, { clock: clock(new Date(now + eta * 1000)) })}
@@ -123,11 +127,19 @@ function attemptEnd(attempt: Attempt, job: Job, now: number): number {
     : Date.parse(attempt.synced_at);
 }
 
+interface TileProps {
+  name: string;
+  value: string;
+  below: string;
+  ended?: boolean;
+  class?: string;
+}
+
 /** A tile that has no value is hidden once the job has ended, because it will never have one. */
-function Tile({ name, value, below, ended }: { name: string; value: string; below: string; ended?: boolean }) {
+function Tile({ name, value, below, ended, class: kind }: TileProps) {
   if (ended && value === NONE) return null;
   return (
-    <div>
+    <div class={kind}>
       <dt>{name}</dt>
       <dd>
         <b>{value}</b>

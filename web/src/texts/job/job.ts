@@ -47,6 +47,7 @@ export const JOB = texts({
   not_finite: ["not finite", "NaN/Inf"],
   best: ["min {value} @ {step}", "最低 {value} @ {step}"],
   adapter_of: ["adapter of step {step}", "第 {step} 步的适配器"],
+  of_base_model: ["base model", "基座模型"],
   perplexity_of: ["perplexity {value}", "困惑度 {value}"],
   step_seconds: ["{value} s/step", "{value} 秒/步"],
   eta: ["Time left", "剩余时间"],
