@@ -34,7 +34,6 @@ export function JobPage({ id }: { id: string }) {
     setLive(made);
     return () => made.close();
   }, [id]);
-  useEffect(() => void loadOpenapi().catch(() => undefined), []);
   useKeys({});
   if (!live || live.id !== id) return null;
   if (live.store.missing.value) {
@@ -59,6 +58,10 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
   const summary = store.summary.value;
   const lines = useLog(store);
   const isDrawn = useDrawn();
+  // Only the configuration needs it, so the requests for the rest of the page need not compete with it.
+  useEffect(() => {
+    if (isDrawn) void loadOpenapi().catch(() => undefined);
+  }, [isDrawn]);
   useEffect(() => {
     document.title = titleOf(job);
     return () => void (document.title = "Stepline");

@@ -10,7 +10,7 @@ export const SO_FAR = texts({
   lowest: ["lowest {loss} at step {step}", "最低 {loss}（第 {step} 步）"],
   only: ["Eval loss {loss} at step {step}", "第 {step} 步的验证 loss 为 {loss}"],
   no_earlier: ["no earlier evaluation to compare with", "尚无更早的评估可供比较"],
-  first_at: ["First evaluation at step {step}", "首次评估在第 {step} 步"],
+  first_at: ["First evaluation at step {step}", "将在第 {step} 步首次评估"],
   base: ["eval loss of the base model: {loss}", "基座模型的验证 loss：{loss}"],
   not_finite: ["not finite", "NaN/Inf"],
 });

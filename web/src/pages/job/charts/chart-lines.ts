@@ -26,7 +26,7 @@ export function makeLines(curve: Curve, { axis, smoothing, isLog, hidden }: Line
       name: say(JOB.earlier_attempts),
       ...points(joinGhosts(curve.ghosts, isLog), axis),
       color: "--muted",
-      opacity: 0.45,
+      opacity: 0.7,
       width: 1,
     });
   }
