@@ -131,7 +131,8 @@ export function Sparkline({ values }: { values: Value[] }) {
 }
 
 export function Progress({ job }: { job: Pick<Job, "progress" | "status"> }) {
-  const percent = job.progress.percent ?? (job.status === "succeeded" ? 100 : 0);
+  // A job that stopped early has reached its end too.
+  const percent = job.status === "succeeded" ? 100 : (job.progress.percent ?? 0);
   return (
     <progress class={job.status} max={100} value={percent} aria-label={say(SHARED.progress)}>
       {percent.toFixed(0)}%

@@ -33,6 +33,7 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
         value={count(step)}
         below={[
           total_steps && say(JOB.of_total, { total: count(total_steps) }),
+          job.status === "succeeded" && step < (total_steps ?? 0) && say(JOB.stopped_early),
           job.attempt > 1 && say(JOB.attempt, { n: job.attempt }),
         ]
           .filter(Boolean)

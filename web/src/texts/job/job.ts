@@ -40,6 +40,7 @@ export const JOB = texts({
 
   step: ["Step", "步数"],
   of_total: ["of {total}", "共 {total}"],
+  stopped_early: ["stopped early", "提前停止"],
   attempt: ["Attempt {n}", "第 {n} 次尝试"],
   epoch: ["Epoch", "轮次"],
   train_loss: ["Train loss", "训练 loss"],

@@ -42,7 +42,7 @@ export const REPORT = texts({
   steps: ["Steps", "总步数"],
   losses: ["Losses", "训练指标"],
   mean_train_loss: ["Train loss, mean of the run", "训练 loss（全程均值）"],
-  eval_loss_after: ["Eval loss after training", "验证 loss（训练后）"],
+  eval_loss_after: ["Eval loss of the adapter, step {step}", "验证 loss（第 {step} 步的适配器）"],
   eval_loss_before: ["Eval loss before training", "验证 loss（训练前）"],
   perplexity: ["Perplexity", "困惑度"],
   recipe: ["Recipe", "训练配置"],
