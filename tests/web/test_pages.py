@@ -168,6 +168,9 @@ def test_the_comparison_shows_only_settings_that_differ(visit: Visit, site: Site
     differing = page.locator(".differing")
     expect(differing).to_contain_text("training.max_steps")
     expect(differing).not_to_contain_text("lora.rank")
+    adapter = page.get_by_label("Results", exact=True).locator("tr", has_text="Step of the adapter")
+    steps = site.service.get(f"/v1/jobs/{site.finished}/summary")["steps"]
+    expect(adapter).to_contain_text(str(steps))
     expect(page.get_by_label("Train and eval loss").locator("canvas")).to_have_count(1)
     page.get_by_role("button", name="Use finished as the baseline").click()
     assert f"baseline={site.finished}" in page.url
@@ -219,7 +222,7 @@ def test_the_form_shows_each_problem_next_to_its_field_and_submits_the_job(
     # Try the buttons for pause, resume, cancel, clone and delete. All except clone ask for confirmation.
     for name, status in (("Pause", "paused"), ("Resume", "queued"), ("Cancel", "cancelled")):
         page.get_by_role("button", name=name).first.click()
-        page.get_by_role("dialog").get_by_role("button", name=name).click()
+        page.get_by_role("dialog").get_by_role("button", name=f"{name} job", exact=True).click()
         expect(page.locator(".status").first).to_contain_text(status)
         assert site.service.job(job["id"])["status"] == status
     page.get_by_role("link", name="Clone").click()

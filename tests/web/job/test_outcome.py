@@ -164,6 +164,7 @@ def test_a_frozen_server_is_noticed_within_seconds_and_no_dialog_hangs(
     expect(page.locator(".job")).to_have_attribute("data-source", "stream")
     page.get_by_role("button", name="Pause").click()
     dialog = page.get_by_role("dialog", name="Pause")
+    expect(dialog.get_by_role("button")).to_have_text(["Keep training", "Pause job"])
 
     with frozen(site.service.parts["api"].pid):
         dialog.get_by_role("button", name="Pause").click()

@@ -125,18 +125,23 @@ def test_a_finished_job_says_which_step_its_adapter_is_from(
     headline, tile = shown
     evaluations = [(10, 1.8), (20, 1.5), (30, 1.6)]
     job, claim = start(name="adapter")
-    player.sync(claim, *(evaluation(n, *point) for n, point in enumerate(evaluations, 1)))
+    player.sync(claim, PhaseRecord(seq=1, at=utc_now(), phase="training", total_steps=60))
+    player.sync(claim, *(evaluation(n, *point) for n, point in enumerate(evaluations, 2)))
+    player.sync(claim, make_metric(5, 30))
     assert player.put_artifact(claim).is_success
     summary = make_summary(
         steps=30,
         eval_loss=kept,
         evaluations=[{"step": step, "loss": loss} for step, loss in evaluations],
     )
-    assert player.finish(claim, "succeeded", last_seq=3, step=30, summary=summary).is_success
+    assert player.finish(claim, "succeeded", last_seq=5, step=30, summary=summary).is_success
 
     page = visit().go(f"/jobs/{job}")
 
     expect(page.locator(".outcome .headline")).to_contain_text(headline)
+    steps = page.locator(".tiles > div").first
+    expect(steps).to_have_text("Step30of 60 · stopped early")
+    expect(page.get_by_role("progressbar", name="Progress")).to_have_attribute("value", "100")
     expect(page.locator(".tiles > div", has_text="Eval loss").locator("dd")).to_have_text(tile)
     switch_language(page)
     expect(page.locator(".outcome .headline")).to_contain_text("适配器取自")

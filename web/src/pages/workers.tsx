@@ -157,9 +157,9 @@ function modelsOf(worker: Worker, installed: string[]) {
         </span>
       ))}
       {installed.length > MOST_SHOWN && (
-        <small>{say(WORKERS.more_models, { n: count(installed.length - MOST_SHOWN) })}</small>
+        <small class="line">{say(WORKERS.more_models, { n: count(installed.length - MOST_SHOWN) })}</small>
       )}
-      {worker.models === null && <small>{say(WORKERS.also_any_model)}</small>}
+      {worker.models === null && <small class="line">{say(WORKERS.also_any_model)}</small>}
     </>
   );
 }

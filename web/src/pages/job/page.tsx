@@ -70,7 +70,7 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
     <div class="job" data-source={live.source.value}>
       <header class="page">
         <div class="grow">
-          <h1>{job.name ?? job.id}</h1>
+          <h1 title={job.name ?? job.id}>{job.name ?? job.id}</h1>
           <p class="note">
             <code>{job.id}</code> · {job.spec.model} · {clock(job.created_at)}{" "}
             {Object.entries(job.labels).map(([key, value]) => (
