@@ -35,6 +35,8 @@ from contracts.field_error import OneOf
 from contracts.job import JobSpec, JobStatus
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
+names_router = APIRouter(prefix="/v1/job-names", tags=["jobs"])
+"""Separate, because a path below `/v1/jobs` would also be the path of a job."""
 
 IdempotencyKey = Annotated[
     str | None, Header(alias="Idempotency-Key", pattern=r"^[\x20-\x7e]+$", max_length=255)
@@ -125,7 +127,7 @@ def list_jobs(
         )
 
 
-@router.get("/names")
+@names_router.get("")
 def list_job_names(
     *,
     database: DatabaseDep,

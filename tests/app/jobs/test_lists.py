@@ -50,8 +50,8 @@ def test_names_are_listed_for_the_same_filters_and_orders(
     player.client.patch(f"/v1/jobs/{renamed}", json={"name": "edited"}).raise_for_status()
     listed = player.get("/v1/jobs", **chosen, limit=100)["data"]
 
-    first = player.get("/v1/jobs/names", **chosen, limit=40)
-    rest = player.get("/v1/jobs/names", **chosen, cursor=first["cursor"])
+    first = player.get("/v1/job-names", **chosen, limit=40)
+    rest = player.get("/v1/job-names", **chosen, cursor=first["cursor"])
 
     assert len(first["data"]) == 40
     assert (first["has_more"], rest["has_more"]) == (True, False)
@@ -59,7 +59,7 @@ def test_names_are_listed_for_the_same_filters_and_orders(
         {"id": job["id"], "name": job["name"]} for job in listed
     ]
     assert "edited" in [job["name"] for job in listed]
-    refused = player.client.get("/v1/jobs/names", params={"limit": 1001})
+    refused = player.client.get("/v1/job-names", params={"limit": 1001})
     assert refused.json()["error"]["param"] == "limit"
 
 

@@ -58,7 +58,7 @@ export async function readNames(filters: Omit<Filters, "cursor">, limit: number)
   let cursor: string | null = null;
   for (let request = 0; request < MAX_REQUESTS; request += 1) {
     const page: components["schemas"]["JobNamePage"] = await get(
-      withQuery("/v1/jobs/names", { ...filters, cursor, limit: limit - names.length }),
+      withQuery("/v1/job-names", { ...filters, cursor, limit: limit - names.length }),
     );
     names.push(...page.data);
     cursor = page.cursor;
