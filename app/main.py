@@ -119,6 +119,7 @@ def create_app(settings: Settings) -> FastAPI:
         attempts,
     ):
         app.include_router(package.router)
+    app.include_router(jobs.names_router)
     for module in (health, examples, page):
         app.include_router(module.router)
     handlers.install(app)

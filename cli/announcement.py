@@ -19,8 +19,8 @@ Get = Callable[[str], Any]
 def describe_service(url: str, models_dir: ModelsDir, get: Get) -> Iterator[str]:
     """Yield the lines of the start-up message, one fact per line."""
     yield f"  device  {escape_lines(_describe_devices(get('/v1/workers')))}"
-    models = _find_models(models_dir.path, get)
-    yield f"  models  {escape_lines(_describe_models(models, models_dir))}"
+    models, has_more = _find_models(models_dir.path, get)
+    yield f"  models  {escape_lines(_describe_models(models, models_dir, has_more=has_more))}"
     yield f"  next    open {url}/new, or upload rows: curl -s {url}/v1/datasets -F file=@rows.jsonl"
 
 
@@ -36,19 +36,24 @@ def _describe_device(device: dict[str, Any]) -> str:
     return f"{device['name']}, {memory / 2**30:.1f} GiB" if memory else str(device["name"])
 
 
-def _find_models(models_dir: Path, get: Get) -> list[str]:
-    """Return the models reported by the worker. Wait for the report if the directory appears to contain models."""
+def _find_models(models_dir: Path, get: Get) -> tuple[list[str], bool]:
+    """Return the models reported by the worker, and whether there are more than one page of them.
+
+    Waits for the report if the directory appears to contain models.
+    """
     has_models = any(models_dir.glob("*/config.json")) or any(models_dir.glob("*/*/config.json"))
     end = time.monotonic() + REPORT_SECONDS
     while True:
-        found = [model["id"] for model in (get("/v1/models") or {}).get("data", [])]
+        page = get("/v1/models") or {}
+        found = [model["id"] for model in page.get("data", [])]
         if found or not has_models or time.monotonic() > end:
-            return found
+            return found, page.get("has_more", False)
         time.sleep(0.05)
 
 
-def _describe_models(models: Sequence[str], models_dir: ModelsDir) -> str:
+def _describe_models(models: Sequence[str], models_dir: ModelsDir, *, has_more: bool) -> str:
     if not models:
         return f"none in {models_dir} yet: copy a model directory there, or use a Hugging Face Hub model in a job"
-    more = f" and {len(models) - SHOWN_MODELS} more" if len(models) > SHOWN_MODELS else ""
+    others = f"{'at least ' if has_more else ''}{len(models) - SHOWN_MODELS}"
+    more = f" and {others} more" if len(models) > SHOWN_MODELS else ""
     return f"{', '.join(models[:SHOWN_MODELS])}{more} (in {models_dir})"

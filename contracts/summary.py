@@ -135,21 +135,25 @@ class Summary(Tolerant):
         """Verdicts on the figures, also computed for summaries from earlier versions."""
         return judge(self._finished_run())
 
+    @property
+    def adapter_step(self) -> int:
+        """Step of the saved adapter: before the last step if early stopping restored the best adapter."""
+        evaluations = self._evaluations()
+        if self.eval_loss >= evaluations[-1].loss:
+            return self.steps
+        return min(evaluations, key=lambda point: point.loss).step
+
     def _finished_run(self) -> FinishedRun:
         interval = self.improvement_interval
-        evaluations = self._evaluations()
-        last = evaluations[-1] if evaluations else None
-        kept_best = last is not None and self.eval_loss < last.loss
-        kept = min(evaluations, key=lambda point: point.loss) if kept_best else None
         return FinishedRun(
             course=Course(
                 train=self._train_losses(),
-                evaluations=evaluations,
+                evaluations=self._evaluations(),
                 first_step_loss=self.first_step_loss,
                 effective_batch=self.per_device_batch_size * self.gradient_accumulation_steps,
             ),
             eval_loss=self.eval_loss,
-            adapter_step=self.steps if kept is None else kept.step,
+            adapter_step=self.adapter_step,
             mean_train_loss=self.train_loss,
             eval_rows=self.eval_rows,
             trainable_parameters=self.trainable_parameters,

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -24,6 +24,7 @@ from app.jobs.schemas import (
     DeletedJob,
     JobEdit,
     JobFilter,
+    JobNamePage,
     JobPage,
     JobSort,
     JobView,
@@ -34,11 +35,15 @@ from contracts.field_error import OneOf
 from contracts.job import JobSpec, JobStatus
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
+names_router = APIRouter(prefix="/v1/job-names", tags=["jobs"])
+"""Separate, because a path below `/v1/jobs` would also be the path of a job."""
 
 IdempotencyKey = Annotated[
     str | None, Header(alias="Idempotency-Key", pattern=r"^[\x20-\x7e]+$", max_length=255)
 ]
 
+MOST_NAMES = 1000
+"""Maximum number of jobs in a list of names."""
 _ARCHIVED: dict[str, bool | None] = {"false": False, "true": True, "any": None}
 
 
@@ -74,11 +79,8 @@ def create_job(
     return JSONResponse(answer, status_code=201, headers=location)
 
 
-@router.get("")
-def list_jobs(
+def chosen_jobs(
     *,
-    database: DatabaseDep,
-    language: LanguageDep,
     search: Annotated[str, Query(max_length=200)] = "",
     status: Annotated[list[Annotated[JobStatus, OneOf()]], Query(max_length=10)] = [],  # noqa: B006  # FastAPI copies it
     label: Annotated[list[str], Query(max_length=16)] = [],  # noqa: B006  # FastAPI copies it
@@ -86,24 +88,56 @@ def list_jobs(
     created_before: Moment | None = None,
     archived: Annotated[Literal["false", "true", "any"], OneOf()] = "false",
     sort: Annotated[JobSort, OneOf()] = JobSort.NEWEST,
-    cursor: Annotated[str | None, Query(max_length=MOST_CHARACTERS)] = None,
+) -> JobFilter:
+    """Return the filter and the order that a query gives. Raises BadLabelFilter."""
+    pairs = [text.partition(":") for text in label]
+    if any(not key or "\0" in key + value for key, _, value in pairs):
+        raise BadLabelFilter("label")
+    return JobFilter(
+        search=search.strip().replace("\0", ""),
+        statuses=status,
+        labels=[(key, value) for key, colon, value in dict.fromkeys(pairs) if colon],
+        label_keys=[key for key, colon, _ in pairs if not colon],
+        created_after=created_after,
+        created_before=created_before,
+        archived=_ARCHIVED[archived],
+        sort=sort,
+    )
+
+
+ChosenJobs = Annotated[JobFilter, Depends(chosen_jobs)]
+Cursor = Annotated[str | None, Query(max_length=MOST_CHARACTERS)]
+
+
+@router.get("")
+def list_jobs(
+    *,
+    database: DatabaseDep,
+    language: LanguageDep,
+    chosen: ChosenJobs,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     counts: bool = False,
 ) -> JobPage:
     """List jobs, newest first unless `sort` says otherwise. Each `label` is `key:value`, or a `key` with any value; a job must have all of them. With `counts`, also count the jobs that match."""
-    chosen = _filter(search, label, archived).model_copy(
-        update={
-            "statuses": status,
-            "created_after": created_after,
-            "created_before": created_before,
-            "sort": sort,
-        }
-    )
     with database.reading() as session:
         page = service.list_jobs(session, chosen, cursor, limit, language)
         return page.model_copy(
             update={"counts": service.count_jobs(session, chosen) if counts else None}
         )
+
+
+@names_router.get("")
+def list_job_names(
+    *,
+    database: DatabaseDep,
+    chosen: ChosenJobs,
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_NAMES)] = MOST_NAMES,
+) -> JobNamePage:
+    """List only the ids and names of jobs, for an action on many jobs. Filters, order and cursors are those of `GET /v1/jobs`."""
+    with database.reading() as session:
+        return service.list_names(session, chosen, cursor, limit)
 
 
 @router.get("/{job_id}", response_model=JobView, responses=tagged())
@@ -254,22 +288,6 @@ def delete_job(
         background.add_task(doorbell.ring, queue)
     storage.delete_job(job_id)
     return DeletedJob(id=job_id)
-
-
-def _filter(search: str, label: list[str], archived: str) -> JobFilter:
-    """Return the query's filter, without its status and times. Raises BadLabelFilter."""
-    pairs = [text.partition(":") for text in label]
-    if any(not key or "\0" in key + value for key, _, value in pairs):
-        raise BadLabelFilter("label")
-    return JobFilter(
-        search=search.strip().replace("\0", ""),
-        statuses=[],
-        labels=[(key, value) for key, colon, value in dict.fromkeys(pairs) if colon],
-        label_keys=[key for key, colon, _ in pairs if not colon],
-        created_after=None,
-        created_before=None,
-        archived=_ARCHIVED[archived],
-    )
 
 
 def _is_known(job: JobView, if_none_match: str | None) -> bool:

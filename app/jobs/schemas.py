@@ -182,6 +182,20 @@ class JobPage(Page[JobView]):
     """Null unless requested."""
 
 
+class JobName(BaseModel):
+    """A job's id and name."""
+
+    id: str
+    name: str | None
+
+
+class JobNamePage(Page[JobName]):
+    """One page of ids and names. As in `JobPage`, it may contain fewer than `limit` jobs even though more exist."""
+
+    searched: int | None = None
+    """As in `JobPage`."""
+
+
 class DeletedJob(BaseModel):
     """A deleted job."""
 

@@ -34,6 +34,8 @@ from app.jobs.requests import idempotency
 from app.jobs.schemas import (
     JobCounts,
     JobFilter,
+    JobName,
+    JobNamePage,
     JobPage,
     JobView,
     StoredAnswer,
@@ -134,6 +136,20 @@ def list_jobs(
             )
             for job, lease in rows
         ],
+        has_more=len(found.places) > limit or found.ended_at is not None,
+        cursor=encode_place(end, chosen.sort) if end else cursor,
+        searched=found.searched,
+    )
+
+
+def list_names(session: Session, chosen: JobFilter, cursor: str | None, limit: int) -> JobNamePage:
+    """Return the ids and names of a page of jobs. Raises BadCursor."""
+    after = decode_place(session, cursor, chosen.sort) if cursor else None
+    found = lists.find_jobs(session, chosen, after, limit + 1)
+    page = found.places[:limit]
+    end = found.ended_at or (page[-1] if page else None)
+    return JobNamePage(
+        data=[JobName(id=job_id, name=name) for job_id, name in lists.read_names(session, page)],
         has_more=len(found.places) > limit or found.ended_at is not None,
         cursor=encode_place(end, chosen.sort) if end else cursor,
         searched=found.searched,

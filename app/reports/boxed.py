@@ -74,6 +74,8 @@ class _Words:
     measured_heading: str
     base: str
     tuned: str
+    tuned_earlier: str
+    """If the adapter is not from the last step."""
     gain: str
     layers: str
     parameters: str
@@ -107,6 +109,7 @@ _WORDS: dict[Language, _Words] = {
         measured_heading="🔍 实测",
         base="• 训练前: loss {loss:.4f} | PPL {perplexity}",
         tuned="• 训练后: loss {loss:.4f} | PPL {perplexity}",
+        tuned_earlier="• 训练后(第{step}步的适配器): loss {loss:.4f} | PPL {perplexity}",
         gain="• 验证loss降幅95%置信区间: {low:.4f} ~ {high:.4f}",
         layers="• 4位量化: {layers}个线性层 (NF4)",
         parameters="• 可训练参数: {trainable:,} / {all:,} ({share:.2%})",
@@ -137,6 +140,7 @@ _WORDS: dict[Language, _Words] = {
         measured_heading="🔍 Measured",
         base="• Before: loss {loss:.4f} | PPL {perplexity}",
         tuned="• After: loss {loss:.4f} | PPL {perplexity}",
+        tuned_earlier="• After (adapter of step {step}): loss {loss:.4f} | PPL {perplexity}",
         gain="• Drop in eval loss, 95% CI: {low:.4f} to {high:.4f}",
         layers="• 4-bit: {layers} linear layers (NF4)",
         parameters="• Trainable parameters: {trainable:,} of {all:,} ({share:.2%})",
@@ -220,7 +224,9 @@ def _measured(summary: Summary, words: _Words) -> Iterator[str]:
         before = perplexity_text(summary.base_perplexity)
         yield words.base.format(loss=summary.base_eval_loss, perplexity=before)
         after = perplexity_text(summary.perplexity)
-        yield words.tuned.format(loss=summary.eval_loss, perplexity=after)
+        step = summary.adapter_step
+        tuned = words.tuned if step == summary.steps else words.tuned_earlier
+        yield tuned.format(step=step, loss=summary.eval_loss, perplexity=after)
     if summary.improvement_interval is not None:
         interval = summary.improvement_interval
         yield words.gain.format(low=interval.low, high=interval.high)

@@ -31,6 +31,12 @@ class SummaryView(Summary):
 
     @computed_field  # type: ignore[prop-decorator]  # the decorator order that pydantic documents
     @property
+    def adapter_step(self) -> int:
+        """Step of the saved adapter: the last step, or an earlier one if early stopping restored the best adapter."""
+        return super().adapter_step
+
+    @computed_field  # type: ignore[prop-decorator]  # the decorator order that pydantic documents
+    @property
     def verdicts(self) -> list[VerdictView]:  # type: ignore[override]  # read-only, so a list of a subclass is fine
         """The verdicts on the figures; also computed for summaries of earlier versions."""
         return [

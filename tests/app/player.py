@@ -22,6 +22,7 @@ from contracts.error_codes import CODES_HEADER, CODES_VERSION
 from contracts.failure import Failure, FailureReason
 from contracts.model_facts import ModelFacts, ModelReport
 from contracts.record import CheckpointRecord, EvalRecord, Record
+from contracts.summary import Summary
 from contracts.wire import (
     ADAPTER_ARTIFACT,
     BLOB_PATH,
@@ -214,12 +215,19 @@ class Player:
             headers=_attempt(claim),
         )
 
-    def finish(self, claim: Claim, status: str, last_seq: int = 0, **outcome: Any) -> Response:
-        """Finish an attempt, with a summary if it succeeded."""
-        summary = make_summary() if status == "succeeded" else None
+    def finish(
+        self,
+        claim: Claim,
+        status: str,
+        last_seq: int = 0,
+        *,
+        summary: Summary | None = None,
+        **outcome: Any,
+    ) -> Response:
+        """Finish an attempt; if it succeeded, with a summary, by default that of a small run."""
         request = FinishRequest(
             outcome=Outcome.model_validate({"status": status, **outcome}),
-            summary=summary,
+            summary=(summary or make_summary()) if status == "succeeded" else None,
             last_seq=last_seq,
         )
         return self.client.post(

@@ -13,11 +13,13 @@ from cli.models_dir import ModelsDir
 GPU = {"kind": "cuda", "name": "NVIDIA L4", "uuid": "GPU-1", "memory_bytes": 24 * 2**30}
 
 
-def describe(path: Path, device: dict[str, Any], models: list[str]) -> dict[str, str]:
+def describe(
+    path: Path, device: dict[str, Any], models: list[str], *, has_more: bool = False
+) -> dict[str, str]:
     """Return the lines, keyed by their first word, for an API with one live worker and these models."""
     answers: dict[str, Any] = {
         "/v1/workers": {"data": [{"live": True, "device": device}, {"live": False, "device": GPU}]},
-        "/v1/models": {"data": [{"id": name} for name in models]},
+        "/v1/models": {"data": [{"id": name} for name in models], "has_more": has_more},
     }
     lines = describe_service("http://127.0.0.1:8000", ModelsDir(path, None), answers.get)
     return {name: rest for name, _, rest in (line.strip().partition("  ") for line in lines)}
@@ -36,6 +38,8 @@ def test_a_long_list_of_models_is_cut_and_control_characters_are_escaped(tmp_pat
 
     assert "\x1b" not in found["models"]
     assert "and 3 more" in found["models"]
+    found = describe(tmp_path, GPU, list(map(str, range(SHOWN_MODELS + 2))), has_more=True)
+    assert "and at least 2 more" in found["models"]
 
 
 @pytest.mark.parametrize(("name", "shown"), [("", "CPU"), ("Intel Xeon", "Intel Xeon")])

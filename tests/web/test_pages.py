@@ -168,6 +168,9 @@ def test_the_comparison_shows_only_settings_that_differ(visit: Visit, site: Site
     differing = page.locator(".differing")
     expect(differing).to_contain_text("training.max_steps")
     expect(differing).not_to_contain_text("lora.rank")
+    adapter = page.get_by_label("Results", exact=True).locator("tr", has_text="Step of the adapter")
+    steps = site.service.get(f"/v1/jobs/{site.finished}/summary")["steps"]
+    expect(adapter).to_contain_text(str(steps))
     expect(page.get_by_label("Train and eval loss").locator("canvas")).to_have_count(1)
     page.get_by_role("button", name="Use finished as the baseline").click()
     assert f"baseline={site.finished}" in page.url
@@ -219,7 +222,7 @@ def test_the_form_shows_each_problem_next_to_its_field_and_submits_the_job(
     # Try the buttons for pause, resume, cancel, clone and delete. All except clone ask for confirmation.
     for name, status in (("Pause", "paused"), ("Resume", "queued"), ("Cancel", "cancelled")):
         page.get_by_role("button", name=name).first.click()
-        page.get_by_role("dialog").get_by_role("button", name=name).click()
+        page.get_by_role("dialog").get_by_role("button", name=f"{name} job", exact=True).click()
         expect(page.locator(".status").first).to_contain_text(status)
         assert site.service.job(job["id"])["status"] == status
     page.get_by_role("link", name="Clone").click()
@@ -232,13 +235,35 @@ def test_the_form_shows_each_problem_next_to_its_field_and_submits_the_job(
     assert site.service.client.get(f"/v1/jobs/{job['id']}").status_code == 404
 
 
-@pytest.mark.parametrize("job", ["job_missing", "%E0%A4%A"])
-def test_a_missing_job_is_reported(visit: Visit, site: Site, job: str) -> None:
+@pytest.mark.parametrize("job", ["job_missing", "%E0%A4%A", "job_0123456789abcdef01234567"])
+def test_a_missing_job_is_reported_without_a_failed_request(
+    visit: Visit, site: Site, job: str
+) -> None:
     visitor = visit()
-    visitor.may_fail = True
     page = visitor.go(f"/jobs/{job}")
+    missing = page.get_by_role("alert")
 
-    expect(page.locator("main")).to_contain_text(f"Job {job} does not exist")
+    expect(missing).to_contain_text(f"Job {job} does not exist")
+
+    missing.get_by_role("link", name="Back to the job list").click()
+    expect(page.locator("table.jobs tbody tr")).to_have_count(3)
+
+
+def test_the_page_of_a_deleted_job_says_so(visit: Visit, site: Site) -> None:
+    data = {"train": {"hub": "team/rows"}}
+    job = site.service.post_job(model="team/model", dataset=data, queue="deleted")
+    visitor = visit()
+    visitor.may_fail = True  # the first request after the deletion fails
+    page = visitor.go(f"/jobs/{job}")
+    expect(page.locator(".job")).to_be_visible()
+
+    site.service.client.post(f"/v1/jobs/{job}/cancel").raise_for_status()
+    site.service.client.delete(f"/v1/jobs/{job}").raise_for_status()
+
+    expect(page.get_by_role("alert")).to_contain_text("does not exist")
+    visitor.may_fail = False
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("does not exist")
 
 
 def test_no_figure_on_the_job_page_is_truncated(visit: Visit, site: Site) -> None:

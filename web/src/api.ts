@@ -12,6 +12,7 @@ type Schemas = components["schemas"];
 export type FieldError = Schemas["FieldError"];
 type Problem = Schemas["ErrorDetail"];
 export type Job = Schemas["JobView"];
+export type JobName = Schemas["JobName"];
 export type JobSpec = Schemas["JobSpec"];
 export type Event = Schemas["EventView"];
 export type LogLine = Schemas["LogLine"];

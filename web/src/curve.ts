@@ -32,8 +32,13 @@ export class Series {
     return new Series(this.step.splice(at), this.value.splice(at));
   }
 
+  /** Return the n-th point; null if there are fewer. */
+  at(n: number): { step: number; value: Value } | null {
+    return n < this.length ? { step: this.step[n]!, value: this.value[n]! } : null;
+  }
+
   last(): { step: number; value: Value } | null {
-    return this.length ? { step: this.step[this.length - 1]!, value: this.value[this.length - 1]! } : null;
+    return this.length ? this.at(this.length - 1) : null;
   }
 
   /** Return the point nearest to a step; of two equally near ones, the earlier. */

@@ -10,6 +10,15 @@ export function figure(value: number | null | undefined, digits = 4): string {
   return value.toFixed(Math.abs(value) >= 1000 ? 1 : digits);
 }
 
+/** Format the relative change of a loss: −14 %, on one line. */
+export function percentChange(before: number, after: number): string {
+  const percent = (100 * (after - before)) / before;
+  if (!Number.isFinite(percent)) return NONE;
+  const rounded = Math.abs(percent) < 1 ? percent.toFixed(1) : percent.toFixed(0);
+  const size = rounded.replace("-", "");
+  return `${Number(size) === 0 ? "±" : percent < 0 ? "−" : "+"}${size}\u00a0%`;
+}
+
 /** Format a learning rate: 2e-4 rather than 0.0002. */
 export function rate(value: number | null | undefined, digits = 3): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return NONE;

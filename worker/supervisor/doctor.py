@@ -41,6 +41,8 @@ LOW_DISK_BYTES = 20 * 2**30
 """With less free space than this in the work directory, checkpoints of a large adapter may not fit."""
 CHECK_SECONDS = 180
 """Time limit of the 4-bit check; importing torch alone takes several seconds."""
+MOST_NAMED = 20
+"""Maximum number of models that are named."""
 HUB = "https://huggingface.co"
 
 
@@ -163,7 +165,11 @@ def _models(settings: Settings) -> Finding:
     found = list_models(settings.models_dir)
     if not found and not settings.hub:
         return Finding("bad", f"models: none under {settings.models_dir}, and the hub is disabled")
-    return Finding("ok", f"models under {settings.models_dir}: {', '.join(found) or 'none'}")
+    shown = [
+        *found[:MOST_NAMED],
+        *([f"and {len(found) - MOST_NAMED} more"] if found[MOST_NAMED:] else []),
+    ]
+    return Finding("ok", f"models under {settings.models_dir}: {', '.join(shown) or 'none'}")
 
 
 def _hub(settings: Settings, environ: Mapping[str, str]) -> Finding:

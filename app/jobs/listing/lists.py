@@ -101,6 +101,20 @@ def read_jobs(session: Session, places: Sequence[Place]) -> list[tuple[Job, date
     return [by_number[place.number] for place in places if place.number in by_number]
 
 
+def read_names(session: Session, places: Sequence[Place]) -> list[tuple[str, str | None]]:
+    """Return the ids and names of the jobs at these places."""
+    rows = session.execute(
+        select(Job.number, Job.id, Job.edited, Job.spec["name"].as_string()).where(
+            Job.number.in_([place.number for place in places])
+        )
+    )
+    by_number = {
+        number: (job_id, spec_name if edited is None else edited["name"])
+        for number, job_id, edited, spec_name in rows
+    }
+    return [by_number[place.number] for place in places if place.number in by_number]
+
+
 def find_place_below(session: Session, number: int) -> Place:
     """Return the place from which to continue a list below `number`. The job with this number may have been deleted."""
     row = session.execute(

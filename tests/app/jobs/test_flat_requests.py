@@ -294,6 +294,9 @@ REQUESTS: dict[str, DatabaseRequest] = {
     "a label with any value": _list(label_keys=["rare"]),
     "archived jobs": _list(archived=True),
     "archived jobs and others": _list(archived=None),
+    "names": lambda session, size: service.list_names(  # noqa: ARG005  # the protocol names it
+        session, _filter(), None, 200
+    ),
     "counts": _count(),
     "counts of a label": _count(labels=[("team", "0")]),
     "counts of a search": _count(search="not there"),

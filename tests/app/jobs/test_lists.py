@@ -39,6 +39,30 @@ def test_filters_find_exactly_the_jobs_that_match(
             assert (page["searched"] or 0) <= most_searched
 
 
+def test_names_are_listed_for_the_same_filters_and_orders(
+    player: Player, database: Database
+) -> None:
+    jobs = make_jobs(60)
+    insert(database, jobs)
+    chosen = {"archived": "any", "sort": "-name"}
+    listed = [job for page in pages(player, chosen, 100) for job in page["data"]]
+    renamed = listed[3]["id"]
+    player.client.patch(f"/v1/jobs/{renamed}", json={"name": "edited"}).raise_for_status()
+    listed = player.get("/v1/jobs", **chosen, limit=100)["data"]
+
+    first = player.get("/v1/job-names", **chosen, limit=40)
+    rest = player.get("/v1/job-names", **chosen, cursor=first["cursor"])
+
+    assert len(first["data"]) == 40
+    assert (first["has_more"], rest["has_more"]) == (True, False)
+    assert [*first["data"], *rest["data"]] == [
+        {"id": job["id"], "name": job["name"]} for job in listed
+    ]
+    assert "edited" in [job["name"] for job in listed]
+    refused = player.client.get("/v1/job-names", params={"limit": 1001})
+    assert refused.json()["error"]["param"] == "limit"
+
+
 @pytest.mark.parametrize("sort", list(JobSort))
 def test_a_list_in_each_order_continues_after_the_last_job_of_a_page(
     player: Player, database: Database, sort: JobSort

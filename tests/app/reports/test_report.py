@@ -145,6 +145,18 @@ def test_a_report_compares_before_and_after_if_the_base_model_was_evaluated() ->
     assert "• After: loss 1.6000 | PPL 4.95" in lines
 
 
+def test_a_report_names_the_step_of_an_adapter_that_is_not_from_the_last_step() -> None:
+    points = [{"step": step, "loss": loss} for step, loss in [(5, 1.6), (10, 1.7)]]
+    kept = make_summary(evaluations=points, eval_loss=1.6)
+
+    assert kept.adapter_step == 5
+    assert "• After (adapter of step 5): loss 1.6000 | PPL 4.95" in inside(
+        render_report(kept, "en")
+    )
+    assert "• 训练后(第5步的适配器): loss 1.6000 | PPL 4.95" in inside(render_report(kept, "zh"))
+    assert make_summary(evaluations=points, eval_loss=1.7).adapter_step == 10
+
+
 @pytest.mark.parametrize(
     ("seconds", "zh", "en"),
     [

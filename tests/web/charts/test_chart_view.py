@@ -109,9 +109,11 @@ def test_the_axis_extends_to_the_last_step_and_marks_attempts_and_checkpoints(
     page = visitor.go(f"/jobs/{resumed}")
     assert {tuple(one["x"]) for one in scales(page, 3)} == {(1, TOTAL)}
     texts = page.locator(".marks")
+    because = "Attempt 2 from step 40: killed by signal 9"
+    expect(texts).to_have_text(because)
 
     hover(page, RESUMED_AT)
-    expect(texts).to_contain_text("Attempt 2 from step 40: killed by signal 9")
+    expect(texts).to_contain_text(because)
     expect(texts).to_contain_text("Checkpoint at step 40")
     hover(page, 80)
     expect(texts).not_to_contain_text("Attempt")
@@ -126,6 +128,18 @@ def test_the_axis_extends_to_the_last_step_and_marks_attempts_and_checkpoints(
     page.get_by_label("Remaining steps").uncheck()
 
     wait_for_x(page, 1, REACHED)
+
+
+def test_the_table_of_attempts_says_why_the_earlier_one_ended(visit: Visit, resumed: str) -> None:
+    page = visit().go(f"/jobs/{resumed}")
+    table = page.get_by_label("Attempts · Files")
+
+    expect(table.locator("tr.reason")).to_have_text("Ended: killed by signal 9")
+    expect(table).to_contain_text("Steps 41–120 · from the checkpoint at step 40")
+
+    page.get_by_role("button", name="中文").click()
+    reason = page.get_by_label("尝试记录 · 文件").locator("tr.reason")
+    expect(reason).to_have_text(re.compile("结束原因：[^A-Za-z]+（killed by signal 9）"))
 
 
 def test_lines_can_be_hidden_and_outliers_ignored(visit: Visit, resumed: str) -> None:
@@ -207,7 +221,9 @@ def test_a_saved_picture_has_a_title_a_legend_and_axes(visit: Visit, resumed: st
         svg,
     )
     assert drawn[:2] == ["resumed", "Train and eval loss · tiny-qwen2"]
-    assert {"rewound", "smoothed", "Attempts", "Checkpoints", "Step", "140", "10"} <= set(drawn)
+    assert {"earlier attempts", "smoothed", "Attempts", "Checkpoints", "Step", "140", "10"} <= set(
+        drawn
+    )
     assert "raw" not in drawn
     smoothed = max(re.findall(r'<path d="([^"]+)"', svg), key=len)
     assert smoothed.count("L") == REACHED - 1

@@ -156,9 +156,9 @@ def test_a_killed_training_process_that_resumes_leaves_one_continuous_line(
     plotted = assert_equal_to_the_api(visitor, site)
     steps = plotted["series"]["loss"]["step"]
     assert steps == list(range(1, len(steps) + 1))
-    assert plotted["ghosts"], "the rewound points are missing"
+    assert plotted["ghosts"], "the points of the earlier attempt are missing"
     assert plotted["ghosts"][-1]["step"][-1] >= killed_at
-    expect(page.locator(".readout").first).to_contain_text("rewound")
+    expect(page.locator(".readout").first).to_contain_text("earlier attempts")
     page.reload()
     visitor.wait_for_points(len(steps))
     assert assert_equal_to_the_api(visitor, site)["ghosts"] != []

@@ -87,12 +87,16 @@ def test_recorded_runs_have_the_right_chip_and_badge_and_a_healthy_one_has_none(
         window.go(f"/jobs/{job}")
         expect(page.locator(".charts canvas").first).to_be_visible()
         chips = page.locator(".health li")
+        verdict = page.locator(".so-far [data-health]")
         if name not in SHOWN:
             expect(chips).to_have_count(0)
+            healthy = ("Healthy: no warnings in 80 steps", "状态健康：80 步内没有警告")
+            expect(verdict).to_have_text(healthy[language])
         else:
             expect(page.locator(f".health li[data-code={SHOWN[name]}]")).to_contain_text(
                 NAMES[SHOWN[name]][language]
             )
+            expect(verdict).to_contain_text(NAMES[SHOWN[name]][language])
             assert not [text for text in chips.all_text_contents() if "{" in text]
         window.go("/")
     page.close()

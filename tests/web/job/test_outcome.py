@@ -46,7 +46,7 @@ def test_a_finished_job_begins_with_its_outcome(visit: Visit, site: Site) -> Non
 
     before, after = summary["base_eval_loss"], summary["eval_loss"]
     expect(outcome.locator(".headline")).to_contain_text(
-        f"Eval loss {before:.2f} → {after:.2f} (−{round(100 * (before - after) / before)} %)"
+        f"Eval loss {before:.3f} → {after:.3f} (−{round(100 * (before - after) / before)} %)"
     )
     expect(outcome.locator(".headline")).to_contain_text("perplexity")
     interval = summary["improvement_interval"]
@@ -164,6 +164,7 @@ def test_a_frozen_server_is_noticed_within_seconds_and_no_dialog_hangs(
     expect(page.locator(".job")).to_have_attribute("data-source", "stream")
     page.get_by_role("button", name="Pause").click()
     dialog = page.get_by_role("dialog", name="Pause")
+    expect(dialog.get_by_role("button")).to_have_text(["Keep training", "Pause job"])
 
     with frozen(site.service.parts["api"].pid):
         dialog.get_by_role("button", name="Pause").click()

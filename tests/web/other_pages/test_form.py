@@ -124,7 +124,9 @@ def test_submit_reports_that_the_server_does_not_respond(visit: Visit, site: Sit
     assert "/new" in page.url
 
 
-def answer_with(page: Page, *models: ModelFacts, accepts_other_ids: bool) -> None:
+def answer_with(
+    page: Page, *models: ModelFacts, accepts_other_ids: bool, has_more: bool = False
+) -> None:
     """Make the server list models other than its worker's."""
 
     def fulfill(route: Route) -> None:
@@ -141,7 +143,7 @@ def answer_with(page: Page, *models: ModelFacts, accepts_other_ids: bool) -> Non
             }
             for facts in models
         ]
-        page = {"object": "list", "data": content, "has_more": False, "cursor": None}
+        page = {"object": "list", "data": content, "has_more": has_more, "cursor": None}
         route.fulfill(body=json.dumps(page | {"accepts_other_ids": accepts_other_ids}))
 
     page.route("**/v1/models?*", fulfill)
@@ -208,6 +210,18 @@ def test_without_the_hub_only_installed_models_can_be_chosen(visit: Visit, site:
         ["Choose a model", "tiny-qwen2 (not on any worker)", "only"]
     )
     expect(page.locator("#field-model")).to_have_value("tiny-qwen2")
+
+
+def test_a_model_beyond_the_listed_ones_can_be_typed(visit: Visit, site: Site) -> None:
+    visitor = visit()
+    answer_with(visitor.page, ModelFacts(name="first"), accepts_other_ids=False, has_more=True)
+    page = visitor.go("/new")
+    expect(page.locator("main")).to_contain_text("Only the first 1 model is listed.")
+
+    page.locator("#field-model").select_option(label="Another model of the workers…")
+    page.locator("input#field-model").fill("zeta")
+
+    expect(page.locator("#field-model")).to_have_value("zeta")
 
 
 def test_without_any_model_the_id_is_typed(visit: Visit, site: Site) -> None:

@@ -127,19 +127,22 @@ export class LiveJob {
   private async catchUp(): Promise<number | null> {
     try {
       const job = await this.reader.readJob();
+      if (job === null) return this.noteMissing();
       if (this.stream && !this.stream.takeHadPoints() && job.progress.step > this.store.lastStep) this.closeStream();
       const wait = await this.reader.catchUp(job, this.stream === null);
       if (isFinal(job)) return null;
       return job.status === "paused" ? PAUSED_POLL_SECONDS : (wait ?? POLL_SECONDS);
     } catch (error) {
-      if (error instanceof ApiError && error.status === 404) {
-        this.store.missing.value = true;
-        return null;
-      }
+      if (error instanceof ApiError && error.status === 404) return this.noteMissing();
       if (!(error instanceof Unreachable || error instanceof ApiError)) throw error;
       this.closeStream();
       return RETRY_SECONDS;
     }
+  }
+
+  private noteMissing(): null {
+    this.store.missing.value = true;
+    return null;
   }
 
   /** Schedule the next refresh, and open a stream if the page is visible and the last one ended some time ago. */

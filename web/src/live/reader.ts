@@ -1,11 +1,41 @@
 // Fills the store of one job with requests: first everything, then only new data. The caller decides when to read, and handles
 // failed requests.
-import { type Artifact, type Attempt, type Event, get, type Job, type List, type Summary, withQuery } from "../api";
+import {
+  type Artifact,
+  type Attempt,
+  type Event,
+  get,
+  isFinal,
+  type Job,
+  type List,
+  type Summary,
+  withQuery,
+} from "../api";
 import { readCurve, readNewPoints } from "../history";
+import { takeKnownJob } from "./known";
 import type { JobStore } from "./store";
+
+/** The form of a job's id. No job has an id of another form. */
+const JOB_ID = /^job_[0-9a-f]{24}$/;
 
 /** Codes of the events that change a job's attempts or files. */
 const CHANGES_REST = /^(attempt|artifact|job)_/;
+
+/** The data that changes only with the job's status or attempt, or with an event that says so. */
+interface Rest {
+  attempts: Attempt[];
+  artifacts: Artifact[];
+  summary: Summary | null;
+}
+
+/** Find a job in the list, which answers with an empty list instead of an error if there is no such job. */
+async function findJob(id: string): Promise<Job | null> {
+  if (!JOB_ID.test(id)) return null;
+  const found = await get<List<Job>>(withQuery("/v1/jobs", { search: id, archived: "any", limit: 1 }));
+  return found.data.find((job) => job.id === id) ?? null;
+}
+
+const keyOf = (job: Job): string => `${job.status} ${job.attempt}`;
 
 export class JobReader {
   /** The last request for events. Requests run one after another, so that no event is added twice. */
@@ -15,18 +45,27 @@ export class JobReader {
   /** Number of times that they have been read. */
   private restReads = 0;
 
-  /** The first points and events, which are read together with the job; null once they have been used. */
-  private first: Promise<[number | null, void]> | null = null;
+  /** The job's status and attempt when everything about it was first requested. */
+  private firstKey = "";
+  /** Everything about the job, requested together with the job itself; null once it has been used. */
+  private first: Promise<[number | null, void, Rest]> | null = null;
 
   constructor(private readonly store: JobStore) {}
 
-  /** Read the job. The first time, its points and events are requested at once too, so that its page opens sooner. */
-  readJob(): Promise<Job> {
-    if (this.store.job.value === null) {
-      this.first = Promise.all([this.readPoints(), this.readEvents()]);
-      this.first.catch(() => undefined); // if the job cannot be read, this promise is never awaited
-    }
-    return get<Job>(`/v1/jobs/${this.store.id}`);
+  /**
+   * Read the job; return null if it does not exist. The first time, everything else about it is requested at once too, so that its page
+   * opens sooner. A job that the list has not shown is first looked up, because the browser would log each failed request.
+   */
+  async readJob(): Promise<Job | null> {
+    const { id } = this.store;
+    if (this.store.job.value !== null) return get<Job>(`/v1/jobs/${id}`);
+    const known = takeKnownJob(id);
+    const job = known ?? (await findJob(id));
+    if (job === null) return null;
+    this.firstKey = keyOf(job);
+    this.first = Promise.all([this.readPoints(), this.readEvents(), this.requestRest(job)]);
+    this.first.catch(() => undefined); // if the job cannot be read, this promise is never awaited
+    return known ? get<Job>(`/v1/jobs/${id}`) : job;
   }
 
   /**
@@ -38,9 +77,13 @@ export class JobReader {
     let wait: number | null;
     if (store.job.value === null) {
       // Read everything before showing the job, so that the layout does not shift.
-      const first = this.first ?? Promise.all([this.readPoints(), this.readEvents()]);
+      const first = this.first ?? Promise.all([this.readPoints(), this.readEvents(), this.requestRest(job)]);
       this.first = null;
-      [[wait]] = await Promise.all([first, this.readRest(job)]);
+      const [seconds, , rest] = await first;
+      wait = seconds;
+      // If the job has ended since the requests were sent, its last files or its summary may be missing.
+      if (isFinal(job) && keyOf(job) !== this.firstKey) await this.readRest(job);
+      else this.putRest(rest);
       store.job.value = job;
     } else {
       wait = withPoints ? await this.readPoints() : null;
@@ -94,9 +137,9 @@ export class JobReader {
     if (this.restKey === "" && this.store.job.value !== null) await this.readRest(this.store.job.value);
   }
 
-  /** Read the data that changes only with the job's status or attempt, or with an event that says so. */
+  /** Read the rest, unless neither the job nor an event says that it has changed. */
   private async readRest(job: Job): Promise<void> {
-    const key = `${job.status} ${job.attempt}`;
+    const key = keyOf(job);
     if (this.restKey === key) return;
     this.restKey = key; // before the requests, because an event may report a change while they run
     try {
@@ -108,17 +151,26 @@ export class JobReader {
   }
 
   private async readRestNow(job: Job): Promise<void> {
-    const { store } = this;
     this.restReads += 1;
     const number = this.restReads;
-    const [attempts, artifacts] = await Promise.all([
-      get<List<Attempt>>(`/v1/jobs/${store.id}/attempts`),
-      get<List<Artifact>>(`/v1/jobs/${store.id}/artifacts`),
+    const rest = await this.requestRest(job);
+    if (number === this.restReads) this.putRest(rest); // otherwise a later read has newer data
+  }
+
+  private async requestRest(job: Job): Promise<Rest> {
+    const { id } = this.store;
+    const [attempts, artifacts, summary] = await Promise.all([
+      get<List<Attempt>>(`/v1/jobs/${id}/attempts`),
+      get<List<Artifact>>(`/v1/jobs/${id}/artifacts`),
+      job.status === "succeeded" ? get<Summary>(`/v1/jobs/${id}/summary`) : null,
     ]);
-    const summary = job.status === "succeeded" ? await get<Summary>(`/v1/jobs/${store.id}/summary`) : null;
-    if (number !== this.restReads) return; // a later read has newer data
-    store.attempts.value = attempts.data;
-    store.artifacts.value = artifacts.data;
+    return { attempts: attempts.data, artifacts: artifacts.data, summary };
+  }
+
+  private putRest({ attempts, artifacts, summary }: Rest): void {
+    const { store } = this;
+    store.attempts.value = attempts;
+    store.artifacts.value = artifacts;
     store.summary.value = summary;
   }
 }

@@ -1,7 +1,7 @@
 // The workers: their devices, their current jobs, and whether they are online.
 import { useEffect, useState } from "preact/hooks";
 import { type components, get, type List, type Worker } from "../api";
-import { bytes, duration, NONE, shortId } from "../format";
+import { bytes, count, duration, NONE, shortId } from "../format";
 import { language } from "../preferences";
 import { Card, useClock } from "../parts/controls";
 import { usePoll } from "../parts/poll";
@@ -10,12 +10,14 @@ import { SHARED } from "../texts/shared";
 import { WORKERS } from "../texts/workers";
 
 const POLL_MS = 3000;
+/** Maximum number of models that a worker's card names. */
+const MOST_SHOWN = 20;
 
 type ModelPage = components["schemas"]["ModelPage"];
 
 export function WorkersPage() {
   const [workers, setWorkers] = useState<Worker[] | null>(null);
-  const [models, setModels] = useState<ModelPage["data"]>([]);
+  const [models, setModels] = useState<ModelPage | null>(null);
   const now = useClock(true);
   useEffect(() => void (document.title = `${say(SHARED.workers)} · Stepline`), [language.value]);
   usePoll(
@@ -24,7 +26,7 @@ export function WorkersPage() {
         const [found, installed] = await Promise.all([get<List<Worker>>("/v1/workers"), get<ModelPage>("/v1/models")]);
         if (!isCurrent()) return null;
         setWorkers(found.data);
-        setModels(installed.data);
+        setModels(installed);
       } catch {
         // The banner already reports that the server is unreachable.
       }
@@ -47,11 +49,14 @@ export function WorkersPage() {
         </div>
       ) : (
         <div class="workers">
+          {models?.has_more && <p class="note">{say(WORKERS.models_cut, { n: count(models.data.length) })}</p>}
           {workers.map((worker) => (
             <WorkerCard
               key={worker.id}
               worker={worker}
-              installed={models.filter((model) => model.workers.some(({ id }) => id === worker.id)).map(({ id }) => id)}
+              installed={(models?.data ?? [])
+                .filter((model) => model.workers.some(({ id }) => id === worker.id))
+                .map(({ id }) => id)}
               now={now}
             />
           ))}
@@ -146,12 +151,15 @@ function modelsOf(worker: Worker, installed: string[]) {
   if (!installed.length) return worker.models === null ? say(WORKERS.any_model) : NONE;
   return (
     <>
-      {installed.map((id) => (
+      {installed.slice(0, MOST_SHOWN).map((id) => (
         <span key={id} class="line">
           {id}
         </span>
       ))}
-      {worker.models === null && <small>{say(WORKERS.also_any_model)}</small>}
+      {installed.length > MOST_SHOWN && (
+        <small class="line">{say(WORKERS.more_models, { n: count(installed.length - MOST_SHOWN) })}</small>
+      )}
+      {worker.models === null && <small class="line">{say(WORKERS.also_any_model)}</small>}
     </>
   );
 }

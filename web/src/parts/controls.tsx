@@ -68,11 +68,15 @@ interface AskProps {
   question: string;
   action: () => Promise<unknown>;
   children: string;
+  /** The button of the dialog that acts; by default, it has the same text as the one that opens the dialog. */
+  confirm?: string;
+  /** The button of the dialog that changes nothing. */
+  keep?: string;
   kind?: "danger" | "primary";
 }
 
 /** A button that asks for confirmation, and shows the error message if the action fails. */
-export function AskButton({ question, action, children, kind }: AskProps) {
+export function AskButton({ question, action, children, confirm, keep, kind }: AskProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [problem, setProblem] = useState("");
   const [busy, setBusy] = useState(false);
@@ -102,10 +106,10 @@ export function AskButton({ question, action, children, kind }: AskProps) {
         )}
         <div class="row end">
           <button type="button" onClick={() => dialog.current?.close()}>
-            {say(SHARED.no)}
+            {keep ?? say(SHARED.no)}
           </button>
           <button type="button" class={kind ?? "primary"} disabled={busy} onClick={() => void act()}>
-            {children}
+            {confirm ?? children}
           </button>
         </div>
       </dialog>
@@ -131,7 +135,8 @@ export function Sparkline({ values }: { values: Value[] }) {
 }
 
 export function Progress({ job }: { job: Pick<Job, "progress" | "status"> }) {
-  const percent = job.progress.percent ?? (job.status === "succeeded" ? 100 : 0);
+  // A job that stopped early has reached its end too.
+  const percent = job.status === "succeeded" ? 100 : (job.progress.percent ?? 0);
   return (
     <progress class={job.status} max={100} value={percent} aria-label={say(SHARED.progress)}>
       {percent.toFixed(0)}%

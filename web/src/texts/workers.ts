@@ -19,5 +19,10 @@ export const WORKERS = texts({
   models: ["Models", "模型"],
   any_model: ["any model on the Hub", "Hub 上的任意模型"],
   also_any_model: ["and any on the Hub", "以及 Hub 上的任意模型"],
+  more_models: ["and {n} more", "另有 {n} 个"],
+  models_cut: [
+    "The workers have more models than the {n} that this page reads. GET /v1/models lists all of them.",
+    "工作节点上的模型超过本页读取的 {n} 个。完整列表见 GET /v1/models。",
+  ],
   versions: ["Versions", "版本"],
 });

@@ -188,7 +188,8 @@ def _fastest_dtype(device: torch.device) -> tuple[torch.dtype, str]:
 
 
 def _cpu_name() -> str:
-    return f"{_processor_name()} CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{_processor_name()} CPU, {threads} {'thread' if threads == 1 else 'threads'}"
 
 
 def _processor_name() -> str:

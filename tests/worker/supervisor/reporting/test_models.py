@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, error_answer
+from worker.supervisor.host.models import models_root
 from worker.supervisor.host.models.models_root import ModelCatalog
 from worker.supervisor.reporting.models import ModelReporter
 from worker.supervisor.server.client import Server
@@ -74,6 +75,22 @@ def test_a_directory_whose_name_no_job_can_use_is_omitted(tmp_path: Path) -> Non
     write_model(tmp_path, os.fsdecode(b"\xff"), 100)
 
     assert [facts.name for facts in ModelCatalog(tmp_path).read()] == ["a"]
+
+
+def test_models_beyond_the_limit_of_a_report_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models_root, "MOST_MODELS", 2)
+    for name in "abc":
+        write_model(tmp_path, name, 100)
+    catalog = ModelCatalog(tmp_path)
+
+    assert [facts.name for facts in catalog.read()] == ["a", "b"]
+
+    assert catalog.omitted == 1
+    (tmp_path / "c" / "config.json").unlink()
+    assert len(catalog.read()) == 2
+    assert catalog.omitted == 0
 
 
 def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:

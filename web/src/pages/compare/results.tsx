@@ -81,6 +81,15 @@ function ResultsTable({ sides, baseline }: { sides: Side[]; baseline: Side }) {
                 </Cell>
               ))}
             </Row>
+            {sides.some((side) => side.summary) && (
+              <Row title={say(COMPARE.adapter_step)}>
+                {sides.map((side) => (
+                  <Cell key={side.job.id} side={side} baseline={baseline}>
+                    {count(side.summary?.adapter_step)}
+                  </Cell>
+                ))}
+              </Row>
+            )}
             {figures().map((one) => (
               <FigureRow key={one.name} figure={one} sides={sides} baseline={baseline} />
             ))}

@@ -21,6 +21,7 @@ export function Actions({ live, job }: { live: LiveJob; job: Job }) {
     go("/");
   };
   const active = job.status === "queued" || job.status === "running";
+  const keepRunning = say(job.status === "running" ? JOB.keep_training : JOB.keep_job);
   const known = openapi.value;
   const minimal = (): Tree => (known ? shortest(job.spec as Tree, defaults(known)) : (job.spec as Tree));
   const adapter = live.store.artifacts.value.find((artifact) => artifact.name === "adapter.zip");
@@ -32,22 +33,34 @@ export function Actions({ live, job }: { live: LiveJob; job: Job }) {
         </a>
       )}
       {active && (
-        <AskButton question={say(JOB.sure_pause)} action={act("pause")}>
+        <AskButton question={say(JOB.sure_pause)} confirm={say(JOB.pause_job)} keep={keepRunning} action={act("pause")}>
           {say(JOB.pause)}
         </AskButton>
       )}
       {job.status === "paused" && (
-        <AskButton question={say(JOB.sure_resume)} action={act("resume")} kind="primary">
+        <AskButton
+          question={say(JOB.sure_resume)}
+          confirm={say(JOB.resume_job)}
+          keep={say(JOB.keep_paused)}
+          action={act("resume")}
+          kind="primary"
+        >
           {say(JOB.resume)}
         </AskButton>
       )}
       {(job.status === "failed" || job.status === "cancelled") && (
-        <AskButton question={say(JOB.sure_retry)} action={act("retry")} kind="primary">
+        <AskButton question={say(JOB.sure_retry)} confirm={say(JOB.retry_job)} action={act("retry")} kind="primary">
           {say(JOB.retry)}
         </AskButton>
       )}
       {(active || job.status === "paused") && (
-        <AskButton question={say(JOB.sure_cancel)} action={act("cancel")} kind="danger">
+        <AskButton
+          question={say(JOB.sure_cancel)}
+          confirm={say(JOB.cancel_job)}
+          keep={keepRunning}
+          action={act("cancel")}
+          kind="danger"
+        >
           {say(JOB.cancel)}
         </AskButton>
       )}
@@ -58,7 +71,13 @@ export function Actions({ live, job }: { live: LiveJob; job: Job }) {
         {say(JOB.clone)}
       </a>
       {isFinal(job) && (
-        <AskButton question={say(JOB.sure_delete)} action={remove} kind="danger">
+        <AskButton
+          question={say(JOB.sure_delete)}
+          confirm={say(JOB.delete_job)}
+          keep={say(JOB.keep_job)}
+          action={remove}
+          kind="danger"
+        >
           {say(JOB.delete)}
         </AskButton>
       )}

@@ -3,7 +3,7 @@ import { call, isFinal, type Job } from "../../api";
 import type { LiveJob } from "../../live/job";
 import { setQuery } from "../../router";
 import { count } from "../../format";
-import { ADVICE, HEALTH, sayFinding } from "../../texts/job/health";
+import { adviceOn, HEALTH, sayFinding } from "../../texts/job/health";
 import { say } from "../../texts/say";
 import { type Finding, hasStep, sentenceOf } from "./charts/health-marks";
 
@@ -43,7 +43,7 @@ function Chip({ live, job, finding }: { live: LiveJob; job: Job; finding: Findin
         </button>
       )}
       <span>
-        {sentenceOf(finding)} {!isFinal(job) && say(ADVICE[finding.code])}
+        {sentenceOf(finding)} {!isFinal(job) && adviceOn(finding)}
       </span>
       {finding.acknowledged ? (
         <small>{say(HEALTH.acknowledged)}</small>

@@ -1,6 +1,6 @@
 // Whether the training helped, at the top of a succeeded job: the change in eval loss, its interval, and the verdicts with advice.
 import type { Summary } from "../../api";
-import { count, figure } from "../../format";
+import { count, figure, percentChange } from "../../format";
 import { Card } from "../../parts/controls";
 import { REPORT } from "../../texts/job/report";
 import { say } from "../../texts/say";
@@ -27,21 +27,20 @@ export function Outcome({ summary }: { summary: Summary }) {
 
 function headline(summary: Summary) {
   const { base_eval_loss: before, eval_loss: after, base_perplexity, perplexity } = summary;
-  const best = bestStep(summary);
   const parts =
     before == null
       ? [`${say(REPORT.perplexity)} ${round(perplexity)}`]
       : [say(REPORT.perplexity_change, { before: round(base_perplexity), after: round(perplexity) })];
-  if (best !== null) parts.push(say(REPORT.best_at, { step: count(best) }));
+  parts.push(...originOf(summary));
   return (
     <>
       <b>
         {before == null
-          ? say(REPORT.loss_only, { after: figure(after, 2) })
+          ? say(REPORT.loss_only, { after: figure(after, 3) })
           : say(REPORT.loss_change, {
-              before: figure(before, 2),
-              after: figure(after, 2),
-              percent: percentOf(after - before, before),
+              before: figure(before, 3),
+              after: figure(after, 3),
+              percent: percentChange(before, after),
             })}
       </b>
       {parts.map((part) => (
@@ -51,11 +50,24 @@ function headline(summary: Summary) {
   );
 }
 
-/** Return the step with the lowest eval loss, if the run was evaluated more than once after its start. */
-function bestStep(summary: Summary): number | null {
+/** Return which step the adapter is from, and the other step whose eval loss the page shows: the lowest or the last one. */
+function originOf(summary: Summary): string[] {
+  const step = count(summary.adapter_step);
   const trained = (summary.evaluations ?? []).filter((one) => one.step > 0);
-  if (trained.length < 2) return null;
-  return trained.reduce((best, one) => (one.loss < best.loss ? one : best)).step;
+  const last = trained.at(-1);
+  if (!last || trained.length < 2) return [say(REPORT.adapter_of, { step })];
+  const lowest = trained.reduce((best, one) => (one.loss < best.loss ? one : best));
+  if (summary.adapter_step < last.step)
+    return [
+      say(REPORT.adapter_of_lowest, { step, n: trained.length }),
+      say(REPORT.last_step_had, { loss: figure(last.loss, 3), step: count(last.step) }),
+    ];
+  if (lowest.loss < summary.eval_loss)
+    return [
+      say(REPORT.adapter_of_last, { step }),
+      say(REPORT.lowest_was, { loss: figure(lowest.loss, 3), step: count(lowest.step) }),
+    ];
+  return [say(REPORT.adapter_of_lowest, { step, n: trained.length })];
 }
 
 /** The interval of the gain on an axis that contains 0, the value of no change. */
@@ -84,11 +96,6 @@ function Gain({ summary }: { summary: Summary }) {
       </figcaption>
     </figure>
   );
-}
-
-function percentOf(change: number, before: number): string {
-  const percent = Math.round((100 * change) / before);
-  return `${percent < 0 ? "−" : "+"}${Math.abs(percent)} %`;
 }
 
 /** Round a perplexity to about three digits; it can be a string such as "Infinity". */

@@ -23,6 +23,7 @@ import { LogPanel, useLog } from "./log";
 import { LossChart } from "./charts/loss-chart";
 import { Outcome } from "./outcome";
 import { Report } from "./report";
+import { SoFar } from "./so-far";
 import { Tiles } from "./tiles";
 
 export function JobPage({ id }: { id: string }) {
@@ -33,13 +34,12 @@ export function JobPage({ id }: { id: string }) {
     setLive(made);
     return () => made.close();
   }, [id]);
-  useEffect(() => void loadOpenapi().catch(() => undefined), []);
   useKeys({});
   if (!live || live.id !== id) return null;
   if (live.store.missing.value) {
     document.title = "Stepline";
     return (
-      <div class="empty">
+      <div class="empty" role="alert">
         <b>{say(SHARED.not_found_job, { id })}</b>
         <a href="/">{say(SHARED.back_to_jobs)}</a>
       </div>
@@ -58,6 +58,10 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
   const summary = store.summary.value;
   const lines = useLog(store);
   const isDrawn = useDrawn();
+  // Only the configuration needs it, so the requests for the rest of the page need not compete with it.
+  useEffect(() => {
+    if (isDrawn) void loadOpenapi().catch(() => undefined);
+  }, [isDrawn]);
   useEffect(() => {
     document.title = titleOf(job);
     return () => void (document.title = "Stepline");
@@ -66,7 +70,7 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
     <div class="job" data-source={live.source.value}>
       <header class="page">
         <div class="grow">
-          <h1>{job.name ?? job.id}</h1>
+          <h1 title={job.name ?? job.id}>{job.name ?? job.id}</h1>
           <p class="note">
             <code>{job.id}</code> · {job.spec.model} · {clock(job.created_at)}{" "}
             {Object.entries(job.labels).map(([key, value]) => (
@@ -89,6 +93,7 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
           {job.waiting.message}
         </p>
       )}
+      <SoFar store={store} job={job} />
       <Health live={live} job={job} />
       {job.started_at !== null && (
         <>

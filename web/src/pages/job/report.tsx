@@ -46,7 +46,7 @@ function sections(summary: Summary): [title: string, rows: Row[]][] {
       say(REPORT.losses),
       [
         [say(REPORT.eval_loss_before), optional(summary.base_eval_loss, figure)],
-        [say(REPORT.eval_loss_after), figure(summary.eval_loss)],
+        [say(REPORT.eval_loss_after, { step: count(summary.adapter_step) }), figure(summary.eval_loss)],
         [say(REPORT.perplexity), optional(Number(summary.perplexity), (value) => figure(value, 2))],
         [say(REPORT.mean_train_loss), figure(summary.train_loss)],
       ],

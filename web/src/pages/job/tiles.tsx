@@ -18,7 +18,8 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
   const best = loss.lowest();
   const bestEval = evals.lowest();
   const summary = store.summary.value;
-  const lastEval = evals.last()?.value ?? job.eval_loss;
+  const lastEval = summary?.eval_loss ?? evals.last()?.value ?? job.eval_loss;
+  const isBase = !summary && evals.length > 0 && evals.last()!.step === 0;
   const speed = recentSpeed(curve);
   // Without a response from the server, the estimate may be wrong by any amount.
   const eta = job.status === "running" && unreachableSince.value === null ? job.eta_seconds : null;
@@ -32,6 +33,7 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
         value={count(step)}
         below={[
           total_steps && say(JOB.of_total, { total: count(total_steps) }),
+          job.status === "succeeded" && step < (total_steps ?? 0) && say(JOB.stopped_early),
           job.attempt > 1 && say(JOB.attempt, { n: job.attempt }),
         ]
           .filter(Boolean)
@@ -55,13 +57,16 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
         ended={ended}
         name={say(SHARED.eval_loss)}
         value={figure(lastEval)}
-        below={
-          bestEval && evals.length > 1
+        below={[
+          summary && say(JOB.adapter_of, { step: count(summary.adapter_step) }),
+          bestEval && evals.length > 1 && bestEval.step !== summary?.adapter_step
             ? say(JOB.best, { value: figure(bestEval.value), step: shortStep(bestEval.step) })
-            : lastEval != null
-              ? say(JOB.perplexity_of, { value: figure(Math.exp(lastEval), 2) })
-              : ""
-        }
+            : isBase
+              ? say(JOB.of_base_model)
+              : lastEval != null && !summary && say(JOB.perplexity_of, { value: figure(Math.exp(lastEval), 2) }),
+        ]
+          .filter(Boolean)
+          .join(" · ")}
       />
       <Tile
         ended={ended}
@@ -76,6 +81,7 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
       {!ended && (
         <Tile
           ended={ended}
+          class="eta"
           name={say(JOB.eta)}
           value={duration(eta)}
           below={eta == null ? (phaseLeft(job) ?? "") : say(JOB.until, { clock: clock(new Date(now + eta * 1000)) })}
@@ -122,11 +128,19 @@ function attemptEnd(attempt: Attempt, job: Job, now: number): number {
     : Date.parse(attempt.synced_at);
 }
 
+interface TileProps {
+  name: string;
+  value: string;
+  below: string;
+  ended?: boolean;
+  class?: string;
+}
+
 /** A tile that has no value is hidden once the job has ended, because it will never have one. */
-function Tile({ name, value, below, ended }: { name: string; value: string; below: string; ended?: boolean }) {
+function Tile({ name, value, below, ended, class: kind }: TileProps) {
   if (ended && value === NONE) return null;
   return (
-    <div>
+    <div class={kind}>
       <dt>{name}</dt>
       <dd>
         <b>{value}</b>

@@ -1,6 +1,6 @@
 // Runs one action on many jobs: a few requests at a time, with progress, and the server's message for each job that was rejected.
 import { signal } from "@preact/signals";
-import { ApiError, call, type Job } from "../../api";
+import { ApiError, call, type JobName } from "../../api";
 import { say } from "../../texts/say";
 import { BULK } from "../../texts/bulk";
 
@@ -30,7 +30,7 @@ const CONCURRENT = 4;
 /** Names of the jobs seen so far, so that messages about jobs on other pages can name them. */
 const names = new Map<string, string>();
 
-export function rememberNames(jobs: Job[]): void {
+export function rememberNames(jobs: JobName[]): void {
   for (const job of jobs) names.set(job.id, job.name ?? job.id);
 }
 

@@ -1,6 +1,6 @@
 // Reads one page of jobs. If no index supports a search, the server searches a limited number of jobs per request, so the
 // request is repeated until the page is full.
-import { get, type components, type Job, withQuery } from "../../api";
+import { get, type components, type Job, type JobName, withQuery } from "../../api";
 
 type JobPage = components["schemas"]["JobPage"];
 export type JobCounts = components["schemas"]["JobCounts"];
@@ -50,4 +50,19 @@ export async function readJobs(filters: Filters, limit: number, onPart: (part: F
     if (!page.has_more || found.data.length >= limit || !onPart(found)) break;
   }
   return found;
+}
+
+/** Read the ids and names of at most `limit` jobs of all pages. */
+export async function readNames(filters: Omit<Filters, "cursor">, limit: number): Promise<JobName[]> {
+  const names: JobName[] = [];
+  let cursor: string | null = null;
+  for (let request = 0; request < MAX_REQUESTS; request += 1) {
+    const page: components["schemas"]["JobNamePage"] = await get(
+      withQuery("/v1/job-names", { ...filters, cursor, limit: limit - names.length }),
+    );
+    names.push(...page.data);
+    cursor = page.cursor;
+    if (!page.has_more || names.length >= limit) break;
+  }
+  return names;
 }

@@ -2,6 +2,7 @@
 import { useRef, useState } from "preact/hooks";
 import { ApiError, Unreachable } from "../../api";
 import { count } from "../../format";
+import { rememberJobs } from "../../live/known";
 import { onText, useKeys } from "../../parts/controls";
 import { select, selectedIds, toggleSelected } from "../../parts/selection";
 import { SelectionBar } from "../../parts/selection-bar";
@@ -12,7 +13,7 @@ import { SHARED } from "../../texts/shared";
 import { rememberNames } from "./bulk";
 import { BulkActions } from "./bulk-actions";
 import { filtersOf, type JobsQuery } from "./list";
-import { type Found, readJobs } from "./read";
+import { type Found, readNames } from "./read";
 import { Row } from "./row";
 
 /** Maximum number of jobs that one click selects. */
@@ -52,6 +53,7 @@ export function Table({ page, filters }: { page: Found; filters: JobsQuery }) {
   const [marked, setMarked] = useState(-1);
   const latest = useRef(-1); // up to date even if a second key is pressed before the next render
   rememberNames(jobs);
+  rememberJobs(jobs);
   const move = (by: number): void => {
     const to = Math.min(jobs.length - 1, Math.max(0, latest.current + by));
     latest.current = to;
@@ -172,9 +174,10 @@ function SelectAll({ filters }: { filters: JobsQuery }) {
   const read = async (): Promise<void> => {
     setState("busy");
     try {
-      const found = await readJobs({ ...filtersOf(filters), cursor: null }, MOST_SELECTED, () => true);
-      rememberNames(found.data);
-      select(found.data.map((job) => job.id));
+      const { cursor: _, ...chosen } = filtersOf(filters);
+      const found = await readNames(chosen, MOST_SELECTED);
+      rememberNames(found);
+      select(found.map((job) => job.id));
       setState("idle");
     } catch (error) {
       if (!(error instanceof ApiError || error instanceof Unreachable)) throw error;

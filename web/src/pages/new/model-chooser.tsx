@@ -23,7 +23,9 @@ export function ModelChooser({ value, choose, models, attributes }: Props) {
   const input = useRef<HTMLInputElement>(null);
   const listed = models?.data ?? [];
   const isListed = listed.some((one) => one.id === value);
-  const acceptsOther = models?.accepts_other_ids ?? false;
+  // The list may be longer than the page that the server sends; any id can then be typed, and the dry run checks it.
+  const isCut = models?.has_more ?? false;
+  const acceptsOther = isCut || (models?.accepts_other_ids ?? false);
   // While the user types, the text may be empty or equal to a listed id for a moment.
   const isOther = acceptsOther && (isTyping || (!isListed && (value !== "" || listed.length === 0)));
   const onSelect = (to: string): void => {
@@ -52,9 +54,12 @@ export function ModelChooser({ value, choose, models, attributes }: Props) {
               {summaryOf(one)}
             </option>
           ))}
-          {acceptsOther && <option value={OTHER}>{say(NEW.other_model)}</option>}
+          {acceptsOther && (
+            <option value={OTHER}>{say(models?.accepts_other_ids ? NEW.other_model : NEW.unlisted_model)}</option>
+          )}
         </select>
       )}
+      {isCut && <small class="note">{say(NEW.models_cut, { n: count(listed.length) })}</small>}
       {isOther && (
         <input
           ref={input}

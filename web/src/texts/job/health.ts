@@ -3,7 +3,14 @@ import { say, texts } from "../say";
 
 export const HEALTH = texts({
   health: ["Health", "健康状况"],
-  healthy: ["No problem found", "未发现问题"],
+  healthy: ["Healthy: no warnings in {n} {n:step|steps}", "状态健康：{n} 步内没有警告"],
+  healthy_now: ["Healthy: no current warning after {n} {n:step|steps}", "状态健康：已训练 {n} 步，当前没有警告"],
+  needs_attention: ["Needs attention after {n} {n:step|steps}: {names}", "需要关注（已训练 {n} 步）：{names}"],
+  unhealthy: ["Unhealthy after {n} {n:step|steps}: {names}", "状态异常（已训练 {n} 步）：{names}"],
+  no_steps: ["Health: no steps to judge yet", "健康状况：尚无训练步，无法判断"],
+  unknown: ["Health unknown: no current data from the worker", "健康状况未知：没有工作节点的最新数据"],
+  name_acknowledged: ["{name} (acknowledged)", "{name}（已确认）"],
+  comma: [", ", "、"],
   at_step: ["step {step}", "第 {step} 步"],
   show_step: ["Show step {step} on the chart", "在图表中查看第 {step} 步"],
   acknowledge: ["Acknowledge", "确认"],
@@ -73,7 +80,7 @@ export const SENTENCES = texts({
   disk_nearly_full: ["{free_bytes} are free on the worker's disk.", "工作节点磁盘剩余空间 {free_bytes}。"],
 });
 
-export const ADVICE = texts({
+const ADVICE = texts({
   diverged: [
     "Cancel it, and start again with a lower learning rate or with warm-up steps.",
     "建议取消任务，降低学习率或增加 warmup 步数后重新开始。",
@@ -83,10 +90,7 @@ export const ADVICE = texts({
     "继续训练很可能没有收益：可减少轮数、增加数据或启用早停。",
   ],
   plateau: ["Check the learning rate and the answers in the data.", "请检查学习率以及数据中的回答。"],
-  loss_spike: [
-    "One spike is harmless if the loss recovers. Look at the rows of this step if it happens again.",
-    "若 loss 随后恢复，偶发一次没有影响；若反复出现，请检查该步的数据。",
-  ],
+  loss_spike: ["One spike is harmless if the loss recovers.", "若 loss 随后恢复，偶发一次没有影响。"],
   gradient_exploding: ["A divergence may follow. Lower the learning rate.", "可能即将发散，建议降低学习率。"],
   gradient_clipped: [
     "Check the data and the learning rate, or raise max_grad_norm.",
@@ -110,6 +114,18 @@ export const ADVICE = texts({
     "请尽快清理空间，否则下一个检查点可能保存失败。",
   ],
 });
+
+/** For several spikes, instead of the advice about one. */
+const SEVERAL_SPIKES = texts({
+  advice: [
+    "Repeated spikes slow the training down and may lead to divergence: lower the learning rate, and check the data for faulty or very unusual rows.",
+    "尖峰反复出现会拖慢训练，并可能导致发散：建议降低学习率，并检查数据中是否有错误或异常的样本。",
+  ],
+}).advice;
+
+/** Return what to do about a finding; the advice on spikes depends on their number. */
+export const adviceOn = ({ code, values }: { code: keyof typeof ADVICE; values: Record<string, number> }): string =>
+  say(code === "loss_spike" && (values.count ?? 1) > 1 ? SEVERAL_SPIKES : ADVICE[code]);
 
 /** Return the name of a finding in the page's language. */
 export const sayFinding = (code: keyof typeof NAMES): string => say(NAMES[code]);

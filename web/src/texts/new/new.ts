@@ -27,6 +27,11 @@ export const NEW = texts({
 
   choose_model: ["Choose a model", "选择模型"],
   other_model: ["Another model from the Hub…", "Hub 上的其他模型……"],
+  unlisted_model: ["Another model of the workers…", "工作节点上的其他模型……"],
+  models_cut: [
+    "Only the first {n} {n:model is|models are} listed. Enter the id of any other one.",
+    "仅列出前 {n} 个模型，其他模型请直接输入 id。",
+  ],
   model_missing: ["{id} (not on any worker)", "{id}（所有工作节点均无此模型）"],
   model_offline: ["worker offline", "工作节点离线"],
   parameters: ["{n} parameters", "{n} 参数"],

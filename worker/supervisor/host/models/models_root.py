@@ -1,5 +1,6 @@
 """The models root: the directory of models that the worker's operator keeps on this host."""
 
+import itertools
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,20 +35,24 @@ class ModelCatalog:
         self._list_snapshots = list_snapshots
         self._trials = trials or TemplateTrials()
         self._known: dict[str, tuple[State, ModelFacts]] = {}
+        self.omitted = 0
+        """Number of models that the last call of `read` left out, because a report holds at most MOST_MODELS."""
 
     def read(self) -> list[ModelFacts]:
-        """Return the facts about every model that a job can name. Raises OSError if the root cannot be read.
+        """Return the facts about at most MOST_MODELS models that a job can name. Raises OSError if the root cannot be read.
 
         The output of a new chat template is unknown until a later call.
         """
         current: dict[str, tuple[State, ModelFacts]] = {}
-        for name in list_models(self._models_dir)[:MOST_MODELS]:
+        places: dict[str, tuple[Path, str | None]] = {}
+        for name in list_models(self._models_dir):
             if self._models_dir is not None and is_model_name(name):
-                current[name] = self._read(self._models_dir / name, name, None)
+                places[name] = (self._models_dir / name, None)
         for name, snapshot in self._list_snapshots().items():
-            if name not in current and len(current) < MOST_MODELS:
-                current[name] = self._read(snapshot, name, snapshot.name)
-        self._known = current
+            places.setdefault(name, (snapshot, snapshot.name))
+        for name, (directory, revision) in itertools.islice(places.items(), MOST_MODELS):
+            current[name] = self._read(directory, name, revision)
+        self._known, self.omitted = current, len(places) - len(current)
         return [facts for _, facts in current.values()]
 
     def _read(self, directory: Path, name: str, revision: str | None) -> tuple[State, ModelFacts]:

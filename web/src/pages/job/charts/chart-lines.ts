@@ -7,8 +7,8 @@ import { say } from "../../../texts/say";
 import { JOB } from "../../../texts/job/job";
 import { SHARED } from "../../../texts/shared";
 
-/** The key of the points that a later attempt has replaced. */
-export const REWOUND = "rewound";
+/** The key of the points of earlier attempts that a later attempt has replaced. */
+export const EARLIER = "earlier";
 
 export interface LineOptions {
   axis: XAxis;
@@ -22,11 +22,11 @@ export function makeLines(curve: Curve, { axis, smoothing, isLog, hidden }: Line
   const lines: Line[] = [];
   if (curve.ghosts.length) {
     lines.push({
-      key: REWOUND,
-      name: say(JOB.rewound),
+      key: EARLIER,
+      name: say(JOB.earlier_attempts),
       ...points(joinGhosts(curve.ghosts, isLog), axis),
       color: "--muted",
-      opacity: 0.45,
+      opacity: 0.7,
       width: 1,
     });
   }

@@ -4,14 +4,8 @@ import type { Mark } from "../../../chart/line";
 import type { XAxis } from "../../../chart/scales/x-axis";
 import { count } from "../../../format";
 import { CHART } from "../../../texts/job/chart";
-import { say, type Text } from "../../../texts/say";
-
-const ENDS: Record<string, Text> = {
-  lost: CHART.was_lost,
-  interrupted: CHART.was_interrupted,
-  paused: CHART.was_paused,
-  cancelled: CHART.was_cancelled,
-} satisfies Record<string, Text>;
+import { say } from "../../../texts/say";
+import { reasonOf } from "../attempt-ends";
 
 /** Return the marks in the order of their steps. */
 export function makeMarks(
@@ -43,18 +37,9 @@ export function makeMarks(
 function markOf(attempt: Attempt, before: Attempt, axis: XAxis): Mark[] {
   if (attempt.first_step === null) return [];
   const step = attempt.resumed_step ?? Math.max(0, attempt.first_step - 1);
-  const [n, ended] = [attempt.number, ENDS[before.status]];
-  const why = before.error
-    ? shortest(before.error.detail) || before.error.message
-    : ended && say(ended as typeof CHART.was_lost, { n: before.number });
-  const text = why
-    ? say(CHART.attempt_because, { n, step: count(step), reason: why })
+  const [n, reason] = [attempt.number, reasonOf(before)];
+  const text = reason
+    ? say(CHART.attempt_because, { n, step: count(step), reason })
     : say(CHART.attempt_from, { n, step: count(step) });
   return [{ kind: "attempt", step, x: axis.at(step), label: String(n), text }];
-}
-
-/** Return the first line of a detail, if it is short enough to be a reason. */
-function shortest(detail: string): string {
-  const line = detail.split("\n")[0]!.trim();
-  return line.length <= 120 ? line : "";
 }

@@ -9,7 +9,7 @@ import { count, figure, NONE, rate, shortStep } from "../../../format";
 import { CHART } from "../../../texts/job/chart";
 import { say } from "../../../texts/say";
 import { JOB } from "../../../texts/job/job";
-import { REWOUND } from "./chart-lines";
+import { EARLIER } from "./chart-lines";
 
 interface Props {
   curve: Curve;
@@ -102,8 +102,8 @@ interface ValueProps {
 /** The value of the visible point nearest to a step, and the step of that point if it is a different one. */
 function LineValue({ line, axis, step, range }: ValueProps) {
   const point = step === null ? null : pointAt(line, axis.at(step), range);
-  // A rewound step has no value elsewhere.
-  if (!point || (line.key === REWOUND && point.step !== step)) return <>{NONE}</>;
+  // The points of earlier attempts have values only at their own steps.
+  if (!point || (line.key === EARLIER && point.step !== step)) return <>{NONE}</>;
   return (
     <>
       {point.value === null ? say(JOB.not_finite) : figure(point.value)}
@@ -112,9 +112,14 @@ function LineValue({ line, axis, step, range }: ValueProps) {
   );
 }
 
-/** The text of the marks near the cursor. Its line is always there, so that the layout does not shift. */
+/**
+ * The text of the marks near the cursor; without a cursor, that of the newest attempt that resumed. Its line is always there, so that
+ * the layout does not shift.
+ */
 export function MarkTexts({ marks, cursor }: { marks: Mark[]; cursor: Signal<Cursor | null> }) {
   const at = cursor.value;
-  const near = at ? marks.filter((mark) => Math.abs(mark.x - at.x) <= at.reach) : [];
+  const near = at
+    ? marks.filter((mark) => Math.abs(mark.x - at.x) <= at.reach)
+    : marks.filter((mark) => mark.kind === "attempt").slice(-1);
   return <p class="note marks">{near.length ? near.map((mark) => mark.text).join(" · ") : "\u00a0"}</p>;
 }
