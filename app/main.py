@@ -56,6 +56,7 @@ from app.ops import health
 from app.ops.logs import configure_logging
 from app.ops.process import raise_file_limit
 from app.prefetches import routes as prefetches
+from app.presets import routes as presets
 from app.previews import routes as previews
 from app.reports import routes as reports
 from app.site import examples, page
@@ -112,6 +113,7 @@ def create_app(settings: Settings) -> FastAPI:
         previews,
         prefetches,
         models,
+        presets,
         errands,
         workers,
         attempts,

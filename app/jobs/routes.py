@@ -29,9 +29,10 @@ from app.jobs.schemas import (
     JobView,
     Plan,
 )
+from app.presets.service import SubmittedSpec
 from app.storage.data_dir import StorageDep
 from contracts.field_error import OneOf
-from contracts.job import JobSpec, JobStatus
+from contracts.job import JobStatus
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
 
@@ -53,7 +54,7 @@ _ARCHIVED: dict[str, bool | None] = {"false": False, "true": True, "any": None}
 )
 def create_job(
     *,
-    spec: JobSpec,
+    spec: SubmittedSpec,
     database: DatabaseDep,
     background: BackgroundTasks,
     doorbell: DoorbellDep,
