@@ -55,6 +55,7 @@ from app.models import routes as models
 from app.ops import health
 from app.ops.logs import configure_logging
 from app.ops.process import raise_file_limit
+from app.plans import routes as plans
 from app.prefetches import routes as prefetches
 from app.presets import routes as presets
 from app.previews import routes as previews
@@ -114,6 +115,7 @@ def create_app(settings: Settings) -> FastAPI:
         prefetches,
         models,
         presets,
+        plans,
         errands,
         workers,
         attempts,

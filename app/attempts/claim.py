@@ -157,6 +157,8 @@ def _take_job(
         free_cards=free_cards,
         cards=max(worker.cards, free_cards),
         avoided=suspects.avoided,
+        has_gpu=worker.device.kind == "cuda",
+        memory_bytes=worker.device.memory_bytes,
     )
     taken = claims.claim_best(session, claimant, attempt_id)
     if taken.job is None and taken.waits_for is None and suspects.permitted:

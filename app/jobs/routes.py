@@ -59,16 +59,26 @@ def create_job(
     background: BackgroundTasks,
     doorbell: DoorbellDep,
     language: LanguageDep,
+    storage: StorageDep,
     dry_run: bool = False,
+    require_fit: bool = False,
     key: IdempotencyKey = None,
 ) -> Response:
-    """Submit a job. Requests with the same Idempotency-Key return the same job. dry_run only checks the spec."""
-    if dry_run:
-        with database.reading() as session:
-            plan = planning.plan_job(session, spec, language)
-        return Response(plan.model_dump_json(), media_type="application/json")
+    """Submit a job. Requests with the same Idempotency-Key return the same job. dry_run only checks the spec.
+
+    With require_fit, the job is rejected unless it fits the memory of a worker that is online.
+    """
+    with database.reading() as session:
+        sample = planning.read_rows(session, storage, spec)
+        if dry_run:
+            plan = planning.plan_job(session, spec, language, sample).plan
+            if require_fit:
+                planning.require_fit(plan)
+            return Response(plan.model_dump_json(), media_type="application/json")
     with database.writing() as session:
-        answer, is_new = service.submit_job(session, spec, key, language)
+        answer, is_new = service.submit_job(
+            session, spec, key, language, sample=sample, require_fit=require_fit
+        )
     if is_new:
         background.add_task(doorbell.ring, spec.queue)
     location = {"Location": f"/v1/jobs/{answer['id']}"}

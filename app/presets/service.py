@@ -44,8 +44,10 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = deepcopy(dict(below))
     for name, value in above.items():
         lower = merged.get(name)
-        both = isinstance(lower, dict) and isinstance(value, dict)
-        merged[name] = merge(lower, value) if both else value
+        if isinstance(lower, dict) and isinstance(value, dict):
+            merged[name] = merge(lower, value)
+        else:
+            merged[name] = value
     return merged
 
 

@@ -214,12 +214,19 @@ class Player:
             headers=_attempt(claim),
         )
 
-    def finish(self, claim: Claim, status: str, last_seq: int = 0, **outcome: Any) -> Response:
-        """Finish an attempt, with a summary if it succeeded."""
-        summary = make_summary() if status == "succeeded" else None
+    def finish(
+        self,
+        claim: Claim,
+        status: str,
+        last_seq: int = 0,
+        summary: Mapping[str, Any] | None = None,
+        **outcome: Any,
+    ) -> Response:
+        """Finish an attempt; if it succeeded, with a summary that has these figures."""
+        report = make_summary(**summary or {}) if status == "succeeded" else None
         request = FinishRequest(
             outcome=Outcome.model_validate({"status": status, **outcome}),
-            summary=summary,
+            summary=report,
             last_seq=last_seq,
         )
         return self.client.post(
@@ -228,10 +235,12 @@ class Player:
             headers=_attempt(claim),
         )
 
-    def succeed(self, claim: Claim, last_seq: int = 0) -> None:
-        """Upload an adapter and finish the attempt as succeeded."""
+    def succeed(self, claim: Claim, last_seq: int = 0, **summary: Any) -> None:
+        """Upload an adapter and finish the attempt as succeeded; `summary` changes figures of the report."""
         assert self.put_artifact(claim).status_code == 201
-        assert self.finish(claim, "succeeded", last_seq).json() == {"job_status": "succeeded"}
+        assert self.finish(claim, "succeeded", last_seq, summary).json() == {
+            "job_status": "succeeded"
+        }
 
     def fail(self, claim: Claim, reason: FailureReason, **failure: Any) -> str:
         """Finish the attempt with a failure and return the job's status."""
