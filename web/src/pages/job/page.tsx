@@ -22,6 +22,7 @@ import { Health } from "./health";
 import { LogPanel, useLog } from "./log";
 import { LossChart } from "./charts/loss-chart";
 import { Outcome } from "./outcome";
+import { PlanCard } from "./plan";
 import { Report } from "./report";
 import { Tiles } from "./tiles";
 
@@ -106,7 +107,10 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
             <LogPanel store={store} lines={lines} />
           </div>
           <div class="columns even">
-            <Configuration job={job} />
+            <div>
+              <PlanCard job={job} />
+              <Configuration job={job} />
+            </div>
             <Attempts store={store} />
           </div>
         </>

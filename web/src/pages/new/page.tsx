@@ -33,7 +33,9 @@ export function NewPage() {
         const job = from ? await getWithRetries<Job>(`/v1/jobs/${from}`) : null;
         if (!current) return;
         setOriginal(job);
-        setTexts((held) => held ?? (job ? textsOf(shortest(withoutPreset(job.spec as Tree), defaults(document))) : blank));
+        setTexts(
+          (held) => held ?? (job ? textsOf(shortest(withoutPreset(job.spec as Tree), defaults(document))) : blank),
+        );
       } catch (error) {
         if (!current) return;
         setProblem((error as Error).message);
