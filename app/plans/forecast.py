@@ -126,13 +126,16 @@ def _row_passes(spec: JobSpec, counts: Counts) -> int | None:
 
 
 def _earlier_on_rows(session: Session, spec: JobSpec) -> Measured | None:
-    """Return what a finished job on the same rows measured with the same model, preferably at the same `max_length`."""
+    """Return what a finished job on the same rows measured with the same model, preferably at the same `max_length`.
+
+    Otherwise, the largest one says most about the rows, because it truncated least.
+    """
     if not isinstance(spec.dataset.train, str):
         return None
     rows = store.list_results_of_rows(session, spec.model, spec.dataset.train)
     found = [Measured.model_validate(row.figures) for row in rows]
     same = [each for each in found if each.max_length == spec.training.max_length]
-    return next(iter(same or found), None)
+    return next(iter(same), max(found, key=lambda each: each.max_length, default=None))
 
 
 def _results(session: Session, model: str, device: str) -> list[Result]:

@@ -15,6 +15,8 @@ _SCALED_BAND = 0.1
 """The same after a finished job has shown how many tokens the rows have at another `max_length`."""
 _FINISHED_BAND = 0.03
 """Held-out rows may differ."""
+_MOST_FACTOR, _HALVINGS = 16.0, 20
+"""Bounds of the search for the factor between estimated and measured lengths."""
 _DEFAULT_SUPERVISED = 0.5
 
 
@@ -75,17 +77,23 @@ def forecast_tokens(
 
 def _scaled(sample: RowSample, earlier: Measured) -> RowSample:
     """Return the sample with lengths that give the mean which the finished job measured at its own `max_length`."""
-    total = sum(min(earlier.max_length, row.tokens) for row in sample.lengths)
-    if not total:
-        return sample
-    factor = earlier.tokens_per_row * len(sample.lengths) / total
-    counted = sum(_supervised_tokens(row, earlier.max_length) for row in sample.lengths)
-    share = earlier.supervised_share
-    answers = factor if share is None or not counted else share * factor * total / counted
-    scaled = (
-        RowLength(max(1, round(factor * row.tokens)), round(answers * row.supervised))
+    most, goal = earlier.max_length, earlier.tokens_per_row * len(sample.lengths)
+    low, high = 1 / _MOST_FACTOR, _MOST_FACTOR
+    for _ in range(_HALVINGS):
+        factor = (low * high) ** 0.5
+        is_low = sum(min(most, factor * row.tokens) for row in sample.lengths) < goal
+        low, high = (factor, high) if is_low else (low, factor)
+    scaled = [
+        RowLength(max(1, round(high * row.tokens)), round(high * row.supervised))
         for row in sample.lengths
-    )
+    ]
+    counted = sum(_supervised_tokens(row, most) for row in scaled)
+    if earlier.supervised_share is not None and counted:
+        answers = earlier.supervised_share * goal / counted
+        scaled = [
+            row._replace(supervised=min(row.tokens, round(answers * row.supervised)))
+            for row in scaled
+        ]
     return sample._replace(lengths=tuple(scaled))
 
 

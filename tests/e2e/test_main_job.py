@@ -60,7 +60,9 @@ def _check_plan(service: Service, job: Any, summary: Any) -> None:
     assert actual["peak_memory_bytes"] == summary["peak_memory_bytes"]
     assert actual["tokens_per_row"] == again["tokens"]["per_row"]["value"]
     (worker,) = again["workers"]
-    assert worker["peak_memory_bytes"]["value"] == pytest.approx(actual["peak_memory_bytes"], rel=0.1)
+    assert worker["peak_memory_bytes"]["value"] == pytest.approx(
+        actual["peak_memory_bytes"], rel=0.1
+    )
     assert worker["seconds"]["value"] == pytest.approx(seconds, rel=0.1)
 
 

@@ -239,9 +239,11 @@ def test_settings_that_do_not_fit_the_model_are_marked_before_the_job_is_submitt
     expect(page.locator("#field-lora-target_modules")).to_be_focused()
 
 
-def test_six_fields_come_first_and_a_link_opens_the_advanced_ones(visit: Visit, site: Site) -> None:
+def test_seven_fields_come_first_and_a_link_opens_the_advanced_ones(
+    visit: Visit, site: Site
+) -> None:
     page = visit(width=390).go("/new")
-    expect(page.locator(".field:visible")).to_have_count(6)
+    expect(page.locator(".field:visible")).to_have_count(7)
     page.get_by_role("button", name=re.compile("Advanced")).click()
     page.locator("#field-lora-rank").fill("0")
     page.get_by_role("button", name=re.compile("Advanced settings 1 changed")).click()
