@@ -72,7 +72,7 @@ def submit_job(
     if require_fit:
         planning.require_fit(planned.plan)
     job = _insert(session, spec, planned.least, now)
-    plans.keep_plan(session, job.id, planned.plan.forecast)
+    plans.keep_plan(session, job.id, planned.plan.forecast, sample)
     answer = to_json(get_job(session, job.id, language))
     if key is not None:
         idempotency.keep_answer(session, key, answer)

@@ -16,7 +16,7 @@ from app.plans.devices import Computation, Run, forecast_worker, least_bytes, sa
 from app.plans.memory import MemoryNeed
 from app.plans.rows import RowSample
 from app.plans.schemas import DiskForecast, Forecast, Note, Quantity, WorkerForecast
-from app.plans.tokens import Tokens, forecast_tokens
+from app.plans.tokens import RowTokens, Tokens, forecast_tokens
 from contracts.attempt import WorkerInfo
 from contracts.job import JobSpec
 from contracts.model_facts import ModelFacts
@@ -82,8 +82,6 @@ def forecast_job(
     facts = models.find_facts(session, spec.model)
     passes = _row_passes(spec, counts)
     tokens = forecast_tokens(spec, counts.sample, _earlier_on_rows(session, spec), passes)
-    if counts.is_text:
-        tokens = tokens._replace(load=tokens.load._replace(longest=spec.training.max_length))
     need, reason = _need(spec, facts, tokens)
     evaluation = counts.evaluation
     evaluated = evaluation.row_passes if evaluation else 0
@@ -125,15 +123,19 @@ def _row_passes(spec: JobSpec, counts: Counts) -> int | None:
     )
 
 
-def _earlier_on_rows(session: Session, spec: JobSpec) -> Measured | None:
+def _earlier_on_rows(session: Session, spec: JobSpec) -> RowTokens | None:
     """Return what a finished job on the same rows measured with the same model, preferably at the same `max_length`.
 
     Otherwise, the largest one says most about the rows, because it truncated least.
     """
     if not isinstance(spec.dataset.train, str):
         return None
-    rows = store.list_results_of_rows(session, spec.model, spec.dataset.train)
-    found = [Measured.model_validate(row.figures) for row in rows]
+    found = []
+    for row in store.list_results_of_rows(session, spec.model, spec.dataset.train):
+        measured = Measured.model_validate(row.figures)
+        found.append(
+            RowTokens(measured.max_length, measured.tokens_per_row, measured.supervised_share)
+        )
     same = [each for each in found if each.max_length == spec.training.max_length]
     return next(iter(same), max(found, key=lambda each: each.max_length, default=None))
 

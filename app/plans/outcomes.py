@@ -12,8 +12,10 @@ from app.models import service as models
 from app.plans import store
 from app.plans.corrections import Measured, device_key, settings_key
 from app.plans.devices import Computation, Work, saves_of, work_of
-from app.plans.memory import Load, MemoryNeed, Setup
+from app.plans.memory import MemoryNeed, Setup
+from app.plans.rows import RowSample, unpack_sample
 from app.plans.schemas import Actual, Forecast
+from app.plans.tokens import RowTokens, forecast_tokens
 from contracts.attempt import WorkerInfo
 from contracts.job import JobSpec, Phase, load_stored_spec
 from contracts.model_facts import ModelFacts
@@ -34,6 +36,7 @@ class Finished:
     worker: WorkerInfo
     gpus: int
     forecast: Forecast | None
+    sample: RowSample | None
     tokens_per_row: float
 
     @property
@@ -60,13 +63,14 @@ def record_outcome(
         return
     assert summary.tokens_per_second and summary.samples_per_second  # noqa: S101, PT018  # they are plausible
     plan = store.find_plan(session, job.id)
-    stored = None if plan is None or plan[1] is None else plan[1].forecast
+    stored = None if plan is None else plan[1]
     found = Finished(
         load_stored_spec(job.spec),
         summary,
         WorkerInfo.model_validate(attempt.worker),
         attempt.gpus,
-        None if stored is None else Forecast.model_validate(stored),
+        None if stored is None else Forecast.model_validate(stored.forecast),
+        None if stored is None else unpack_sample(stored.sample),
         summary.tokens_per_second / summary.samples_per_second,
     )
     store.update_actual(session, job.id, to_json(_actual(found)))
@@ -148,13 +152,10 @@ def _divide(seconds: float | None, amount: float) -> float | None:
 
 
 def _computation(found: Finished, facts: ModelFacts | None) -> Computation:
-    """Return what the job has computed. The length of the longest row is that of the forecast."""
+    """Return what the job has computed. The lengths of its rows are those that the next forecast for it will assume."""
     spec, summary = found.spec, found.summary
-    planned = found.forecast.tokens.longest.value if found.forecast else None
-    longest = int(planned) if planned else spec.training.max_length
-    window = max(longest, int(spec.effective_batch_size * found.tokens_per_row))
-    share = found.supervised_share
-    load = Load(longest, window, 0.5 if share is None else share)
+    measured = RowTokens(spec.training.max_length, found.tokens_per_row, found.supervised_share)
+    load = forecast_tokens(spec, found.sample, measured, None).load
     sizes = None if facts is None else facts.sizes
     evaluations = 1 + count_evaluations_after(0, summary.steps, spec.evaluation.every_steps)
     return Computation(

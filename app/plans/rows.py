@@ -4,7 +4,7 @@ import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from contracts.dataset.conversation import Conversation, Document, Message, Parsed
 from contracts.dataset.row_error import RowError
@@ -36,12 +36,15 @@ class RowSample(NamedTuple):
     lengths: tuple[RowLength, ...]
     is_complete: bool
     """Whether these are all rows."""
+    is_text: bool = False
+    """Whether some rows are documents, which are joined and cut into samples of equal length."""
 
 
 @functools.lru_cache(maxsize=256)
 def read_sample(path: Path) -> RowSample:
     """Return a sample of a stored dataset, which never changes. Empty if the file cannot be read."""
     found: list[RowLength] = []
+    is_text = False
     try:
         size = path.stat().st_size
         is_complete = size <= _PLACES * _PLACE_BYTES
@@ -49,11 +52,28 @@ def read_sample(path: Path) -> RowSample:
             row = _parse(line)
             if row is not None and row.is_trained:
                 found.append(_length(row))
+                is_text = is_text or isinstance(row, Document)
             if len(found) >= _MOST_ROWS and not is_complete:
                 break
     except OSError:
         return RowSample((), is_complete=False)
-    return RowSample(tuple(found), is_complete)
+    return RowSample(tuple(found), is_complete, is_text)
+
+
+def pack_sample(sample: RowSample | None) -> dict[str, Any] | None:
+    """Return a sample as JSON content."""
+    if sample is None:
+        return None
+    lengths = [list(row) for row in sample.lengths]
+    return {"lengths": lengths, "is_complete": sample.is_complete, "is_text": sample.is_text}
+
+
+def unpack_sample(content: dict[str, Any] | None) -> RowSample | None:
+    """Return the sample that pack_sample returned."""
+    if content is None:
+        return None
+    lengths = tuple(RowLength(*row) for row in content["lengths"])
+    return RowSample(lengths, content["is_complete"], content["is_text"])
 
 
 def _lines(path: Path, size: int, *, is_complete: bool) -> Iterator[bytes]:

@@ -8,14 +8,15 @@ from app.db.ids import is_id
 from app.db.tables import to_json
 from app.errors.kinds import JobNotFound
 from app.plans import store
+from app.plans.rows import RowSample, pack_sample
 from app.plans.schemas import Forecast, JobPlan
 from app.plans.words import say
 from contracts.failure import Language
 
 
-def keep_plan(session: Session, job_id: str, forecast: Forecast) -> None:
-    """Store the forecast of a new job."""
-    store.insert_plan(session, job_id, to_json(forecast))
+def keep_plan(session: Session, job_id: str, forecast: Forecast, sample: RowSample | None) -> None:
+    """Store the forecast of a new job, and the sample of its rows."""
+    store.insert_plan(session, job_id, to_json(forecast), pack_sample(sample))
 
 
 def get_plan(session: Session, job_id: str, language: Language) -> dict[str, Any]:

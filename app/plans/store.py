@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, null, select, update
 from sqlalchemy.orm import Session
 
 from app.db.plan_tables import ForecastResult, StoredPlan
@@ -16,9 +16,11 @@ KEPT = 50
 """Number of results kept for a model on a kind of device."""
 
 
-def insert_plan(session: Session, job_id: str, forecast: dict[str, Any]) -> None:
-    """Store the forecast of a new job."""
-    session.add(StoredPlan(job_id=job_id, forecast=forecast))
+def insert_plan(
+    session: Session, job_id: str, forecast: dict[str, Any], sample: dict[str, Any] | None
+) -> None:
+    """Store the forecast of a new job, and the sample of its rows."""
+    session.add(StoredPlan(job_id=job_id, forecast=forecast, sample=sample))
     session.flush()
 
 
@@ -30,11 +32,11 @@ def find_plan(session: Session, job_id: str) -> tuple[str, StoredPlan | None] | 
 
 
 def update_actual(session: Session, job_id: str, actual: dict[str, Any]) -> None:
-    """Store what a finished job took."""
+    """Store what a finished job took. The sample of its rows is no longer needed."""
     session.execute(
         update(StoredPlan)
         .where(StoredPlan.job_id == job_id)
-        .values(actual=actual)
+        .values(actual=actual, sample=null())
         .execution_options(synchronize_session=False)
     )
 

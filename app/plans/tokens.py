@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from app.plans.corrections import Measured, exact, unknown
+from app.plans.corrections import exact, unknown
 from app.plans.memory import Load
 from app.plans.rows import RowLength, RowSample
 from app.plans.schemas import Basis, Note, Quantity, TokenForecast
@@ -20,6 +20,14 @@ _MOST_FACTOR, _HALVINGS = 16.0, 20
 _DEFAULT_SUPERVISED = 0.5
 
 
+class RowTokens(NamedTuple):
+    """What a finished job measured about the same rows."""
+
+    max_length: int
+    tokens_per_row: float
+    supervised_share: float | None
+
+
 class Tokens(NamedTuple):
     """A forecast, and the figures in it that later steps compute with."""
 
@@ -33,7 +41,7 @@ class Tokens(NamedTuple):
 
 
 def forecast_tokens(
-    spec: JobSpec, sample: RowSample | None, earlier: Measured | None, row_passes: int | None
+    spec: JobSpec, sample: RowSample | None, earlier: RowTokens | None, row_passes: int | None
 ) -> Tokens:
     """Return the tokens of a job.
 
@@ -75,7 +83,7 @@ def forecast_tokens(
     )
 
 
-def _scaled(sample: RowSample, earlier: Measured) -> RowSample:
+def _scaled(sample: RowSample, earlier: RowTokens) -> RowSample:
     """Return the sample with lengths that give the mean which the finished job measured at its own `max_length`."""
     most, goal = earlier.max_length, earlier.tokens_per_row * len(sample.lengths)
     low, high = 1 / _MOST_FACTOR, _MOST_FACTOR
@@ -97,7 +105,9 @@ def _scaled(sample: RowSample, earlier: Measured) -> RowSample:
     return sample._replace(lengths=tuple(scaled))
 
 
-def _per_row(lengths: Sequence[int], earlier: Measured | None, most: int, reason: Note) -> Quantity:
+def _per_row(
+    lengths: Sequence[int], earlier: RowTokens | None, most: int, reason: Note
+) -> Quantity:
     if earlier is not None and earlier.max_length == most:
         return _estimate(earlier.tokens_per_row, _FINISHED_BAND, basis="model")
     if not lengths:
@@ -109,7 +119,7 @@ def _per_row(lengths: Sequence[int], earlier: Measured | None, most: int, reason
 
 
 def _supervised(
-    sample: RowSample | None, earlier: Measured | None, most: int, reason: Note
+    sample: RowSample | None, earlier: RowTokens | None, most: int, reason: Note
 ) -> Quantity:
     if earlier is not None and earlier.supervised_share is not None and earlier.max_length == most:
         return _estimate(earlier.supervised_share, _FINISHED_BAND, 1.0, "model")
@@ -131,7 +141,7 @@ def _supervised_tokens(row: RowLength, most: int) -> int:
 
 def _longest(lengths: Sequence[int], sample: RowSample | None, most: int) -> int:
     """Return the tokens of the longest row. Other rows than those of a sample may be up to twice as long."""
-    if not lengths or sample is None:
+    if not lengths or sample is None or sample.is_text:
         return most
     longest = max(lengths)
     return longest if sample.is_complete else min(most, 2 * longest)

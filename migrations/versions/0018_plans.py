@@ -19,6 +19,7 @@ def upgrade() -> None:
         PLANS,
         sa.Column("job_id", sa.String(80), nullable=False),
         sa.Column("forecast", sa.JSON(), nullable=False),
+        sa.Column("sample", sa.JSON(), nullable=True),
         sa.Column("actual", sa.JSON(), nullable=True),
         sa.ForeignKeyConstraint(
             ["job_id"], ["jobs.id"], name="fk_job_plans_job_id_jobs", ondelete="CASCADE"
