@@ -55,7 +55,9 @@ from app.models import routes as models
 from app.ops import health
 from app.ops.logs import configure_logging
 from app.ops.process import raise_file_limit
+from app.plans import routes as plans
 from app.prefetches import routes as prefetches
+from app.presets import routes as presets
 from app.previews import routes as previews
 from app.reports import routes as reports
 from app.site import examples, page
@@ -114,6 +116,8 @@ def create_app(settings: Settings) -> FastAPI:
         previews,
         prefetches,
         models,
+        presets,
+        plans,
         errands,
         workers,
         attempts,

@@ -25,6 +25,7 @@ class FieldProblem(StrEnum):
     BEYOND_CONTEXT = "beyond_context"
     UNKNOWN_MODULE = "unknown_module"
     TEMPLATE_LACKS = "template_lacks"
+    UNKNOWN_PRESET = "unknown_preset"
     PREFERENCE_REQUIRED = "preference_required"
 
 

@@ -275,6 +275,8 @@ LabelValue = Annotated[str, StringConstraints(max_length=512)]
 class JobSpec(Strict):
     """One fine-tuning job. Strict: an unknown field is an error."""
 
+    preset: str | None = Field(None, max_length=100)
+    """Name of the preset (GET /v1/presets) whose settings apply where the submitted spec sets none; null for none."""
     model: ModelName
     """A directory under the worker's models root, or a model id on the hub. The directory takes precedence."""
     model_revision: Revision | None = None
@@ -314,6 +316,8 @@ def list_newer_defaults(spec: JobSpec, *, knows_resources: bool = True) -> dict[
     Without them, older workers accept the spec, and a repeated request has the same spec after an upgrade.
     """
     left_out: dict[str, Any] = {}
+    if spec.preset is None:
+        left_out["preset"] = True
     if spec.resources == ResourcesSpec() or not knows_resources:
         left_out["resources"] = True
     if spec.engine.fused_lora == "auto":

@@ -61,6 +61,25 @@ class TemplateFacts(Tolerant):
     """The assistant's reasoning before its last answer."""
 
 
+class ModelSizes(Tolerant):
+    """The dimensions of a model's text decoder, from which memory and work are estimated without loading it."""
+
+    hidden: Count
+    """Width of the hidden states."""
+    intermediate: Count
+    """Width of the feed-forward layers; with experts, of all those that process one token."""
+    attention: Count
+    """Width of queries, keys and values together."""
+    layers: Count
+    vocabulary: Count
+    linear_parameters: Count
+    """Weights of the linear layers, without the head. The engine stores them in 4 bits."""
+    largest_linear: Count
+    """Weights of the largest of these layers."""
+    adapter_sides: Annotated[dict[Name, Count], Field(max_length=MOST_MODULES)]
+    """Inputs plus outputs of all linear layers with this name. An adapter has rank times as many parameters."""
+
+
 class ModelFacts(Tolerant):
     """Facts about a model, read from its files without loading it. Facts missing from the files are null."""
 
@@ -87,6 +106,9 @@ class ModelFacts(Tolerant):
     ] = None
     """Full paths of these modules, with layer ranges (contracts/values/module_paths.py). Null if there are too many, and from
     workers running earlier versions."""
+    sizes: Annotated[ModelSizes | None, IfReadable] = None
+    """Null if the weight files of this architecture use different names from the loaded model, and from workers running
+    earlier versions."""
     chat_template: Annotated[Literal["qwen2", "own", "plain"] | None, IfReadable] = None
     """Qwen2's stock template, the model's own template, or none (each turn is on a separate line)."""
     template: Annotated[TemplateFacts | None, IfReadable] = None

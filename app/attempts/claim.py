@@ -107,9 +107,12 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> G
 
 
 def write_claim(claim: Claim, worker: WorkerInfo) -> str:
-    """Return a claim as JSON for a worker. Workers running earlier versions reject specs with unknown fields."""
+    """Return a claim as JSON for a worker. Workers running earlier versions reject specs with unknown fields.
+
+    The name of the preset is left out for all workers, because the spec is complete without it.
+    """
     left_out = list_newer_defaults(claim.spec, knows_resources=bool(worker.host_id))
-    return claim.model_dump_json(exclude={"spec": left_out} if left_out else None)
+    return claim.model_dump_json(exclude={"spec": left_out | {"preset": True}})
 
 
 def _pass_ring_on(session: Session, worker: WorkerInfo, now: datetime) -> list[str]:
@@ -154,6 +157,8 @@ def _take_job(
         free_cards=free_cards,
         cards=max(worker.cards, free_cards),
         avoided=suspects.avoided,
+        has_gpu=worker.device.kind == "cuda",
+        memory_bytes=worker.device.memory_bytes,
     )
     taken = claims.claim_best(session, claimant, attempt_id)
     if taken.job is None and taken.waits_for is None and suspects.permitted:

@@ -17,6 +17,7 @@ from app.jobs.queue import order as queue
 from app.leases import lease
 from app.leases.lease import Times
 from app.leases.store import HeldAttempt
+from app.plans import outcomes
 from contracts.attempt import AttemptStatus, FinishReply, FinishRequest
 from contracts.job import JobStatus
 from contracts.wire import ADAPTER_ARTIFACT
@@ -58,7 +59,8 @@ def finish_attempt(
         )
     else:
         status = settlement.apply_outcome(request.outcome, request.summary)
-    if is_success:
+    if is_success and request.summary is not None:
+        outcomes.record_outcome(session, job, stored, request.summary, now)
         failures.excuse_devices(session, attempt.worker_id, stored.cards or [])
     if is_success and attempt.first_step is None and attempt.resumed_step is not None:
         # No steps remained, so the history continues with this attempt's evaluation.

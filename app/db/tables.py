@@ -98,7 +98,7 @@ _RUNNING = text("status = 'running'")
 _UNCHECKED = text("passed_at IS NULL")
 _RESERVED = text("reserved_host IS NOT NULL")
 _OPEN = text("status IN ('queued', 'running')")
-_BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite auto-increments only an INTEGER key
+BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite auto-increments only an INTEGER key
 
 
 class Dataset(Base):
@@ -106,7 +106,7 @@ class Dataset(Base):
 
     __tablename__ = "datasets"
 
-    number: Mapped[int] = mapped_column(_BigId, primary_key=True)
+    number: Mapped[int] = mapped_column(BigId, primary_key=True)
     """Order of upload."""
     id: Mapped[str] = mapped_column(String(80), unique=True)
     filename: Mapped[str] = mapped_column(String(255))
@@ -211,7 +211,7 @@ class Job(Base):
         ),
     )
 
-    number: Mapped[int] = mapped_column(_BigId, primary_key=True)
+    number: Mapped[int] = mapped_column(BigId, primary_key=True)
     """Order of submission; jobs of equal priority are claimed in this order."""
     id: Mapped[str] = mapped_column(String(80), unique=True)
     status: Mapped[JobStatus]
@@ -232,6 +232,10 @@ class Job(Base):
     """Number of GPUs that the job needs on one host; 0 means all of the host's GPUs, up to `most_gpus`."""
     most_gpus: Mapped[int] = mapped_column(default=1, server_default=text("1"))
     """Maximum number of GPUs that the job uses."""
+    least_cpu_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    """Host memory below which a CPU does not get the job; null if unknown."""
+    least_gpu_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    """GPU memory below which a GPU does not get the job; null if unknown."""
     reserved_host: Mapped[str | None] = mapped_column(String(100))
     """Id of the host reserved for the job, which does not start later jobs until enough of its GPUs are free. Null if
     none is reserved."""
@@ -336,7 +340,7 @@ class JobText(Base):
     )
 
     number: Mapped[int] = mapped_column(
-        _BigId, ForeignKey("jobs.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
+        BigId, ForeignKey("jobs.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     text: Mapped[str] = mapped_column(Text)
     """Name, model and id, one per line, case-folded."""
@@ -544,7 +548,7 @@ class Event(Base):
     __tablename__ = "events"
     __table_args__ = (Index("ix_events_job_id_id", "job_id", "id"),)
 
-    id: Mapped[int] = mapped_column(_BigId, primary_key=True)
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     attempt: Mapped[int | None]
     at: Mapped[datetime]
@@ -656,7 +660,7 @@ class Errand(Base):
         ),
     )
 
-    number: Mapped[int] = mapped_column(_BigId, primary_key=True)
+    number: Mapped[int] = mapped_column(BigId, primary_key=True)
     """Order of creation."""
     id: Mapped[str] = mapped_column(String(80), unique=True)
     kind: Mapped[ErrandKind]
@@ -693,7 +697,7 @@ class PartialUpload(Base):
 
     __tablename__ = "uploads"
 
-    number: Mapped[int] = mapped_column(_BigId, primary_key=True)
+    number: Mapped[int] = mapped_column(BigId, primary_key=True)
     id: Mapped[str] = mapped_column(String(80), unique=True)
     filename: Mapped[str] = mapped_column(String(255))
     bytes: Mapped[int] = mapped_column(BigInteger)
@@ -713,7 +717,7 @@ class UploadPart(Base):
 
     __tablename__ = "upload_parts"
 
-    number: Mapped[int] = mapped_column(_BigId, primary_key=True)
+    number: Mapped[int] = mapped_column(BigId, primary_key=True)
     """Order of arrival."""
     id: Mapped[str] = mapped_column(String(80), unique=True)
     upload_id: Mapped[str] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), index=True)

@@ -285,6 +285,11 @@ FIELD_WORDS: dict[str, FieldWords] = {
         "有 {rows} 条数据含 {what}，但 {model} 的对话模板不会写出这些内容",
         shows_value=False,
     ),
+    FieldProblem.UNKNOWN_PRESET: FieldWords(
+        FieldProblem.UNKNOWN_PRESET,
+        "is not a preset; the presets are {presets}",
+        "没有这个预设；可用的预设有 {presets}",
+    ),
     FieldProblem.PREFERENCE_REQUIRED: FieldWords(
         FieldProblem.PREFERENCE_REQUIRED,
         "must be 'chosen_only', because {rows} rows of {dataset} rate answers ({forms}). Training then uses only the "

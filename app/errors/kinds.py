@@ -384,6 +384,12 @@ class JobNotQueued(AppError):
     code, status = "job_not_queued", 409
 
 
+class DoesNotFit(AppError):
+    """With `require_fit`: the job fits no live worker, or that is unknown. `reason` is in the caller's language."""
+
+    code, status = "does_not_fit", 409
+
+
 class JobNotEnded(AppError):
     """Only a job that has ended can be archived."""
 

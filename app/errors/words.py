@@ -363,6 +363,14 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Wait until its status is `cancelled`, then start it again with POST /v1/jobs/{job}/retry.",
         "请等待其状态变为 `cancelled`，再用 POST /v1/jobs/{job}/retry 重试。",
     ),
+    "does_not_fit": _both(
+        "The job was not submitted, because it is not known to fit a worker that is online. {reason}",
+        "任务未提交，因为无法确定有在线的工作节点能容纳它。{reason}",
+        "Reduce training.max_length or lora.rank, use the preset low-memory, or start a worker on a device with more memory. "
+        "Without require_fit, the job waits for such a worker.",
+        "请减小 training.max_length 或 lora.rank，使用预设 low-memory，或在内存更大的设备上启动工作节点。不使用 require_fit 时，"
+        "任务会排队等待合适的工作节点。",
+    ),
     "job_paused": _both(
         "Job {job} is paused.",
         "任务 {job} 已暂停。",

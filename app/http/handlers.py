@@ -79,6 +79,9 @@ def _hint(request: Request, error: Any, language: Language) -> str:
         case FieldProblem.NOT_AN_OPTION:
             options = [str(option) for option in error["ctx"]["options"]]
             return guess_hint(nearest_name(str(error.get("input"))[:100], options), language)
+        case FieldProblem.UNKNOWN_PRESET:
+            names = str(error["ctx"]["presets"]).split(", ")
+            return guess_hint(nearest_name(str(error.get("input"))[:100], names), language)
         case "model_type" | "model_attributes_type":
             return parts_hint(parts_of(request, error["loc"]), language)
     return field_hint(error, validation.dotted(error["loc"]), language)

@@ -1,6 +1,8 @@
 """Decides which specs the server accepts, and plans a job."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -12,6 +14,7 @@ from app.db.tables import Dataset
 from app.errors.base import FieldError
 from app.errors.field_words import field_message
 from app.errors.kinds import (
+    DoesNotFit,
     InvalidField,
     NoTrainingRows,
     TooManyGpus,
@@ -20,8 +23,13 @@ from app.errors.kinds import (
 )
 from app.jobs.queue import waits
 from app.jobs.queue.gpu_need import GpuNeed, find_need
-from app.jobs.schemas import JobWait, Plan
+from app.jobs.schemas import Plan
 from app.models.checks import check_model
+from app.plans.forecast import Counts, Least, forecast_job
+from app.plans.rows import RowSample, read_sample
+from app.plans.schemas import Forecast
+from app.plans.words import say
+from app.storage.data_dir import Storage
 from app.workers import service as workers
 from contracts.dataset.conversation import RATING_FORMS
 from contracts.dataset.features import RowFeatures
@@ -32,8 +40,30 @@ from contracts.run.plan import evaluation_cost
 from contracts.values.text import UNSAFE, find_unsafe
 
 
-def plan_job(session: Session, spec: JobSpec, language: Language) -> Plan:
-    """Check a spec against the datasets and models, and return its plan. Raises an AppError that names the field."""
+class Planned(NamedTuple):
+    """The plan of a job, and the memory below which a device does not get it."""
+
+    plan: Plan
+    least: Least
+
+
+def read_rows(session: Session, storage: Storage, spec: JobSpec) -> RowSample | None:
+    """Return a sample of a job's training rows; None if they are not an uploaded dataset.
+
+    Call it before the transaction that stores the job, because it reads a file.
+    """
+    source = spec.dataset.train
+    dataset = datasets.find_dataset(session, source) if isinstance(source, str) else None
+    return None if dataset is None else read_sample(storage.path(dataset.path))
+
+
+def plan_job(
+    session: Session, spec: JobSpec, language: Language, sample: RowSample | None = None
+) -> Planned:
+    """Check a spec against the datasets and models, and plan the job. Raises an AppError that names the field.
+
+    `sample`: the result of read_rows. Without it, the tokens of the job are unknown.
+    """
     _reject_unsafe(spec)
     need = _find_gpus(spec)
     train = _find_rows(session, spec.dataset.train, "dataset.train")
@@ -43,19 +73,44 @@ def plan_job(session: Session, spec: JobSpec, language: Language) -> Plan:
     used = {"dataset.train": train, "dataset.eval": separate}
     _require_preference(spec, used, language)
     model = check_model(session, spec, language, _features(used))
+    counts = replace(_count(spec, used), sample=sample)
+    held_out = spec.dataset.held_out_rows(_trained_rows(train)) if train else 0
+    live = workers.list_live(session, spec.queue, database_now(session))
+    able = [each for each in waits.find_candidates(live, spec.model) if workers.is_able(each)]
+    forecast, least = forecast_job(
+        session, spec, counts, able, lambda worker: need.on_host(worker.cards)
+    )
+    largest = waits.largest_host(live, spec.model)
+    waiting = waits.Waiting(need, spec.model, spec.queue, least=least)
+    plan = Plan(
+        spec=spec,
+        train_rows=counts.train_rows,
+        eval_rows=counts.eval_rows,
+        steps=counts.steps,
+        evaluation=counts.evaluation,
+        model=model,
+        gpus=need.gpus or (None if largest is None else need.on_host(largest)),
+        waiting=waits.find_wait(waiting, live, language),
+        forecast=Forecast.model_validate(say(forecast, language)),
+        data_warnings=_data_warnings(session, used, held_out, language),
+    )
+    return Planned(plan, least)
+
+
+def require_fit(plan: Plan) -> None:
+    """Raise DoesNotFit unless the job fits a live worker."""
+    forecast = plan.forecast
+    if not forecast.fits:
+        reason = forecast.reason.message if forecast.reason else ""
+        raise DoesNotFit("require_fit", reason=reason)
+
+
+def _count(spec: JobSpec, used: Mapping[str, Dataset | None]) -> Counts:
+    """Return the rows and steps of a job. Raises NoTrainingRows."""
+    train, separate = used["dataset.train"], used["dataset.eval"]
     eval_rows = _trained_rows(separate) if separate else None
-    gpus, waiting = _plan_gpus(session, spec, need, language)
     if train is None:
-        return Plan(
-            spec=spec,
-            train_rows=None,
-            eval_rows=eval_rows,
-            steps=None,
-            model=model,
-            gpus=gpus,
-            waiting=waiting,
-            data_warnings=_data_warnings(session, used, 0, language),
-        )
+        return Counts(None, eval_rows, spec.training.max_steps, None, None)
     rows = _trained_rows(train)
     held_out = spec.dataset.held_out_rows(rows)
     train_rows = rows - held_out
@@ -64,19 +119,15 @@ def plan_job(session: Session, spec: JobSpec, language: Language) -> Plan:
     if spec.dataset.eval is None:
         eval_rows = held_out
     # Documents are concatenated and split at max_length, so the number of samples is not known before tokenization.
-    is_countable = not any(dataset and "text" in dataset.forms for dataset in used.values())
-    return Plan(
-        spec=spec,
+    is_text = any(dataset and "text" in dataset.forms for dataset in used.values())
+    has_cost = not is_text and eval_rows is not None
+    return Counts(
         train_rows=train_rows,
         eval_rows=eval_rows,
-        steps=spec.total_steps(train_rows) if is_countable else spec.training.max_steps,
-        evaluation=evaluation_cost(spec, train_rows, eval_rows)
-        if is_countable and eval_rows is not None
-        else None,
-        model=model,
-        gpus=gpus,
-        waiting=waiting,
-        data_warnings=_data_warnings(session, used, held_out, language),
+        steps=spec.training.max_steps if is_text else spec.total_steps(train_rows),
+        evaluation=evaluation_cost(spec, train_rows, eval_rows or 0) if has_cost else None,
+        sample=None,
+        is_text=is_text,
     )
 
 
@@ -142,16 +193,6 @@ def _find_gpus(spec: JobSpec) -> GpuNeed:
     if need.gpus > spec.effective_batch_size:
         raise TooManyGpus("resources.gpus", gpus=need.gpus, samples=spec.effective_batch_size)
     return need
-
-
-def _plan_gpus(
-    session: Session, spec: JobSpec, need: GpuNeed, language: Language
-) -> tuple[int | None, JobWait | None]:
-    """Return how many GPUs a job would use, and why it could not start, or None."""
-    live = workers.list_live(session, spec.queue, database_now(session))
-    largest = waits.largest_host(live, spec.model)
-    gpus = need.gpus or (None if largest is None else need.on_host(largest))
-    return gpus, waits.find_wait(waits.Waiting(need, spec.model, spec.queue), live, language)
 
 
 def _reject_unsafe(spec: JobSpec) -> None:

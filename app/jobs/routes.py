@@ -30,9 +30,10 @@ from app.jobs.schemas import (
     JobView,
     Plan,
 )
+from app.presets.service import SubmittedSpec
 from app.storage.data_dir import StorageDep
 from contracts.field_error import OneOf
-from contracts.job import JobSpec, JobStatus
+from contracts.job import JobStatus
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
 names_router = APIRouter(prefix="/v1/job-names", tags=["jobs"])
@@ -58,21 +59,31 @@ _ARCHIVED: dict[str, bool | None] = {"false": False, "true": True, "any": None}
 )
 def create_job(
     *,
-    spec: JobSpec,
+    spec: SubmittedSpec,
     database: DatabaseDep,
     background: BackgroundTasks,
     doorbell: DoorbellDep,
     language: LanguageDep,
+    storage: StorageDep,
     dry_run: bool = False,
+    require_fit: bool = False,
     key: IdempotencyKey = None,
 ) -> Response:
-    """Submit a job. Requests with the same Idempotency-Key return the same job. dry_run only checks the spec."""
-    if dry_run:
-        with database.reading() as session:
-            plan = planning.plan_job(session, spec, language)
-        return Response(plan.model_dump_json(), media_type="application/json")
+    """Submit a job. Requests with the same Idempotency-Key return the same job. dry_run only checks the spec.
+
+    With require_fit, the job is rejected unless it fits the memory of a worker that is online.
+    """
+    with database.reading() as session:
+        sample = planning.read_rows(session, storage, spec)
+        if dry_run:
+            plan = planning.plan_job(session, spec, language, sample).plan
+            if require_fit:
+                planning.require_fit(plan)
+            return Response(plan.model_dump_json(), media_type="application/json")
     with database.writing() as session:
-        answer, is_new = service.submit_job(session, spec, key, language)
+        answer, is_new = service.submit_job(
+            session, spec, key, language, sample=sample, require_fit=require_fit
+        )
     if is_new:
         background.add_task(doorbell.ring, spec.queue)
     location = {"Location": f"/v1/jobs/{answer['id']}"}

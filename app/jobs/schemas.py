@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from app.datasets.review.schemas import JobWarning
 from app.http.paging import Page
 from app.models.schemas import ModelCheck
+from app.plans.schemas import Forecast
 from contracts.base import Strict
 from contracts.job import JobSpec, JobStatus, Label, LabelValue, Phase
 from contracts.run.plan import EvaluationCost
@@ -70,7 +71,7 @@ class JobWait(BaseModel):
     """Why a queued job has not started, unless it is only waiting for its turn."""
 
     code: str
-    """`no_worker`, `devices_failed`, `gpus_reserved`, `left_to_larger_host`, `too_few_gpus` or `workers_too_old`."""
+    """`no_worker`, `devices_failed`, `too_little_memory`, `gpus_reserved`, `left_to_larger_host`, `too_few_gpus` or `workers_too_old`."""
     message: str
     """In the caller's language."""
     workers: int | None = None
@@ -82,6 +83,10 @@ class JobWait(BaseModel):
     host: str | None = None
     """With `gpus_reserved`: name of the reserved host, which will not start later jobs before this one. With
     `left_to_larger_host`: name of the largest host."""
+    needed_bytes: int | None = None
+    """With `too_little_memory`: least memory of a device that can run the job."""
+    largest_bytes: int | None = None
+    """With `too_little_memory`: memory of the largest device among the online workers that could run the job."""
     until: datetime | None = None
     """With `left_to_larger_host`: time after which a host with fewer GPUs may start the job."""
 
@@ -222,9 +227,11 @@ class Plan(BaseModel):
     gpus: int | None = None
     """Number of GPUs that the job would use; null if it requests all GPUs of a host and no worker is online."""
     waiting: JobWait | None = None
-    """Why the job could not start now, even with an empty queue; null if it needs only one GPU."""
+    """Why the job could not start now, even with an empty queue; null if it could."""
     data_warnings: list[JobWarning] = []
     """Warnings about the uploaded datasets that the job uses, such as evaluation rows that are also training rows."""
+    forecast: Forecast
+    """Tokens, memory, time and disk space that the job will take."""
 
 
 class JobSort(StrEnum):

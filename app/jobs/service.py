@@ -41,6 +41,9 @@ from app.jobs.schemas import (
     StoredAnswer,
 )
 from app.jobs.views import view
+from app.plans import service as plans
+from app.plans.forecast import Least
+from app.plans.rows import RowSample
 from contracts.failure import Language
 from contracts.job import DatasetSource, JobSpec, JobStatus, list_newer_defaults, load_stored_spec
 
@@ -48,9 +51,18 @@ T = TypeVar("T")
 
 
 def submit_job(
-    session: Session, spec: JobSpec, key: str | None, language: Language = "en"
+    session: Session,
+    spec: JobSpec,
+    key: str | None,
+    language: Language = "en",
+    *,
+    sample: RowSample | None = None,
+    require_fit: bool = False,
 ) -> tuple[StoredAnswer, bool]:
-    """Store a job; return the response body and whether the job is new."""
+    """Store a job with its plan; return the response body and whether the job is new.
+
+    `sample`: see planning.read_rows. `require_fit`: raise DoesNotFit unless the job fits a live worker.
+    """
     now = database_now(session)
     if key is not None:
         # A request may be repeated after an upgrade.
@@ -59,9 +71,12 @@ def submit_job(
         stored = idempotency.reserve_key(session, key, fingerprint, now)
         if stored is not None:
             return stored, False
-    plan = planning.plan_job(session, spec, language)
-    job = _insert(session, spec, now)
-    for warning in plan.data_warnings:
+    planned = planning.plan_job(session, spec, language, sample)
+    if require_fit:
+        planning.require_fit(planned.plan)
+    job = _insert(session, spec, planned.least, now)
+    plans.keep_plan(session, job.id, planned.plan.forecast, sample)
+    for warning in planned.plan.data_warnings:
         if warning.code in EVALUATION_WARNINGS:
             events.insert_event(
                 session, job.id, warning.code, now, level="warning", rows=warning.rows
@@ -282,7 +297,7 @@ def _require_upload(session: Session, job_id: str, source: DatasetSource | None)
     return source
 
 
-def _insert(session: Session, spec: JobSpec, now: datetime) -> Job:
+def _insert(session: Session, spec: JobSpec, least: Least, now: datetime) -> Job:
     need = find_need(spec)
     job = Job(
         id=new_id("job"),
@@ -293,6 +308,8 @@ def _insert(session: Session, spec: JobSpec, now: datetime) -> Job:
         priority=spec.priority,
         gpus=need.gpus,
         most_gpus=need.most,
+        least_cpu_bytes=least.cpu_bytes,
+        least_gpu_bytes=least.gpu_bytes,
         train_dataset_id=_upload_id(spec.dataset.train),
         eval_dataset_id=_upload_id(spec.dataset.eval),
         created_at=now,

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from app.http.paging import Page
-from contracts.model_facts import ModelFacts, TemplateFacts
+from contracts.model_facts import ModelFacts, ModelSizes, TemplateFacts
 
 
 class ModelDetails(BaseModel):
@@ -24,6 +24,8 @@ class ModelDetails(BaseModel):
     """Maximum context length in tokens; `training.max_length` must not be larger."""
     linear_modules: list[str] | None
     """Names allowed in `lora.target_modules`; null for architectures whose files do not contain them."""
+    sizes: ModelSizes | None
+    """The decoder's dimensions; null for architectures whose files do not contain them under known names."""
     chat_template: Literal["qwen2", "own", "plain"] | None
     """`qwen2`: Qwen2's stock template. `own`: the model's own template. `plain`: no template."""
     template: TemplateFacts | None

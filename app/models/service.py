@@ -105,6 +105,12 @@ def list_copies(session: Session, queue: str, name: str) -> list[ModelFacts | No
     return [*(copy.facts for copy in copies), *(None for _ in downloading)]
 
 
+def find_facts(session: Session, name: str) -> ModelFacts | None:
+    """Return the facts that some worker has reported about a model, with its dimensions if any has; None if none has."""
+    found = [ModelFacts.model_validate(row.facts) for row in store.list_reported(session, [name])]
+    return next((facts for facts in found if facts.sizes is not None), found[0] if found else None)
+
+
 def list_names(session: Session, queue: str) -> set[str]:
     """Return the names of the models on the live workers of a queue."""
     live = store.list_workers(session, queue, _live_since(database_now(session)))

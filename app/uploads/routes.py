@@ -11,6 +11,7 @@ from app.config.settings import Settings
 from app.datasets.columns import COLUMNS_PARAMETER, ColumnsDep
 from app.datasets.conversion.request import Encoding
 from app.datasets.receiving import limits_of, require_file
+from app.datasets.review.process import review_limits
 from app.db.engine import DatabaseDep
 from app.http.body_limits import BodyKind, takes
 from app.http.json_body import JsonRoute
@@ -77,6 +78,7 @@ async def complete_upload(
         columns=columns,
         encoding=encoding,
         limits=limits_of(request.app.state.settings),
+        review_limits=review_limits(request.app.state.settings),
         language=language,
     )
     return await to_thread.run_sync(complete, limiter=_CHECKING)

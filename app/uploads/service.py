@@ -114,6 +114,7 @@ def complete_upload(
     columns: Columns,
     encoding: Encoding | None,
     limits: Limits,
+    review_limits: Limits,
     language: Language,
 ) -> UploadView:
     """Join the parts, check and store the dataset, and end the upload. A repetition returns the completed upload.
@@ -146,6 +147,7 @@ def complete_upload(
                 storage,
                 Upload(file, filename, encoding, limits),
                 columns=columns,
+                limits=review_limits,
                 language=language,
             )
     paths: list[str] = []

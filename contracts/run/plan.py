@@ -25,7 +25,7 @@ def evaluation_cost(spec: JobSpec, train_rows: int, eval_rows: int) -> Evaluatio
     evaluations = 1 + count_evaluations_after(0, steps, spec.evaluation.every_steps)
     if spec.training.early_stopping is not None:
         evaluations += 1
-    trained = _training_row_passes(spec, train_rows, steps)
+    trained = training_row_passes(spec, train_rows, steps)
     passes = evaluations * eval_rows
     return EvaluationCost(
         rows=eval_rows,
@@ -43,7 +43,7 @@ def count_evaluations_after(step: int, total_steps: int, every_steps: int) -> in
     return (total_steps - 1) // every_steps - step // every_steps + 1
 
 
-def _training_row_passes(spec: JobSpec, train_rows: int, steps: int) -> int:
+def training_row_passes(spec: JobSpec, train_rows: int, steps: int) -> int:
     """Return the number of rows in `steps` windows; the last window of an epoch may be smaller."""
     batch = spec.effective_batch_size
     epochs, rest = divmod(steps, -(-train_rows // batch))

@@ -221,13 +221,15 @@ class Player:
         status: str,
         last_seq: int = 0,
         *,
-        summary: Summary | None = None,
+        summary: Summary | Mapping[str, Any] | None = None,
         **outcome: Any,
     ) -> Response:
-        """Finish an attempt; if it succeeded, with a summary, by default that of a small run."""
+        """Finish an attempt; if it succeeded, with a summary, by default that of a small run with these figures."""
+        if not isinstance(summary, Summary):
+            summary = make_summary(**summary or {})
         request = FinishRequest(
             outcome=Outcome.model_validate({"status": status, **outcome}),
-            summary=(summary or make_summary()) if status == "succeeded" else None,
+            summary=summary if status == "succeeded" else None,
             last_seq=last_seq,
         )
         return self.client.post(
@@ -236,10 +238,12 @@ class Player:
             headers=_attempt(claim),
         )
 
-    def succeed(self, claim: Claim, last_seq: int = 0) -> None:
-        """Upload an adapter and finish the attempt as succeeded."""
+    def succeed(self, claim: Claim, last_seq: int = 0, **summary: Any) -> None:
+        """Upload an adapter and finish the attempt as succeeded; `summary` changes figures of the report."""
         assert self.put_artifact(claim).status_code == 201
-        assert self.finish(claim, "succeeded", last_seq).json() == {"job_status": "succeeded"}
+        assert self.finish(claim, "succeeded", last_seq, summary=summary).json() == {
+            "job_status": "succeeded"
+        }
 
     def fail(self, claim: Claim, reason: FailureReason, **failure: Any) -> str:
         """Finish the attempt with a failure and return the job's status."""

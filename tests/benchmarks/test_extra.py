@@ -17,6 +17,7 @@ BENCHMARKS = (
     "load",
     "memory_plan",
     "page",
+    "plan",
     "recovery",
     "storm",
 )

@@ -191,6 +191,7 @@ def test_a_spec_without_newer_settings_is_written_as_earlier_versions_wrote_it()
     spec = JobSpec.model_validate(WHOLE)
     left_out = list_newer_defaults(spec)
     assert left_out == {
+        "preset": True,
         "resources": True,
         "engine": {"fused_lora"},
         "dataset": {"preference"},
@@ -203,4 +204,8 @@ def test_a_spec_without_newer_settings_is_written_as_earlier_versions_wrote_it()
     changed = spec.model_copy(
         update={"engine": spec.engine.model_copy(update={"fused_lora": True})}
     )
-    assert list_newer_defaults(changed) == {"resources": True, "dataset": {"preference"}}
+    assert list_newer_defaults(changed) == {
+        "preset": True,
+        "resources": True,
+        "dataset": {"preference"},
+    }

@@ -44,10 +44,26 @@ def test_a_job_runs_from_submission_to_its_adapter(service: Service) -> None:
         assert json.loads(zipped.read("adapter_config.json"))["r"] == 8
     names = {item["name"] for item in service.get(f"/v1/jobs/{job_id}/artifacts")["data"]}
     assert {"adapter.zip", "summary.json", "records.jsonl", "output.log"} <= names
+    _check_plan(service, job, summary)
     # The run directory of a job that succeeded is deleted.
     runs = service.directory / "work" / "runs"
     wait_for(lambda: not list(runs.glob("*/*/spec.json")), 5, lambda: str(list(runs.glob("*/*"))))
     assert service.trainers() == []
+
+
+def _check_plan(service: Service, job: Any, summary: Any) -> None:
+    """The finished job corrects the forecast for the same job, which was unknown or wrong before."""
+    plan = service.get(f"/v1/jobs/{job['id']}/plan")
+    spec = {name: job["spec"][name] for name in ("model", "dataset", "training", "lora")}
+    again = service.client.post("/v1/jobs?dry_run=true", json=spec).json()["forecast"]
+    actual, seconds = plan["actual"], sum(summary["phases"].values())
+    assert actual["peak_memory_bytes"] == summary["peak_memory_bytes"]
+    assert actual["tokens_per_row"] == again["tokens"]["per_row"]["value"]
+    (worker,) = again["workers"]
+    assert worker["peak_memory_bytes"]["value"] == pytest.approx(
+        actual["peak_memory_bytes"], rel=0.1
+    )
+    assert worker["seconds"]["value"] == pytest.approx(seconds, rel=0.1)
 
 
 def test_each_loss_can_be_read_within_two_seconds_of_its_step(service: Service) -> None:

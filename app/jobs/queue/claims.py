@@ -53,10 +53,16 @@ class Claimant(NamedTuple):
     """Number of GPUs that the worker could use if all were free; at least `free_cards`."""
     avoided: Mapping[int, Avoided] = MappingProxyType({})
     """By job number."""
+    has_gpu: bool = False
+    memory_bytes: int = 0
+    """Memory of the worker's device; 0 if unknown. Jobs that need more are left to other workers."""
 
     def permits(self) -> list[ColumnElement[bool]]:
-        """Return the conditions on a job's id."""
+        """Return the conditions on a job's id, and on the memory that it needs."""
         conditions: list[ColumnElement[bool]] = []
+        if self.memory_bytes:
+            least = Job.least_gpu_bytes if self.has_gpu else Job.least_cpu_bytes
+            conditions.append(or_(least.is_(None), least <= self.memory_bytes))
         if self.except_jobs:
             conditions.append(Job.id.not_in(self.except_jobs))
         if self.only_jobs is not None:

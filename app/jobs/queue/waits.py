@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 from app.db.tables import Job
 from app.jobs.queue.gpu_need import GpuNeed
 from app.jobs.schemas import JobWait
+from app.plans.forecast import NO_LIMIT, Least
+from app.plans.words import message_of
 from app.workers import service as workers
 from contracts.attempt import WorkerInfo
 from contracts.failure import Language
@@ -30,6 +32,10 @@ WORDS: dict[str, dict[Language, str]] = {
         "install the model there, or submit the job with fewer GPUs.",
         "zh": "需要 {gpus} 张 GPU，而装有模型 {model} 的最大主机只有 {largest_host} 张。请在更大的主机上启动工作节点并安装该模型，"
         "或减少 GPU 数后重新提交。",
+    },
+    "too_little_memory": {
+        "en": "Start a worker on a device with more memory, or submit the job with a smaller training.max_length or lora.rank.",
+        "zh": "请在内存更大的设备上启动工作节点，或减小 training.max_length 或 lora.rank 后重新提交。",
     },
     "no_worker": {
         "en": "No worker for the queue {queue} is online. Start one with `stepline worker`.",
@@ -54,6 +60,7 @@ class Waiting(NamedTuple):
     model: str
     queue: str
     reserved_host: str | None = None
+    least: Least = NO_LIMIT
     left_until: datetime | None = None
     """Until this time, hosts with fewer GPUs leave the job to larger ones; null if they do not."""
 
@@ -71,7 +78,8 @@ def find_waits(
         need = GpuNeed(job.gpus, job.most_gpus)
         is_left = job.larger_until is not None and job.larger_until > now
         left_until = job.larger_until if is_left else None
-        waiting = Waiting(need, job.model, job.queue, job.reserved_host, left_until)
+        least = Least(job.least_cpu_bytes, job.least_gpu_bytes)
+        waiting = Waiting(need, job.model, job.queue, job.reserved_host, least, left_until)
         wait = find_wait(waiting, live[job.queue], language)
         if wait is not None:
             found[job.number] = wait
@@ -87,7 +95,24 @@ def find_wait(waiting: Waiting, live: Sequence[WorkerInfo], language: Language) 
     able = [worker for worker in candidates if workers.is_able(worker)]
     if not able:
         return _wait("devices_failed", language, waiting, workers=len(candidates))
-    return None if need.gpus == 1 else _find_gpu_wait(waiting, able, language)
+    large = [worker for worker in able if waiting.least.fits(worker)]
+    if not large:
+        return _memory_wait(waiting, able, language)
+    return None if need.gpus == 1 else _find_gpu_wait(waiting, large, language)
+
+
+def _memory_wait(waiting: Waiting, able: Sequence[WorkerInfo], language: Language) -> JobWait:
+    """Return the reason `too_little_memory`, with the figures of the largest device."""
+    reason = waiting.least.reason(able)
+    advice = WORDS["too_little_memory"][language]
+    return JobWait(
+        code=reason.code,
+        message=" ".join([message_of(reason, language), advice]).strip()
+        if language == "en"
+        else message_of(reason, language) + advice,
+        needed_bytes=int(reason.values["needed_bytes"]),
+        largest_bytes=int(reason.values["largest_bytes"]),
+    )
 
 
 def _find_gpu_wait(

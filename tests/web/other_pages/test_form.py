@@ -253,9 +253,11 @@ def test_settings_that_do_not_fit_the_model_are_marked_before_the_job_is_submitt
     expect(page.locator("#field-lora-target_modules")).to_be_focused()
 
 
-def test_six_fields_come_first_and_a_link_opens_the_advanced_ones(visit: Visit, site: Site) -> None:
+def test_seven_fields_come_first_and_a_link_opens_the_advanced_ones(
+    visit: Visit, site: Site
+) -> None:
     page = visit(width=390).go("/new")
-    expect(page.locator(".field:visible")).to_have_count(6)
+    expect(page.locator(".field:visible")).to_have_count(7)
     page.get_by_role("button", name=re.compile("Advanced")).click()
     page.locator("#field-lora-rank").fill("0")
     page.get_by_role("button", name=re.compile("Advanced settings 1 changed")).click()
@@ -275,3 +277,43 @@ def test_a_link_can_open_the_form_at_a_field(visit: Visit, site: Site) -> None:
 
     expect(page.locator("#field-lora-alpha")).to_be_focused()
     expect(page.locator("#field-lora-alpha")).to_be_in_viewport()
+
+
+def test_a_preset_fills_the_placeholders_and_what_the_user_enters_takes_precedence(
+    visit: Visit, site: Site
+) -> None:
+    for locale, title in (("en-US", "Low memory"), ("zh-CN", "低显存")):
+        page = visit(locale=locale).go("/new?advanced=1")
+        page.locator("#field-preset").select_option(label=title)
+        expect(page.locator("#field-lora-rank")).to_have_attribute("placeholder", "16")
+        page.locator("#field-lora-rank").fill("4")
+
+        curl = page.locator("aside pre")
+        expect(curl).to_contain_text('"preset": "low-memory"')
+        expect(curl).to_contain_text('"rank": 4')
+        expect(curl).not_to_contain_text("max_length")
+        page.locator("#field-preset").select_option("qwen2.5-3b")
+        expect(curl).to_contain_text('"model": "Qwen/Qwen2.5-3B-Instruct"')
+        page.locator("#field-preset").select_option("quick-try")
+        expect(curl).not_to_contain_text('"model"')
+        page.close()
+
+
+def test_the_plan_is_shown_before_submission_and_compared_with_the_finished_job(
+    visit: Visit, site: Site
+) -> None:
+    for locale, peak, predicted in (
+        ("en-US", "Peak memory", "Predicted"),
+        ("zh-CN", "内存峰值", "预测"),
+    ):
+        page = visit(locale=locale).go(f"/new?from={site.finished}")
+        forecast = page.locator("aside .forecast")
+        row = forecast.locator("dl > div").filter(has_text=peak)
+        expect(row).to_contain_text("GiB")
+        expect(forecast).to_contain_text("token")
+        page.close()
+        page = visit(locale=locale).go(f"/jobs/{site.finished}")
+        table = page.locator("table.predicted")
+        expect(table).to_contain_text(predicted)
+        expect(table.locator("tbody tr").filter(has_text=peak)).to_contain_text("iB")
+        page.close()

@@ -136,6 +136,11 @@ def test_a_repeated_submission_without_newer_settings_matches_one_of_an_earlier_
 
     with database.reading() as session:
         stored = session.scalars(select(IdempotencyKey)).one()
-    newer: dict[str, Any] = {"resources": True, "engine": {"fused_lora"}, "dataset": {"preference"}}
+    newer: dict[str, Any] = {
+        "preset": True,
+        "resources": True,
+        "engine": {"fused_lora"},
+        "dataset": {"preference"},
+    }
     earlier = spec.model_dump_json(exclude=newer)
     assert stored.fingerprint == hashlib.sha256(earlier.encode()).hexdigest()

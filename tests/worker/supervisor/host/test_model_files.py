@@ -9,7 +9,7 @@ import pytest
 import transformers
 from torch import nn
 
-from contracts.model_facts import ModelFacts
+from contracts.model_facts import ModelFacts, ModelSizes
 from contracts.values.module_paths import compress_paths
 from tests.tiny_model import make_other, make_tiny_qwen2
 from worker.supervisor.host.models.model_files import PLAIN_NAMES, QWEN2_TEMPLATE_SHA256, read_facts
@@ -66,6 +66,20 @@ def test_a_qwen2_model_is_described_completely(tiny: Path) -> None:
             *(f"model.layers.0-1.mlp.{name}_proj" for name in ("down", "gate", "up")),
             *(f"model.layers.0-1.self_attn.{name}_proj" for name in "koqv"),
         ],
+        sizes=ModelSizes(
+            hidden=128,
+            intermediate=256,
+            attention=(4 + 2 * 2) * 32,
+            layers=2,
+            vocabulary=json.loads((tiny / "config.json").read_text())["vocab_size"],
+            linear_parameters=2 * (2 * 128 * 128 + 2 * 128 * 64 + 3 * 128 * 256),
+            largest_linear=128 * 256,
+            adapter_sides={
+                **{f"{name}_proj": 2 * 384 for name in ("down", "gate", "up")},
+                **{f"{name}_proj": 2 * 256 for name in "qo"},
+                **{f"{name}_proj": 2 * 192 for name in "kv"},
+            },
+        ),
         chat_template="qwen2",
     )
 

@@ -22,6 +22,7 @@ import { Health } from "./health";
 import { LogPanel, useLog } from "./log";
 import { LossChart } from "./charts/loss-chart";
 import { Outcome } from "./outcome";
+import { PlanCard } from "./plan";
 import { Report } from "./report";
 import { SoFar } from "./so-far";
 import { Tiles } from "./tiles";
@@ -111,7 +112,10 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
             <LogPanel store={store} lines={lines} />
           </div>
           <div class="columns even">
-            <Configuration job={job} />
+            <div>
+              <PlanCard job={job} />
+              <Configuration job={job} />
+            </div>
             <Attempts store={store} />
           </div>
         </>

@@ -11,6 +11,7 @@ import { SHARED } from "../../texts/shared";
 import { DatasetChooser } from "./dataset-chooser";
 import { type Field, rangeOf, type Texts } from "./form";
 import { ModelChooser } from "./model-chooser";
+import { PresetChooser } from "./preset-chooser";
 
 export type ModelPage = components["schemas"]["ModelPage"];
 export type Set = (changes: Record<string, string>) => void;
@@ -41,7 +42,7 @@ export function FieldRow({ field, texts, set, problem, models }: Props) {
   const attributes = { id, "aria-invalid": problem ? true : undefined, "aria-describedby": `${id}-help` };
   const range = rangeOf(field);
   const help = (language.value === "zh" ? CHINESE[path]?.[1] : ENGLISH_HELP[path]) ?? field.help.replaceAll("`", "");
-  const isWide = ["model", "dataset.train", "dataset.eval"].includes(path);
+  const isWide = ["preset", "model", "dataset.train", "dataset.eval"].includes(path);
   return (
     <div class={`field${isWide ? " wide" : ""}`}>
       <label for={id}>
@@ -71,6 +72,7 @@ function Control({ field, texts, set, models, attributes }: ControlProps) {
   const text = texts[path] ?? "";
   const onInput = onText((to) => set({ [path]: to }));
   const placeholder = placeholderOf(field);
+  if (path === "preset") return <PresetChooser texts={texts} set={set} attributes={attributes} />;
   if (path === "model")
     return <ModelChooser value={text} choose={(to) => set({ model: to })} models={models} attributes={attributes} />;
   if (path === "dataset.train" || path === "dataset.eval")

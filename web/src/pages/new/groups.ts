@@ -3,7 +3,15 @@ import type { Field } from "./form";
 import type { Text } from "../../texts/say";
 import { NEW } from "../../texts/new/new";
 
-const FIRST = ["model", "dataset.train", "training.epochs", "training.learning_rate", "training.max_length", "name"];
+const FIRST = [
+  "preset",
+  "model",
+  "dataset.train",
+  "training.epochs",
+  "training.learning_rate",
+  "training.max_length",
+  "name",
+];
 
 const ADVANCED: [Text, (path: string) => boolean][] = [
   [NEW.group_data, (path) => /^(model_revision|dataset\..*)$/.test(path)],

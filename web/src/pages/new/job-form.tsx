@@ -11,6 +11,7 @@ import { useDryRun } from "./dry-run";
 import { FieldRow, idOf, type ModelPage } from "./field-row";
 import { belongsTo, fieldsOf, serverProblemsOf, specOf, type Texts } from "./form";
 import { type Group, groupsOf, isAdvanced } from "./groups";
+import { presetFields, usePresets } from "./presets";
 import { Preflight } from "./preflight";
 import { SubmitBar } from "./submit-bar";
 
@@ -22,7 +23,8 @@ interface Props {
 }
 
 export function JobForm({ texts, change, intro, forget }: Props) {
-  const { first, advanced } = groupsOf(fieldsOf(openapi.value!));
+  usePresets();
+  const { first, advanced } = groupsOf(presetFields(fieldsOf(openapi.value!), texts.preset));
   const fields = [...first.fields, ...advanced.flatMap((group) => group.fields)];
   const { spec, problems } = specOf(fields, texts);
   const isComplete = Object.keys(problems).length === 0;

@@ -11,6 +11,9 @@ import { loadDraft, saveDraft } from "./draft";
 import { type Texts, textsOf } from "./form";
 import { JobForm } from "./job-form";
 
+/** The spec is complete, and a copy should not depend on what the preset sets today. */
+const withoutPreset = (spec: Tree): Tree => ({ ...spec, preset: null });
+
 export function NewPage() {
   const from = query.value.get("from") ?? "";
   const dataset = query.value.get("dataset") ?? "";
@@ -30,7 +33,9 @@ export function NewPage() {
         const job = from ? await getWithRetries<Job>(`/v1/jobs/${from}`) : null;
         if (!current) return;
         setOriginal(job);
-        setTexts((held) => held ?? (job ? textsOf(shortest(job.spec as Tree, defaults(document))) : blank));
+        setTexts(
+          (held) => held ?? (job ? textsOf(shortest(withoutPreset(job.spec as Tree), defaults(document))) : blank),
+        );
       } catch (error) {
         if (!current) return;
         setProblem((error as Error).message);

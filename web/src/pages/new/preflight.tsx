@@ -3,6 +3,7 @@ import type { ComponentChildren } from "preact";
 import type { components } from "../../api";
 import { bytes, compact, count } from "../../format";
 import { Facts } from "../../parts/facts";
+import { Forecast } from "../../parts/forecast";
 import { pick, type Tree } from "../../spec";
 import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
@@ -48,6 +49,7 @@ export function Preflight({ spec, plan, models, defaultLength, choose }: Props) 
             : say(NEW.plan_hub)}
         </p>
       )}
+      {plan && <Forecast forecast={plan.forecast} />}
       {plan?.data_warnings?.map((warning) => (
         <p key={`${warning.param} ${warning.code}`} class="warning">
           {say(warning.param === "dataset.train" ? NEW.warning_train : NEW.warning_eval, { message: warning.message })}

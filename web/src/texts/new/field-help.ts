@@ -1,5 +1,6 @@
 // Help for form fields whose description in the API's schema refers to JSON. All other English help comes from the schema.
 export const ENGLISH_HELP: Record<string, string> = {
+  preset: "Settings to start from. What you enter in the form takes precedence.",
   model: "The model to fine-tune. A model on the workers takes precedence over one with the same id on the Hub.",
   model_revision: "Commit, tag or branch on the Hub. Empty: the newest commit, which the report names.",
   "dataset.train": "Rows to train on: an uploaded file, or a dataset on the Hub.",

@@ -1,6 +1,7 @@
 // The names of the JobSpec's fields in plain words, by dotted path, and their help in Chinese. The English help comes from the API's
 // schema. A test checks that no field is missing.
 export const ENGLISH: Record<string, string> = {
+  preset: "Preset",
   model: "Base model",
   model_revision: "Model version on the Hub",
   "dataset.train": "Training data",
@@ -45,6 +46,7 @@ export const ENGLISH: Record<string, string> = {
 };
 
 export const CHINESE: Record<string, [name: string, help: string]> = {
+  preset: ["预设", "作为起点的一组设置；表单中填写的值优先。"],
   model: ["模型", "工作节点模型目录下的目录名（优先），或 Hub 上的模型 ID。"],
   model_revision: ["模型版本", "Hub 上的 commit、tag 或分支；留空则使用最新 commit，并记录其哈希。"],
   "dataset.train": ["训练集", "已上传的数据集，或 Hub 上的数据集。"],

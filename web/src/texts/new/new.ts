@@ -25,6 +25,8 @@ export const NEW = texts({
   advanced_changed: ["{n} changed", "已修改 {n} 项"],
   advanced_defaults: ["all have defaults", "均有默认值"],
 
+  no_preset: ["None (the reference run's settings)", "不使用（参考训练的设置）"],
+
   choose_model: ["Choose a model", "选择模型"],
   other_model: ["Another model from the Hub…", "Hub 上的其他模型……"],
   unlisted_model: ["Another model of the workers…", "工作节点上的其他模型……"],

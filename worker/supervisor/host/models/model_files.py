@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from contracts.model_facts import MOST_CHARACTERS, MOST_MODULES, ModelFacts
+from contracts.model_facts import MOST_CHARACTERS, MOST_MODULES, ModelFacts, ModelSizes
 from contracts.values.module_paths import compress_paths
 from contracts.values.nesting import loads
 from contracts.values.text import escape
@@ -71,6 +71,7 @@ def read_facts(directory: Path, name: str) -> ModelFacts:
         max_length=_longest_context(config),
         linear_modules=_at_most(sorted({path.rpartition(".")[2] for path in linear})),
         module_paths=_at_most(compress_paths(linear)),
+        sizes=_sizes(config, tensors, linear),
         chat_template=_template_kind(directory),
         license=_license(directory),
     )
@@ -118,6 +119,54 @@ def _linear_paths(config: dict[str, Any], tensors: dict[str, list[int]]) -> list
     if any(path.startswith(body) for path in paths):
         return paths
     return [body + path for path in paths]  # saved without its head, which transformers adds
+
+
+def _sizes(
+    config: dict[str, Any], tensors: dict[str, list[int]], linear: list[str]
+) -> ModelSizes | None:
+    """Return the decoder's dimensions; None if config.json or the weights' names do not give them."""
+    hidden, heads = _number(config, "hidden_size"), _number(config, "num_attention_heads")
+    layers, vocabulary = _number(config, "num_hidden_layers"), _number(config, "vocab_size")
+    shapes = _linear_shapes(tensors, linear)
+    if not (hidden and heads and layers and vocabulary and shapes):
+        return None
+    sides: dict[str, int] = {}
+    for path, shape in shapes.items():
+        name = path.rpartition(".")[2]
+        sides[name] = sides.get(name, 0) + sum(shape)
+    counts = [math.prod(shape) for shape in shapes.values()]
+    if len(sides) > MOST_MODULES or not all(map(_is_count, [*sides.values(), sum(counts)])):
+        return None
+    head_size = _number(config, "head_dim") or hidden // heads
+    shared = _number(config, "num_key_value_heads") or heads
+    return ModelSizes(
+        hidden=hidden,
+        intermediate=_number(config, "intermediate_size") or 4 * hidden,
+        attention=max(1, (heads + 2 * shared) * head_size),
+        layers=layers,
+        vocabulary=vocabulary,
+        linear_parameters=sum(counts),
+        largest_linear=max(counts),
+        adapter_sides=sides,
+    )
+
+
+def _linear_shapes(tensors: dict[str, list[int]], linear: list[str]) -> dict[str, list[int]]:
+    """Return the shape of each linear module by path."""
+    found = {}
+    for path in linear:
+        stored = next(
+            (end for end in (path, path.partition(".")[2]) if f"{end}.weight" in tensors), None
+        )
+        if stored is not None:
+            found[path] = tensors[f"{stored}.weight"]
+    return found
+
+
+def _number(config: dict[str, Any], name: str) -> int:
+    """Return a size below 2**32 from config.json, or 0."""
+    value = config.get(name)
+    return value if isinstance(value, int) and _is_count(value) and value < 2**32 else 0
 
 
 def _at_most(names: list[str]) -> list[str] | None:

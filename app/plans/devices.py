@@ -1,0 +1,176 @@
+"""Forecasts a job's memory and duration on the device of one worker."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from app.plans.corrections import (
+    Measured,
+    Result,
+    correct,
+    correct_peak,
+    scaled,
+    settings_key,
+    unknown,
+)
+from app.plans.memory import Load, MemoryNeed, Setup
+from app.plans.schemas import Note, Quantity, WorkerForecast
+from app.plans.tokens import Tokens
+from app.plans.work import evaluation_flops, training_flops
+from contracts.attempt import WorkerInfo
+from contracts.job import JobSpec
+
+TERA = 1e12
+_CAUTION = 0.8
+"""A device counts as too small only if this share of the formula's least memory exceeds it."""
+_WIDTHS = {"cuda": 2, "cpu": 4}
+"""Bytes of a value of the compute type that `auto` usually chooses. A CPU with AMX computes in bfloat16."""
+_NAMED_WIDTHS = {"bfloat16": 2, "float32": 4}
+_SAMPLE_SPREAD = 0.2
+"""Error of the duration if the tokens are only estimated from characters."""
+
+
+class Computation(NamedTuple):
+    """What a job computes, wherever it runs."""
+
+    spec: JobSpec
+    need: MemoryNeed | None
+    """None if the model's dimensions are unknown."""
+    load: Load
+    per_row: float | None
+    """Mean tokens of a row."""
+    evaluated_rows: int
+    """Rows processed by all evaluations."""
+
+
+class Run(NamedTuple):
+    """The size of a planned job."""
+
+    tokens: Tokens
+    rows: int
+    """Rows to tokenize."""
+    saves: int
+
+
+class Work(NamedTuple):
+    """Operations of a job on one of its GPUs, in units of 10¹²."""
+
+    training: float
+    evaluation: float
+
+
+def least_bytes(need: MemoryNeed, kind: str) -> int:
+    """Return the memory below which a device of this kind certainly cannot run the job."""
+    widths = [2] if kind == "cuda" else [2, 4]
+    return int(_CAUTION * min(need.least_bytes(kind, width) for width in widths))
+
+
+def choose_width(spec: JobSpec, kind: str, results: Sequence[Result]) -> int:
+    """Return the bytes of the compute type: as set, as in the last job on such a device, or as usual."""
+    named = spec.quantization.compute_dtype
+    if named != "auto":
+        return _NAMED_WIDTHS[named]
+    return results[0].measured.width if results else _WIDTHS[kind]
+
+
+def forecast_worker(
+    computation: Computation,
+    run: Run,
+    place: tuple[WorkerInfo, int],
+    results: Sequence[Result],
+    reason: Note,
+) -> WorkerForecast:
+    """Return the forecast for a worker's device. `reason`: why the memory is unknown, if it is.
+
+    `place`: the worker, and the number of GPUs that the job would use there.
+    """
+    (worker, gpus), spec, need = place, computation.spec, computation.need
+    device, memory = worker.device, worker.device.memory_bytes or None
+    settings = settings_key(spec, gpus)
+    setup, peak, fits = None, Quantity(reason=reason), None
+    if need is not None:
+        setup = need.choose(device.kind, choose_width(spec, device.kind, results), memory)
+        peak = scaled(correct_peak(results, settings), need.peak_bytes(setup))
+        fits = None if memory is None else least_bytes(need, device.kind) <= memory
+    per_row = computation.per_row
+    return WorkerForecast(
+        worker=worker.worker_id,
+        host=worker.host,
+        device=device.name,
+        kind=device.kind,
+        memory_bytes=memory,
+        peak_memory_bytes=peak,
+        fits=fits,
+        activation_checkpointing=None if setup is None else setup.recomputes,
+        micro_batch_tokens=None if setup is None else setup.tokens,
+        micro_batch_rows=round(setup.tokens / per_row, 1) if setup and per_row else None,
+        seconds=Quantity(reason=reason)
+        if setup is None
+        else _seconds(computation, run, (setup, gpus), results, settings),
+    )
+
+
+def work_of(computation: Computation, setup: Setup, gpus: int, *, training_tokens: float) -> Work:
+    """Return the operations of a job on each of its GPUs; the model's dimensions must be known."""
+    need = computation.need
+    if need is None:
+        raise ValueError("the model's dimensions are unknown")
+    per_row = computation.per_row or 0.0
+    share = computation.load.supervised
+    evaluated = computation.evaluated_rows * per_row
+    training = training_flops(
+        need.sizes,
+        need.adapter_parameters,
+        tokens=training_tokens,
+        supervised=training_tokens * share,
+        row_tokens=per_row,
+        recomputes=setup.recomputes,
+    )
+    evaluation = evaluation_flops(
+        need.sizes,
+        need.adapter_parameters,
+        tokens=evaluated,
+        supervised=evaluated * share,
+        row_tokens=per_row,
+    )
+    return Work(training / TERA / gpus, evaluation / TERA / gpus)
+
+
+def saves_of(spec: JobSpec, steps: int) -> int:
+    """Return how often a run saves: each checkpoint, and the adapter at the end."""
+    return steps // spec.checkpoint.every_steps + 1
+
+
+def _seconds(
+    computation: Computation,
+    run: Run,
+    place: tuple[Setup, int],
+    results: Sequence[Result],
+    settings: str,
+) -> Quantity:
+    """Return the duration of all phases. Its band is that of the training speed and of the tokens."""
+    tokens = run.tokens
+    if tokens.training is None or tokens.per_row is None:
+        return Quantity(reason=tokens.forecast.training.reason)
+    speed = correct(results, settings, lambda measured: measured.train_seconds_per_teraflop)
+    if speed is None:
+        return unknown("not_measured")
+    work = work_of(computation, *place, training_tokens=tokens.training)
+
+    def middle(read: Callable[[Measured], float | None]) -> float:
+        found = correct(results, settings, read)
+        return 0.0 if found is None else found.value
+
+    value = (
+        work.training * speed.value
+        + work.evaluation * middle(lambda measured: measured.evaluate_seconds_per_teraflop)
+        + middle(lambda measured: measured.loading_seconds)
+        + middle(lambda measured: measured.tokenizing_seconds_per_row) * run.rows
+        + middle(lambda measured: measured.saving_seconds) * run.saves
+    )
+    spread = _SAMPLE_SPREAD if tokens.forecast.per_row.basis == "sample" else 0.0
+    return Quantity(
+        value=value,
+        low=value * (speed.low / speed.value - spread),
+        high=value * (speed.high / speed.value + spread),
+        basis=speed.basis,
+    )

@@ -1,0 +1,221 @@
+"""Forecasts a job: tokens, memory and time on each live worker, disk space, and warnings.
+
+Figures that cannot be predicted are null with a reason.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy.orm import Session
+
+from app.models import service as models
+from app.plans import store
+from app.plans.corrections import Measured, Result, device_key, exact, unknown
+from app.plans.devices import Computation, Run, forecast_worker, least_bytes, saves_of
+from app.plans.memory import MemoryNeed
+from app.plans.rows import RowSample
+from app.plans.schemas import DiskForecast, Forecast, Note, Quantity, WorkerForecast
+from app.plans.tokens import RowTokens, Tokens, forecast_tokens
+from contracts.attempt import WorkerInfo
+from contracts.job import JobSpec
+from contracts.model_facts import ModelFacts
+from contracts.run.plan import EvaluationCost, training_row_passes
+
+MOST_WORKERS = 20
+"""Maximum number of workers in a forecast."""
+_CHECKPOINT_BYTES = 12
+"""A weight of the adapter and its two moments, each in float32."""
+_EXPENSIVE = 0.4
+"""Share of evaluation rows from which a plan warns."""
+_TRUNCATED = 0.02
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The rows and steps of a job, as far as the server knows them."""
+
+    train_rows: int | None
+    eval_rows: int | None
+    steps: int | None
+    evaluation: EvaluationCost | None
+    sample: RowSample | None
+    """None for a dataset on the hub."""
+    is_text: bool = False
+    """Whether documents are joined and cut into samples of equal length."""
+
+
+class Least(NamedTuple):
+    """The least memory that a device must have; null if unknown. Smaller devices do not get the job."""
+
+    cpu_bytes: int | None
+    gpu_bytes: int | None
+
+    def fits(self, worker: WorkerInfo) -> bool:
+        """Return whether the worker's device may be large enough. Unknown figures fit."""
+        least = self.gpu_bytes if worker.device.kind == "cuda" else self.cpu_bytes
+        known = worker.device.memory_bytes
+        return least is None or known == 0 or least <= known
+
+    def reason(self, workers: Sequence[WorkerInfo]) -> Note:
+        """Return why the job fits none of these workers; there must be at least one."""
+        largest = max(workers, key=lambda worker: worker.device.memory_bytes)
+        needed = self.gpu_bytes if largest.device.kind == "cuda" else self.cpu_bytes
+        values = {"needed_bytes": needed or 0, "largest_bytes": largest.device.memory_bytes}
+        return Note(code="too_little_memory", values=values)
+
+
+NO_LIMIT = Least(None, None)
+
+
+def forecast_job(
+    session: Session,
+    spec: JobSpec,
+    counts: Counts,
+    workers: Sequence[WorkerInfo],
+    gpus_on: Callable[[WorkerInfo], int],
+) -> tuple[Forecast, Least]:
+    """Return the forecast, and the least memory for the job.
+
+    `workers`: the live workers that could run the job. `gpus_on`: how many GPUs the job would use on the host of a worker.
+    """
+    facts = models.find_facts(session, spec.model)
+    passes = _row_passes(spec, counts)
+    tokens = forecast_tokens(spec, counts.sample, _earlier_on_rows(session, spec), passes)
+    need, reason = _need(spec, facts, tokens)
+    evaluation = counts.evaluation
+    evaluated = evaluation.row_passes if evaluation else 0
+    computation = Computation(spec, need, tokens.load, tokens.per_row, evaluated)
+    run = Run(
+        tokens,
+        (counts.train_rows or 0) + (counts.eval_rows or 0),
+        saves_of(spec, counts.steps or 0),
+    )
+    devices = []
+    for worker in workers:
+        gpus = gpus_on(worker)
+        results = _results(session, spec.model, device_key(worker.device, gpus))
+        devices.append(forecast_worker(computation, run, (worker, gpus), results, reason))
+    least = NO_LIMIT if need is None else Least(least_bytes(need, "cpu"), least_bytes(need, "cuda"))
+    devices = sorted(devices, key=_rank)
+    fits, why = _fit(devices, workers, least, reason)
+    return (
+        Forecast(
+            tokens=tokens.forecast,
+            workers=devices[:MOST_WORKERS],
+            fits=fits,
+            reason=why,
+            seconds=devices[0].seconds if devices else unknown("no_worker"),
+            disk=_disk(spec, need, reason),
+            warnings=_warnings(spec, counts, tokens, devices),
+        ),
+        least,
+    )
+
+
+def _row_passes(spec: JobSpec, counts: Counts) -> int | None:
+    if counts.train_rows is None:
+        return None
+    if counts.is_text:
+        return None if spec.training.max_steps else counts.train_rows * spec.training.epochs
+    return (
+        None if counts.steps is None else training_row_passes(spec, counts.train_rows, counts.steps)
+    )
+
+
+def _earlier_on_rows(session: Session, spec: JobSpec) -> RowTokens | None:
+    """Return what a finished job on the same rows measured with the same model, preferably at the same `max_length`.
+
+    Otherwise, the largest one says most about the rows, because it truncated least.
+    """
+    if not isinstance(spec.dataset.train, str):
+        return None
+    found = []
+    for row in store.list_results_of_rows(session, spec.model, spec.dataset.train):
+        measured = Measured.model_validate(row.figures)
+        found.append(
+            RowTokens(measured.max_length, measured.tokens_per_row, measured.supervised_share)
+        )
+    same = [each for each in found if each.max_length == spec.training.max_length]
+    return next(iter(same), max(found, key=lambda each: each.max_length, default=None))
+
+
+def _results(session: Session, model: str, device: str) -> list[Result]:
+    return [
+        Result(row.settings, Measured.model_validate(row.figures))
+        for row in store.list_results(session, model, device)
+    ]
+
+
+def _need(
+    spec: JobSpec, facts: ModelFacts | None, tokens: Tokens
+) -> tuple[MemoryNeed | None, Note]:
+    if facts is None:
+        return None, Note(code="model_unknown")
+    if facts.sizes is None:
+        return None, Note(code="sizes_unknown")
+    return MemoryNeed(spec, facts, facts.sizes, tokens.load), Note(code="memory_unreported")
+
+
+def _rank(device: WorkerForecast) -> tuple[bool, float]:
+    seconds = device.seconds.value
+    return device.fits is False, float("inf") if seconds is None else seconds
+
+
+def _fit(
+    devices: Sequence[WorkerForecast], workers: Sequence[WorkerInfo], least: Least, reason: Note
+) -> tuple[bool | None, Note | None]:
+    if not devices:
+        return None, Note(code="no_worker")
+    if any(device.fits for device in devices):
+        return True, None
+    if all(device.fits is False for device in devices):
+        return False, least.reason(workers)
+    return None, reason
+
+
+def _disk(spec: JobSpec, need: MemoryNeed | None, reason: Note) -> DiskForecast:
+    most = spec.checkpoint.keep + 1
+    if need is None:
+        return DiskForecast(
+            checkpoint_bytes=Quantity(reason=reason),
+            most_checkpoints=most,
+            total_bytes=Quantity(reason=reason),
+        )
+    each = _CHECKPOINT_BYTES * need.adapter_parameters
+    return DiskForecast(
+        checkpoint_bytes=exact(each).model_copy(update={"basis": "formula", "high": 1.05 * each}),
+        most_checkpoints=most,
+        total_bytes=exact(most * each).model_copy(
+            update={"basis": "formula", "high": 1.05 * most * each}
+        ),
+    )
+
+
+def _warnings(
+    spec: JobSpec, counts: Counts, tokens: Tokens, devices: Sequence[WorkerForecast]
+) -> list[Note]:
+    found = []
+    if tokens.truncated_share > _TRUNCATED and not counts.is_text:
+        percent = round(100 * tokens.truncated_share)
+        values = {"percent": percent, "max_length": spec.training.max_length}
+        found.append(Note(code="rows_truncated", values=values))
+    if counts.evaluation is not None and counts.evaluation.share > _EXPENSIVE:
+        percent = round(100 * counts.evaluation.share)
+        found.append(Note(code="evaluation_expensive", values={"percent": percent}))
+    every = spec.checkpoint.every_steps
+    if counts.steps is not None and 100 < counts.steps <= every:
+        values = {"steps": counts.steps, "every_steps": every}
+        found.append(Note(code="no_checkpoint", values=values))
+    scarce = next(filter(_is_scarce, devices), None)
+    if scarce is not None and scarce.memory_bytes is not None:
+        about = {"worker": scarce.worker, "available_bytes": scarce.memory_bytes}
+        found.append(Note(code="memory_scarce", values=about))
+    return found
+
+
+def _is_scarce(device: WorkerForecast) -> bool:
+    peak = device.peak_memory_bytes.high
+    if not device.fits or peak is None or device.memory_bytes is None:
+        return False
+    return peak > device.memory_bytes

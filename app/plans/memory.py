@@ -1,0 +1,164 @@
+"""The memory of a job by formula, without torch. It follows the bytes that the training program's memory plan traces.
+
+`worker/training/memory` traces the real step; this file knows only a model's dimensions. The figures below come from
+traces of Qwen2 0.5B and 7B (`benchmarks/memory_plan.py`); the formula is within 10 % of them.
+"""
+
+from typing import NamedTuple
+
+from contracts.job import JobSpec
+from contracts.model_facts import ModelFacts, ModelSizes
+
+_DOUBLE_QUANT_FROM = 3_000_000_000
+"""`auto` quantises the scales of models with at least this many parameters."""
+_ADAPTER_BYTES = 16
+"""A weight of the adapter, its gradient and its two moments, each in float32."""
+_SCALE_BLOCK = 64
+_CPU_TOKENS = 512
+_CUDA_MOST_TOKENS = 16_384
+_CHUNK_BYTES = {"cpu": 128 * 2**20, "cuda": 512 * 2**20}
+"""Size of one chunk of float32 logits."""
+_LOGIT_BYTES = {("cpu", 4): 8, ("cpu", 2): 12, ("cuda", 2): 8, ("cuda", 4): 8}
+"""Bytes per logit of a chunk, by device and width of the compute type."""
+_RECOMPUTED_LOGITS = {"cpu": 1.0, "cuda": 1.1}
+"""The same in relation to `_LOGIT_BYTES` if activations are recomputed, because the peak is then at the logits."""
+_HIDDEN_SHARES = {("cpu", 4): 5, ("cpu", 2): 10, ("cuda", 2): 7, ("cuda", 4): 5}
+"""How many values of the hidden width a layer keeps for each token; norms keep float32 copies of narrower types."""
+_INTERMEDIATE_SHARES, _ATTENTION_SHARES = 4, 2
+_RECOMPUTED_LAYER = 1.7
+"""Size of the one layer that is being recomputed, in relation to what it would keep otherwise."""
+_CPU_GROWTH = 1.5
+"""A CPU's heap grows by this factor beyond the tensors of a step."""
+_PROGRAM_BYTES = 600_000_000
+"""Resident memory of the training program before it loads a model."""
+_GPU_SHARE, _GPU_WORKSPACE = 0.92, 2**28
+"""What the training program's plan fills of a GPU's free memory."""
+_GPU_CONTEXT = 2**29
+"""Assumed memory of the driver and CUDA's context."""
+
+
+class Setup(NamedTuple):
+    """How a job is computed on a device."""
+
+    kind: str
+    """`cuda` or `cpu`."""
+    width: int
+    """Bytes of a value of the compute type."""
+    recomputes: bool
+    unpacked: bool
+    """Whether the base's layers are kept in the compute type."""
+    tokens: int
+    """Tokens of the fullest micro-batch."""
+
+
+class Load(NamedTuple):
+    """The lengths of a job's samples, in tokens."""
+
+    longest: int
+    window: int
+    """Tokens in the largest update."""
+    supervised: float
+    """Share of supervised tokens."""
+
+
+class MemoryNeed:
+    """The memory that one job needs with one model."""
+
+    def __init__(self, spec: JobSpec, facts: ModelFacts, sizes: ModelSizes, load: Load) -> None:
+        self._spec, self.sizes, self._load = spec, sizes, load
+        self._parameters = facts.parameters or sizes.linear_parameters
+        self._file_bytes = facts.bytes or 2 * self._parameters
+        self.adapter_parameters = spec.lora.rank * adapter_sides(spec, sizes)
+
+    def peak_bytes(self, setup: Setup) -> int:
+        """Return the peak of the run, in the sense of the report's `peak_memory_bytes`."""
+        training = self._resident_bytes(setup) + self._step_bytes(setup)
+        if setup.kind == "cuda":
+            return int(self._resident_bytes(setup) + self._step_bytes(setup))
+        same_type = round(self._file_bytes / max(1, self._parameters)) == setup.width
+        converted = 0 if same_type else self._parameters * setup.width
+        mapped = max(0, self._file_bytes - self._kept_bytes(setup.width)) if same_type else 0
+        training = self._resident_bytes(setup) + mapped + _CPU_GROWTH * self._step_bytes(setup)
+        return int(_PROGRAM_BYTES + max(training, self._file_bytes + converted))
+
+    def choose(self, kind: str, width: int, memory_bytes: int | None) -> Setup:
+        """Return the setup that the training program would choose on a device with this much memory."""
+        spec = self._spec.engine
+        options = {True: [True], False: [False], "auto": [False, True]}
+        unpacked = spec.dequantize_base is True
+        usual = _CUDA_MOST_TOKENS if kind == "cuda" else _CPU_TOKENS
+        wanted = usual if spec.token_budget == "auto" else spec.token_budget
+        setup = Setup(kind, width, False, unpacked, self.filled(wanted))
+        for recomputes in options[spec.activation_checkpointing]:
+            setup = setup._replace(recomputes=recomputes, tokens=self.filled(wanted))
+            if memory_bytes is None or self._has_room(setup, memory_bytes):
+                return setup
+            while spec.token_budget == "auto" and setup.tokens > self._load.longest:
+                tokens = max(self._load.longest, int(setup.tokens * 0.9))
+                setup = setup._replace(tokens=tokens)
+                if self._has_room(setup, memory_bytes):
+                    return setup
+        return setup
+
+    def least_bytes(self, kind: str, width: int) -> int:
+        """Return the least memory of a device that can run the job: one longest sample at a time, recomputed if permitted."""
+        recomputes = self._spec.engine.activation_checkpointing is not False
+        unpacked = self._spec.engine.dequantize_base is True
+        setup = Setup(kind, width, recomputes, unpacked, self._load.longest)
+        return int(self._resident_bytes(setup) + self._step_bytes(setup))
+
+    def filled(self, token_budget: int) -> int:
+        """Return the tokens of the fullest micro-batch under a budget."""
+        return min(max(token_budget, self._load.longest), self._load.window)
+
+    def _has_room(self, setup: Setup, memory_bytes: int) -> bool:
+        if setup.kind == "cuda":
+            room = (memory_bytes - _GPU_CONTEXT) * _GPU_SHARE - _GPU_WORKSPACE
+            return self.peak_bytes(setup) <= room
+        return self.peak_bytes(setup) <= memory_bytes
+
+    def _resident_bytes(self, setup: Setup) -> float:
+        linear = self.sizes.linear_parameters
+        scales = linear / _SCALE_BLOCK * (1 if self._double_quant() else 4)
+        base = linear * setup.width if setup.unpacked else linear / 2 + scales
+        buffer = 0
+        if setup.kind == "cpu" and not setup.unpacked:
+            buffer = self.sizes.largest_linear * setup.width
+        kept = self._kept_bytes(setup.width)
+        return base + kept + buffer + _ADAPTER_BYTES * self.adapter_parameters
+
+    def _step_bytes(self, setup: Setup) -> float:
+        sizes, kind = self.sizes, (setup.kind, setup.width)
+        values = (
+            _HIDDEN_SHARES[kind] * sizes.hidden
+            + _INTERMEDIATE_SHARES * sizes.intermediate
+            + _ATTENTION_SHARES * sizes.attention
+            + len(sizes.adapter_sides) * self._spec.lora.rank
+        )
+        layer = values * setup.width * setup.tokens
+        chunk = max(16, _CHUNK_BYTES[setup.kind] // (4 * sizes.vocabulary))
+        supervised = min(chunk, max(1.0, self._load.supervised * setup.tokens))
+        logits = supervised * sizes.vocabulary * _LOGIT_BYTES[kind]
+        copies = self.adapter_parameters * setup.width if setup.width == 2 else 0
+        if not setup.recomputes:
+            return sizes.layers * layer + logits + copies
+        saved = sizes.layers * sizes.hidden * setup.width * setup.tokens
+        logits *= _RECOMPUTED_LOGITS[setup.kind]
+        return saved + max(logits, _RECOMPUTED_LAYER * layer) + copies
+
+    def _kept_bytes(self, width: int) -> int:
+        """Return the bytes of the base's weights that are not stored in 4 bits."""
+        return max(0, self._parameters - self.sizes.linear_parameters) * width
+
+    def _double_quant(self) -> bool:
+        setting = self._spec.quantization.double_quant
+        return self._parameters >= _DOUBLE_QUANT_FROM if setting == "auto" else setting
+
+
+def adapter_sides(spec: JobSpec, sizes: ModelSizes) -> int:
+    """Return inputs plus outputs of all layers that the adapter targets."""
+    targets = spec.lora.target_modules
+    if targets == "all-linear":
+        return sum(sizes.adapter_sides.values())
+    names = {target.rpartition(".")[2] for target in targets}
+    return sum(sides for name, sides in sizes.adapter_sides.items() if name in names)

@@ -1,0 +1,120 @@
+"""Models of a plan's forecast. They are stored with the job and returned to users."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+Basis = Literal["exact", "sample", "formula", "model", "settings"]
+"""`exact`: counted. `sample`: characters of some rows. `formula`: not compared with any run yet. `model`: corrected by
+finished jobs with the same model on the same kind of device. `settings`: also with the same settings."""
+
+
+class Note(BaseModel):
+    """A reason or a warning."""
+
+    code: str
+    message: str = ""
+    """In the caller's language; empty in the database."""
+    values: dict[str, float | int | str] = {}
+
+
+class Quantity(BaseModel):
+    """A predicted figure. If it is unknown, `value` is null and `reason` says why."""
+
+    value: float | None = None
+    low: float | None = None
+    """The figure is expected between `low` and `high`."""
+    high: float | None = None
+    basis: Basis | None = None
+    reason: Note | None = None
+
+
+class TokenForecast(BaseModel):
+    """What the rows amount to in tokens."""
+
+    per_row: Quantity
+    """Mean number of tokens of a training row, after truncation at `training.max_length`."""
+    longest: Quantity
+    """Tokens of the longest row, after truncation."""
+    training: Quantity
+    """Tokens of all optimizer steps."""
+    supervised_share: Quantity
+    """Share of the tokens that the loss counts, from 0 to 1."""
+    padding_saved: Quantity
+    """Share of the tokens that would be padding if samples were padded to the longest of their micro-batch."""
+
+
+class WorkerForecast(BaseModel):
+    """The job on the device of one live worker."""
+
+    worker: str
+    host: str
+    device: str
+    kind: Literal["cuda", "cpu"]
+    memory_bytes: int | None
+    """Memory of the device; null if the worker did not report it."""
+    peak_memory_bytes: Quantity
+    """As in the report: on a CPU the resident memory of the training process, on a GPU the memory that torch allocates."""
+    fits: bool | None
+    """Null if the memory is unknown."""
+    activation_checkpointing: bool | None
+    micro_batch_tokens: int | None
+    """Tokens of the fullest micro-batch."""
+    micro_batch_rows: float | None
+    """Mean number of rows in a full micro-batch."""
+    seconds: Quantity
+    """Duration of the training program: loading, tokenizing, evaluating, training and saving."""
+
+
+class DiskForecast(BaseModel):
+    """The space that checkpoints take, on the worker and, if they are uploaded, on the server."""
+
+    checkpoint_bytes: Quantity
+    """One checkpoint: the adapter and the optimizer's moments."""
+    most_checkpoints: int
+    """The newest ones that `checkpoint.keep` keeps, and the best."""
+    total_bytes: Quantity
+
+
+class Forecast(BaseModel):
+    """What a job needs, as known when it was planned."""
+
+    tokens: TokenForecast
+    workers: list[WorkerForecast]
+    """The live workers that could run the job, at most 20: those that it fits first, then the fastest."""
+    fits: bool | None
+    """Whether the job fits a live worker; null if that is unknown."""
+    reason: Note | None
+    """Why `fits` is not true."""
+    seconds: Quantity
+    """Duration on the first of `workers`."""
+    disk: DiskForecast
+    warnings: list[Note]
+
+
+class Actual(BaseModel):
+    """What a finished job took."""
+
+    worker: str
+    device: str
+    peak_memory_bytes: int | None
+    seconds: float
+    """Duration of the training program, like the forecast."""
+    tokens: int
+    """Tokens of all optimizer steps."""
+    tokens_per_row: float
+    supervised_share: float | None
+    predicted_memory_bytes: float | None
+    """The forecast for this device, made at submission; null if there was none."""
+    predicted_seconds: float | None
+
+
+class JobPlan(BaseModel):
+    """The forecast made when a job was submitted and, once the job has succeeded, what it took."""
+
+    object: Literal["job.plan"] = "job.plan"
+    job: str
+    forecast: Forecast | None
+    """Null for jobs submitted to earlier versions."""
+    actual: Actual | None
+    """Null until the job has succeeded."""

@@ -1,0 +1,80 @@
+"""SQL for plans and for the results of finished jobs."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, null, select, update
+from sqlalchemy.orm import Session
+
+from app.db.plan_tables import ForecastResult, StoredPlan
+from app.db.tables import Job
+
+READ = 20
+"""Number of results that a forecast reads."""
+KEPT = 50
+"""Number of results kept for a model on a kind of device."""
+
+
+def insert_plan(
+    session: Session, job_id: str, forecast: dict[str, Any], sample: dict[str, Any] | None
+) -> None:
+    """Store the forecast of a new job, and the sample of its rows."""
+    session.add(StoredPlan(job_id=job_id, forecast=forecast, sample=sample))
+    session.flush()
+
+
+def find_plan(session: Session, job_id: str) -> tuple[str, StoredPlan | None] | None:
+    """Return a job's id and its plan, if it has one. None if there is no such job."""
+    query = select(Job.id, StoredPlan).outerjoin(StoredPlan, StoredPlan.job_id == Job.id)
+    row = session.execute(query.where(Job.id == job_id)).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+def update_actual(session: Session, job_id: str, actual: dict[str, Any]) -> None:
+    """Store what a finished job took. The sample of its rows is no longer needed."""
+    session.execute(
+        update(StoredPlan)
+        .where(StoredPlan.job_id == job_id)
+        .values(actual=actual, sample=null())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def insert_result(session: Session, now: datetime, **columns: Any) -> None:
+    """Store a result, and delete the oldest ones of its model and kind of device."""
+    result = ForecastResult(created_at=now, **columns)
+    session.add(result)
+    session.flush()
+    of_kind = (ForecastResult.model == result.model, ForecastResult.device == result.device)
+    oldest = (
+        select(ForecastResult.number)
+        .where(*of_kind)
+        .order_by(ForecastResult.number.desc())
+        .offset(KEPT)
+        .limit(1)
+    )
+    last = session.scalar(oldest)
+    if last is not None:
+        outdated = delete(ForecastResult).where(*of_kind, ForecastResult.number <= last)
+        session.execute(outdated.execution_options(synchronize_session=False))
+
+
+def list_results(session: Session, model: str, device: str) -> Sequence[ForecastResult]:
+    """Return the newest results of a model on a kind of device, newest first."""
+    return session.scalars(
+        select(ForecastResult)
+        .where(ForecastResult.model == model, ForecastResult.device == device)
+        .order_by(ForecastResult.number.desc())
+        .limit(READ)
+    ).all()
+
+
+def list_results_of_rows(session: Session, model: str, dataset_id: str) -> Sequence[ForecastResult]:
+    """Return the newest results of a model on a dataset, newest first."""
+    return session.scalars(
+        select(ForecastResult)
+        .where(ForecastResult.dataset_id == dataset_id, ForecastResult.model == model)
+        .order_by(ForecastResult.number.desc())
+        .limit(READ)
+    ).all()

@@ -1,0 +1,175 @@
+"""The tokens of a job: from a finished job on the same rows with the same model, otherwise from characters."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from app.plans.corrections import exact, unknown
+from app.plans.memory import Load
+from app.plans.rows import RowLength, RowSample
+from app.plans.schemas import Basis, Note, Quantity, TokenForecast
+from contracts.job import JobSpec
+
+_SAMPLE_BAND = 0.25
+"""Error of an estimate from characters, as a share."""
+_SCALED_BAND = 0.1
+"""The same after a finished job has shown how many tokens the rows have at another `max_length`."""
+_FINISHED_BAND = 0.03
+"""Held-out rows may differ."""
+_MOST_FACTOR, _HALVINGS = 16.0, 20
+"""Bounds of the search for the factor between estimated and measured lengths."""
+_DEFAULT_SUPERVISED = 0.5
+
+
+class RowTokens(NamedTuple):
+    """What a finished job measured about the same rows."""
+
+    max_length: int
+    tokens_per_row: float
+    supervised_share: float | None
+
+
+class Tokens(NamedTuple):
+    """A forecast, and the figures in it that later steps compute with."""
+
+    forecast: TokenForecast
+    load: Load
+    per_row: float | None
+    training: float | None
+    supervised: float
+    truncated_share: float
+    """Share of the sampled rows that are longer than the job's `max_length`."""
+
+
+def forecast_tokens(
+    spec: JobSpec, sample: RowSample | None, earlier: RowTokens | None, row_passes: int | None
+) -> Tokens:
+    """Return the tokens of a job.
+
+    `sample`: None for rows that the server does not read. `earlier`: the newest finished job on the same rows.
+    `row_passes`: rows in all steps; None if unknown.
+    """
+    most = spec.training.max_length
+    if sample is not None and earlier is not None:
+        sample = _scaled(sample, earlier)
+    lengths = [min(most, row.tokens) for row in sample.lengths] if sample else []
+    reason = Note(code="rows_unknown" if sample is None else "rows_unreadable")
+    per_row = _per_row(lengths, earlier, most, reason)
+    supervised = _supervised(sample, earlier, most, reason)
+    longest = _longest(lengths, sample, most)
+    training = _times(per_row, row_passes) if row_passes is not None else unknown("steps_unknown")
+    if per_row.value is None:
+        training = per_row
+    share = supervised.value if supervised.value is not None else _DEFAULT_SUPERVISED
+    batch = spec.effective_batch_size
+    window = batch * longest if len(lengths) < batch else sum(sorted(lengths)[-batch:])
+    unread = Quantity(reason=reason)
+    per_batch = spec.training.per_device_batch_size
+    forecast = TokenForecast(
+        per_row=per_row,
+        longest=_estimate(longest, _SAMPLE_BAND, most) if lengths else unread,
+        training=training,
+        supervised_share=supervised,
+        padding_saved=_padding(lengths, per_batch) if lengths else unread,
+    )
+    return Tokens(
+        forecast,
+        Load(longest, max(longest, window), share),
+        per_row.value,
+        training.value,
+        share,
+        sum(row.tokens > most for row in sample.lengths) / len(lengths)
+        if sample and lengths
+        else 0,
+    )
+
+
+def _scaled(sample: RowSample, earlier: RowTokens) -> RowSample:
+    """Return the sample with lengths that give the mean which the finished job measured at its own `max_length`."""
+    most, goal = earlier.max_length, earlier.tokens_per_row * len(sample.lengths)
+    low, high = 1 / _MOST_FACTOR, _MOST_FACTOR
+    for _ in range(_HALVINGS):
+        factor = (low * high) ** 0.5
+        is_low = sum(min(most, factor * row.tokens) for row in sample.lengths) < goal
+        low, high = (factor, high) if is_low else (low, factor)
+    scaled = [
+        RowLength(max(1, round(high * row.tokens)), round(high * row.supervised))
+        for row in sample.lengths
+    ]
+    counted = sum(_supervised_tokens(row, most) for row in scaled)
+    if earlier.supervised_share is not None and counted:
+        answers = earlier.supervised_share * goal / counted
+        scaled = [
+            row._replace(supervised=min(row.tokens, round(answers * row.supervised)))
+            for row in scaled
+        ]
+    return sample._replace(lengths=tuple(scaled))
+
+
+def _per_row(
+    lengths: Sequence[int], earlier: RowTokens | None, most: int, reason: Note
+) -> Quantity:
+    if earlier is not None and earlier.max_length == most:
+        return _estimate(earlier.tokens_per_row, _FINISHED_BAND, basis="model")
+    if not lengths:
+        return Quantity(reason=reason)
+    mean = sum(lengths) / len(lengths)
+    if earlier is not None:
+        return _estimate(mean, _SCALED_BAND, basis="model")
+    return _estimate(mean, _SAMPLE_BAND)
+
+
+def _supervised(
+    sample: RowSample | None, earlier: RowTokens | None, most: int, reason: Note
+) -> Quantity:
+    if earlier is not None and earlier.supervised_share is not None and earlier.max_length == most:
+        return _estimate(earlier.supervised_share, _FINISHED_BAND, 1.0, "model")
+    if sample is None or not sample.lengths:
+        return Quantity(reason=reason)
+    total = sum(min(most, row.tokens) for row in sample.lengths)
+    counted = sum(_supervised_tokens(row, most) for row in sample.lengths)
+    is_scaled = earlier is not None and earlier.supervised_share is not None
+    share = min(1.0, counted / max(1, total))
+    if is_scaled:
+        return _estimate(share, _SCALED_BAND, 1.0, "model")
+    return _estimate(share, _SAMPLE_BAND, 1.0)
+
+
+def _supervised_tokens(row: RowLength, most: int) -> int:
+    """Return the supervised tokens after truncation, which removes the end of a row: usually its answer."""
+    return max(0, row.supervised - max(0, row.tokens - most))
+
+
+def _longest(lengths: Sequence[int], sample: RowSample | None, most: int) -> int:
+    """Return the tokens of the longest row. Other rows than those of a sample may be up to twice as long."""
+    if not lengths or sample is None or sample.is_text:
+        return most
+    longest = max(lengths)
+    return longest if sample.is_complete else min(most, 2 * longest)
+
+
+def _padding(lengths: Sequence[int], per_batch: int) -> Quantity:
+    """Return the share of padding in batches of consecutive rows."""
+    batches = [lengths[start : start + per_batch] for start in range(0, len(lengths), per_batch)]
+    padded = sum(len(batch) * max(batch) for batch in batches)
+    share = 1 - sum(lengths) / max(1, padded)
+    return exact(0.0) if per_batch == 1 else _estimate(share, _SAMPLE_BAND, 1.0)
+
+
+def _times(each: Quantity, count: int) -> Quantity:
+    if each.value is None or each.low is None or each.high is None:
+        return each
+    return Quantity(
+        value=each.value * count, low=each.low * count, high=each.high * count, basis=each.basis
+    )
+
+
+def _estimate(
+    value: float, band: float, most: float | None = None, basis: Basis = "sample"
+) -> Quantity:
+    high = value * (1 + band)
+    return Quantity(
+        value=value,
+        low=value * (1 - band),
+        high=high if most is None else min(most, high),
+        basis=basis,
+    )

@@ -1,0 +1,33 @@
+// Text for a job's plan: in the form before submission, and on the job's page.
+import { texts } from "./say";
+
+export const PLAN = texts({
+  plan: ["Plan", "训练计划"],
+  tokens: ["Tokens", "Token 数"],
+  tokens_of: ["{all} in total, {row} per row", "共 {all}，平均每条 {row}"],
+  tokens_per_row: ["{row} per row", "平均每条 {row}"],
+  supervised: ["Trained tokens", "参与训练的 token"],
+  padding: ["Padding saved", "省去的填充"],
+  padding_of: ["{percent} % of padded batches", "占填充后批次的 {percent}%"],
+  duration: ["Duration", "预计时长"],
+  peak_memory: ["Peak memory", "内存峰值"],
+  memory_of: ["{peak} of {all}", "{peak}（设备共 {all}）"],
+  micro_batch: ["Micro-batch", "微批次"],
+  micro_batch_of: ["{tokens} tokens", "{tokens} token"],
+  recomputed: ["recomputed activations", "重算激活值"],
+  checkpoints: ["Checkpoints", "检查点"],
+  checkpoints_of: ["up to {n} × {each} = {all}", "最多 {n} × {each} = {all}"],
+  range: ["{value} ({low} to {high})", "{value}（{low} ~ {high}）"],
+  more_workers: ["{n} more {n:worker|workers}", "另有 {n} 个工作节点"],
+  does_not_fit: ["does not fit", "放不下"],
+  basis_formula: ["estimated, not compared with a finished job yet", "估算值，尚未与已完成的任务对比"],
+  basis_sample: ["estimated from characters of the rows", "根据数据的字符数估算"],
+  basis_model: ["corrected by finished jobs with this model", "已用同一模型的已完成任务校正"],
+  basis_settings: ["corrected by finished jobs with these settings", "已用相同设置的已完成任务校正"],
+  basis_exact: ["exact", "精确值"],
+  predicted: ["Predicted", "预测"],
+  actual: ["Actual", "实际"],
+  error: ["Error", "误差"],
+  figure: ["Figure", "项目"],
+  unknown: ["Unknown", "未知"],
+});
