@@ -3,23 +3,22 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from app.datasets.files.found import Rejected, Row
+from app.datasets.refusal import Refused
 from app.datasets.upload import Upload
-from app.errors.kinds import ColumnNotFound, DatasetEmpty, DatasetInvalid, DatasetUnreadable
 from app.storage.data_dir import Draft
 from contracts.dataset.columns import Columns
 from contracts.dataset.conversation import Parsed
 from contracts.dataset.features import FeatureCounter, RowFeatures
-from contracts.dataset.row_error import FORMS, RowError, RowProblem
+from contracts.dataset.row_error import RowError, RowProblem
 from contracts.dataset.rows import MAX_LINE_BYTES, parse_row
-from contracts.failure import Language
 from contracts.values.text import escape
 
-SHOWN_ERRORS = 5
-"""Maximum number of invalid rows in an error response."""
 SHOWN_COLUMNS = 12
 """Maximum number of the first row's columns in an error response."""
 COUNTED_ERRORS = 100
@@ -37,19 +36,34 @@ def hash_file(file: BinaryIO) -> tuple[str, int]:
     return digest.hexdigest(), length
 
 
-def write_rows(
-    upload: Upload, draft: Draft, columns: Columns, language: Language
-) -> tuple[Counter[str], RowFeatures]:
-    """Write the rows as JSONL, and count formats and template features.
+@dataclass(frozen=True)
+class Checked:
+    """What the rows of an accepted file contain."""
 
-    Raises DatasetInvalid with the first invalid rows, or DatasetUnreadable if the file cannot be read.
+    forms: dict[str, int]
+    """Number of rows per format."""
+    features: RowFeatures
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return sum(self.forms.values())
+
+
+def check_rows(
+    upload: Upload, draft: Draft, columns: Columns, notice: Callable[[int], None] = lambda _: None
+) -> Checked:
+    """Check the rows and write them as JSONL. `notice` is called with the number of rows so far, after each row.
+
+    Raises Refused with the first invalid rows, or with the reason why the file cannot be read.
     """
     forms: Counter[str] = Counter()
     features = FeatureCounter()
     wrong: list[Rejected] = []
     unseen = _Unseen(columns)
     with closing(upload.rows()) as rows:
-        for found in rows:
+        for count, found in enumerate(rows, start=1):
+            notice(count)
             if isinstance(found, Row):
                 unseen.see(found.value)
             written = found if isinstance(found, Rejected) else _write_row(found, draft, columns)
@@ -61,19 +75,13 @@ def write_rows(
             if len(wrong) >= COUNTED_ERRORS:
                 break
     if len(wrong) == 1 and wrong[0].concerns_file:
-        raise DatasetUnreadable("file", problem=wrong[0].describe(language))
+        raise Refused("dataset_unreadable", wrong)
     if wrong:
-        more = " …" if len(wrong) > SHOWN_ERRORS else ""
-        raise DatasetInvalid(
-            "file",
-            count=len(wrong),
-            problems="; ".join(each.describe(language) for each in wrong[:SHOWN_ERRORS]) + more,
-            expected=FORMS[language],
-        )
+        raise Refused("dataset_invalid", wrong)
     if not forms:
-        raise DatasetEmpty("file")
+        raise Refused("dataset_empty")
     unseen.check()
-    return forms, features.features()
+    return Checked(dict(forms), features.features())
 
 
 class _Unseen:
@@ -94,10 +102,11 @@ class _Unseen:
         }
 
     def check(self) -> None:
-        """Raise ColumnNotFound if a mapped column is in no row. It may have been misspelled."""
+        """Raise Refused if a mapped column is in no row. It may have been misspelled."""
         for name, source in self._sources.items():
             columns = escape(", ".join(self._first_row or [])) or "-"
-            raise ColumnNotFound(f"columns[{name}]", column=escape(source), columns=columns)
+            figures = {"column": escape(source), "columns": columns}
+            raise Refused("column_not_found", param=f"columns[{name}]", figures=figures)
 
 
 def _write_row(row: Row, draft: Draft, columns: Columns) -> Parsed | Rejected:

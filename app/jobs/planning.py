@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from sqlalchemy.orm import Session
 
 from app.datasets import store as datasets
+from app.datasets.service import require_ready
 from app.db.engine import database_now
 from app.db.tables import Dataset
 from app.errors.base import FieldError
@@ -79,9 +80,10 @@ def plan_job(session: Session, spec: JobSpec, language: Language) -> Plan:
 def _find_rows(session: Session, source: DatasetSource, param: str) -> Dataset | None:
     if not isinstance(source, str):
         return None
-    dataset = datasets.find_dataset(session, source)
+    dataset = datasets.find_any(session, source)
     if dataset is None:
         raise UnknownDataset(param, dataset=source)
+    require_ready(dataset, param)
     return dataset
 
 

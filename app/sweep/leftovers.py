@@ -8,7 +8,7 @@ from sqlalchemy import select, union_all
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.tables import Artifact, CheckpointBlob, Dataset
+from app.db.tables import Artifact, CheckpointBlob, Dataset, DatasetValidation
 from app.storage.data_dir import Storage
 
 log = structlog.get_logger(__name__)
@@ -43,8 +43,11 @@ def remove_leftovers(
 
 
 def _owned(session: Session, paths: Sequence[str]) -> set[str]:
-    queries = [
-        select(table.path).where(table.path.in_(paths))
-        for table in (Dataset, Artifact, CheckpointBlob)
-    ]
+    columns = (
+        Dataset.path,
+        DatasetValidation.upload_path,
+        Artifact.path,
+        CheckpointBlob.path,
+    )
+    queries = [select(column).where(column.in_(paths)) for column in columns]
     return set(session.scalars(union_all(*queries)))
