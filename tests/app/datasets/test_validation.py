@@ -1,13 +1,15 @@
 """Large files, which are checked after the response: the states of the dataset, its problems, leases and retries."""
 
+import contextlib
+import errno
+import io
 import json
-import os
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, TypeVar
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
@@ -15,12 +17,16 @@ import pytest
 from fastapi import FastAPI
 
 from app.config.settings import Settings
-from app.datasets.validation import service, store
+from app.datasets.conversion.request import Limits
+from app.datasets.validation import process, service, store
+from app.datasets.validation.child import check
+from app.datasets.validation.request import CheckRequest
 from app.datasets.validation.runner import Validator
 from app.db.engine import Database, database_now
 from app.sweep.leftovers import remove_leftovers
 from tests.app.player import Player
-from tests.programs.server_process import running
+from tests.programs.processes import children_of
+from tests.programs.server_process import Server, running
 from tests.tables import make_jsonl, make_parquet
 
 ROWS = [{"instruction": f"question {n}", "output": f"answer {n}"} for n in range(300)]
@@ -102,7 +108,7 @@ def test_a_failed_dataset_keeps_the_error_of_a_small_file_and_all_its_problems(
         assert (response.status_code, found["failure"]) == (400, error)
     assert (failed["status"], failed["rows"], failed["preview"]) == ("failed", 0, [])
     assert len(failed["problems"]) == 7
-    assert failed["problems"][0].startswith("line 301: output is a number")
+    assert failed["problems"][0].startswith("row 301, line 301: output is a number")
     assert stored_files(validator) == []
     (listed,) = player.get("/v1/datasets")["data"]
     assert (listed["status"], listed["failure"]) == ("failed", failed["failure"])
@@ -191,3 +197,89 @@ def test_a_failed_dataset_is_deleted_after_a_week(
         assert service.forget_failed(session, now + week - timedelta(seconds=60)) == 0
         assert service.forget_failed(session, now + week + timedelta(seconds=60)) == 1
     assert player.client.get(f"/v1/datasets/{dataset_id}").status_code == 404
+
+
+def test_a_killed_child_is_started_once_more_and_a_hung_or_late_one_ends_the_check(
+    player: Player, validator: Validator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset_id = upload(player, make_jsonl(ROWS))["id"]
+    monkeypatch.setattr(process, "PROGRAM", ("/bin/sh", "-c", "kill -KILL $$", "--"))
+    assert validator.run_next()
+    assert player.get(f"/v1/datasets/{dataset_id}")["status"] == "validating"
+    assert validator.run_next()
+    assert not validator.run_next()
+    failed = player.get(f"/v1/datasets/{dataset_id}")
+    assert failed["failure"]["code"] == "dataset_unreadable"
+    assert "ended with SIGKILL more than once; 0 rows" in failed["problems"][0]
+
+    monkeypatch.setattr(process, "PROGRAM", ("/bin/sh", "-c", "exec sleep 1000", "--"))
+    validator.settings = validator.settings.model_copy(update={"validation_seconds": 0.2})
+    upload(player, make_jsonl(ROWS))
+    assert validator.run_next()
+    failed = player.get(f"/v1/datasets/{dataset_id}")
+    assert "takes more than 0.2 seconds (STEPLINE_VALIDATION_SECONDS)" in failed["problems"][0]
+    assert stored_files(validator) == []
+
+
+def test_a_full_disk_is_told_apart_from_other_errors_of_the_disk(
+    player: Player, validator: Validator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, code in ((errno.ENOSPC, "storage_full"), (errno.EIO, "storage_unavailable")):
+        dataset_id = upload(player, make_jsonl(ROWS))["id"]
+        answer = f"echo '[\"no_room\", {number}]'"
+        monkeypatch.setattr(process, "PROGRAM", ("/bin/sh", "-c", answer, "--"))
+        assert validator.run_next()
+        assert player.get(f"/v1/datasets/{dataset_id}")["failure"]["code"] == code
+    monkeypatch.undo()
+    written = io.BytesIO()
+    limits = Limits(unpacked_bytes=1, memory_bytes=1, seconds=1)
+    nothing = {"format": None, "columns": {}}
+    request = CheckRequest(
+        "rows", None, nothing, str(validator.storage.root), "/dev/full", "a", limits, 1
+    )
+    with TemporaryFile() as file:
+        file.write(make_jsonl(ROWS))
+        check(file, request, written)
+    assert json.loads(written.getvalue().splitlines()[0])[0::2] == ["progress", 1]
+    assert json.loads(written.getvalue().splitlines()[-1]) == ["no_room", errno.ENOSPC]
+
+
+def test_a_check_survives_the_kill_of_its_child_and_of_the_server(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    content = make_jsonl([{"instruction": f"question {n}", "output": "a"} for n in range(100_000)])
+
+    def find_child(server: Server) -> Any:
+        for pid in children_of(server.process.pid):
+            with contextlib.suppress(psutil.Error):
+                child = psutil.Process(pid)
+                if "app.datasets.validation" in " ".join(child.cmdline()):
+                    return child
+        return None
+
+    with running(tmp_path, sqlite_url, background_bytes=1) as server:
+        response = server.client.post("/v1/datasets", files={"file": ("rows.jsonl", content)})
+        assert response.status_code == 202, response.text
+        dataset_id = response.json()["id"]
+        first = wait_for(lambda: find_child(server))
+        first.kill()
+        second = wait_for(lambda: (child := find_child(server)) != first and child)
+        server.process.kill()
+        server.process.wait()
+        wait_for(lambda: not second.is_running() or second.status() == psutil.STATUS_ZOMBIE)
+        server.start()
+        wait_for(lambda: find_child(server))
+        server.stop(signal.SIGTERM)
+        server.start()
+        path = f"/v1/datasets/{dataset_id}"
+        wait_for(lambda: server.client.get(path).json()["status"] != "validating")
+        dataset = server.client.get(path).json()
+        assert (dataset["status"], dataset["rows"]) == ("ready", 100_000), dataset
+
+
+def wait_for(find: Callable[[], T]) -> T:
+    deadline = time.monotonic() + 60
+    while not (found := find()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
