@@ -115,7 +115,8 @@ def _write_row(row: Row, draft: Draft, columns: Columns) -> Parsed | Rejected:
         parsed = parse_row(arranged, row.line)
     except RowError as error:
         return Rejected(columns.explain(error), row.number, row.file)
-    content = _encode(arranged)
+    is_unchanged = arranged is row.value and row.text
+    content = row.text.encode() if is_unchanged else _encode(arranged)
     if len(content) >= MAX_LINE_BYTES:  # including its line end, training would reject it
         too_long = RowError(row.line, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES)
         return Rejected(too_long, row.number, row.file)
