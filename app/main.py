@@ -25,6 +25,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
 
 from app.artifacts import routes as artifacts
 from app.attempts import routes as attempts
@@ -32,6 +33,7 @@ from app.checkpoints import routes as checkpoints
 from app.config.hosts import AllowedHosts, is_loopback
 from app.config.settings import Settings
 from app.datasets import routes as datasets
+from app.datasets.validation.runner import Validator
 from app.db.engine import Database
 from app.doorbell import Doorbell
 from app.edge.connections import connection_class
@@ -95,6 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.database = Database(settings.database_url)
     app.state.storage = Storage(settings.data_dir)
+    app.state.validator = Validator(app.state.database, app.state.storage, settings)
     app.state.doorbell = Doorbell(settings)
     app.state.stopping = threading.Event()
     app.state.known_tokens = KnownTokens()
@@ -150,6 +153,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
     state.storage.prepare()
     state.doorbell.start()
+    await run_in_threadpool(state.validator.start)
     sweeper = Sweeper(state.database, state.settings, state.doorbell)
     sweeping = asyncio.create_task(sweeper.run())
     try:
@@ -159,6 +163,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         with contextlib.suppress(asyncio.CancelledError):
             await sweeping
         await state.streams.close()
+        await run_in_threadpool(state.validator.stop)
         state.doorbell.stop()
         state.database.close()
 

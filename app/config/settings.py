@@ -77,11 +77,18 @@ class Settings(BaseSettings):
     conversion_seconds: float = Field(900, gt=0)
     """Time limit for reading a dataset file that is not plain JSON."""
     conversion_memory_bytes: int = Field(1024**3, ge=512 * 1024**2)
-    """Address space limit of the process that reads a dataset file that is not plain JSON."""
+    """Address space limit of the process that reads a dataset file that is not plain JSON, and of one that checks a large
+    file."""
     review_seconds: float = Field(300, gt=0)
     """Time limit for reviewing a dataset's rows. A review that reaches 70 % of it covers only the rows read so far."""
     review_memory_bytes: int = Field(1024**3, ge=256 * 1024**2)
     """Address space limit of the process that reviews a dataset's rows."""
+    background_bytes: int = Field(16 * 1024**2, ge=0)
+    """Size from which a dataset file is checked after the response. Smaller files are checked before it."""
+    validations: int = Field(2, ge=1, le=16)
+    """How many large files the server checks at the same time."""
+    validation_seconds: float = Field(3600, gt=0)
+    """Time limit for the check of a large file."""
 
     header_seconds: float = Field(20, gt=0)
     """Time limit for receiving a request's head."""

@@ -3,24 +3,23 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from app.datasets.files.found import Rejected, Row
+from app.datasets.refusal import Refused
 from app.datasets.review.origins import Origins
 from app.datasets.upload import Upload
-from app.errors.kinds import ColumnNotFound, DatasetEmpty, DatasetInvalid, DatasetUnreadable
 from app.storage.data_dir import Draft
 from contracts.dataset.columns import Columns
 from contracts.dataset.conversation import Parsed
 from contracts.dataset.features import FeatureCounter, RowFeatures
-from contracts.dataset.row_error import FORMS, RowError, RowProblem
+from contracts.dataset.row_error import RowError, RowProblem
 from contracts.dataset.rows import MAX_LINE_BYTES, parse_row
-from contracts.failure import Language
 from contracts.values.text import escape
 
-SHOWN_ERRORS = 5
-"""Maximum number of invalid rows in an error response."""
 SHOWN_COLUMNS = 12
 """Maximum number of the first row's columns in an error response."""
 COUNTED_ERRORS = 100
@@ -38,19 +37,40 @@ def hash_file(file: BinaryIO) -> tuple[str, int]:
     return digest.hexdigest(), length
 
 
-def write_rows(
-    upload: Upload, draft: Draft, columns: Columns, language: Language, origins: Origins
-) -> tuple[Counter[str], RowFeatures]:
-    """Write the rows as JSONL, count formats and template features, and add each row's place to `origins`.
+@dataclass(frozen=True)
+class Checked:
+    """What the rows of an accepted file contain."""
 
-    Raises DatasetInvalid with the first invalid rows, or DatasetUnreadable if the file cannot be read.
+    forms: dict[str, int]
+    """Number of rows per format."""
+    features: RowFeatures
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return sum(self.forms.values())
+
+
+def check_rows(
+    upload: Upload,
+    draft: Draft,
+    columns: Columns,
+    notice: Callable[[int], None] = lambda _: None,
+    origins: Origins | None = None,
+) -> Checked:
+    """Check the rows and write them as JSONL, and add the place of each row to `origins`.
+
+    `notice` is called with the number of rows so far, after each row.
+
+    Raises Refused with the first invalid rows, or with the reason why the file cannot be read.
     """
     forms: Counter[str] = Counter()
     features = FeatureCounter()
     wrong: list[Rejected] = []
     unseen = _Unseen(columns)
     with closing(upload.rows()) as rows:
-        for found in rows:
+        for count, found in enumerate(rows, start=1):
+            notice(count)
             if isinstance(found, Row):
                 unseen.see(found.value)
             written = (
@@ -64,19 +84,13 @@ def write_rows(
             if len(wrong) >= COUNTED_ERRORS:
                 break
     if len(wrong) == 1 and wrong[0].concerns_file:
-        raise DatasetUnreadable("file", problem=wrong[0].describe(language))
+        raise Refused("dataset_unreadable", wrong)
     if wrong:
-        more = " …" if len(wrong) > SHOWN_ERRORS else ""
-        raise DatasetInvalid(
-            "file",
-            count=len(wrong),
-            problems="; ".join(each.describe(language) for each in wrong[:SHOWN_ERRORS]) + more,
-            expected=FORMS[language],
-        )
+        raise Refused("dataset_invalid", wrong)
     if not forms:
-        raise DatasetEmpty("file")
+        raise Refused("dataset_empty")
     unseen.check()
-    return forms, features.features()
+    return Checked(dict(forms), features.features())
 
 
 class _Unseen:
@@ -97,24 +111,29 @@ class _Unseen:
         }
 
     def check(self) -> None:
-        """Raise ColumnNotFound if a mapped column is in no row. It may have been misspelled."""
+        """Raise Refused if a mapped column is in no row. It may have been misspelled."""
         for name, source in self._sources.items():
             columns = escape(", ".join(self._first_row or [])) or "-"
-            raise ColumnNotFound(f"columns[{name}]", column=escape(source), columns=columns)
+            figures = {"column": escape(source), "columns": columns}
+            raise Refused("column_not_found", param=f"columns[{name}]", figures=figures)
 
 
-def _write_row(row: Row, draft: Draft, columns: Columns, origins: Origins) -> Parsed | Rejected:
+def _write_row(
+    row: Row, draft: Draft, columns: Columns, origins: Origins | None
+) -> Parsed | Rejected:
     try:
         arranged = columns.arrange(row.value, row.line)
         parsed = parse_row(arranged, row.line)
     except RowError as error:
         return Rejected(columns.explain(error), row.number, row.file)
-    content = _encode(arranged)
+    is_unchanged = arranged is row.value and row.text
+    content = row.text.encode() if is_unchanged else _encode(arranged)
     if len(content) >= MAX_LINE_BYTES:  # including its line end, training would reject it
         too_long = RowError(row.line, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES)
         return Rejected(too_long, row.number, row.file)
     draft.write(content + b"\n")
-    origins.add(row)
+    if origins is not None:
+        origins.add(row)
     return parsed
 
 

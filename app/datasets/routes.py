@@ -14,12 +14,14 @@ from app.datasets.review import service as reviews
 from app.datasets.review.process import review_limits
 from app.datasets.review.schemas import DatasetReview
 from app.datasets.schemas import DatasetDetail, DatasetView, Deleted, Validation
+from app.datasets.validation.runner import ValidatorDep
 from app.db.engine import DatabaseDep
 from app.http.body_limits import BodyKind, takes
 from app.http.document import LOCATION
 from app.http.negotiation.language import LanguageDep
 from app.http.paging import Page
 from app.storage.data_dir import StorageDep
+from contracts.dataset.status import DatasetStatus
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -47,6 +49,11 @@ ReviewLimitsDep = Annotated[Limits, Depends(_review_limits)]
             "headers": LOCATION,
         },
         201: {"headers": LOCATION},
+        202: {
+            "model": DatasetDetail,
+            "description": "The file is large and is checked now; GET the dataset to follow it.",
+            "headers": LOCATION,
+        },
     },
     openapi_extra=RAW_BODY | COLUMNS_PARAMETER,
 )
@@ -60,12 +67,14 @@ async def upload_dataset(
     database: DatabaseDep,
     storage: StorageDep,
     limits: ReviewLimitsDep,
+    validator: ValidatorDep,
     language: LanguageDep,
 ) -> DatasetDetail | Validation:
     """Upload JSON, JSONL, CSV, TSV, Parquet or Arrow, also in gzip, zstd or a ZIP archive.
 
     Each row's columns determine its format, unless `format` and `columns` choose it. Returns 201, or 200 if the same
-    bytes are already stored with the same choice. With `validate_only`, nothing is stored, and the response describes
+    bytes are already stored with the same choice. A file of at least `STEPLINE_BACKGROUND_BYTES` is answered at once with
+    202 and the status `validating`, and becomes `ready` or `failed`. With `validate_only`, nothing is stored, and the response describes
     the dataset that would be created.
     """
     limiter = _CONVERTING if upload.needs_conversion() else _READING
@@ -81,9 +90,13 @@ async def upload_dataset(
         columns=columns,
         limits=limits,
         language=language,
+        background_bytes=validator.settings.background_bytes,
     )
     dataset, is_new = await to_thread.run_sync(add, limiter=limiter)
     response.status_code = 201 if is_new else 200
+    if dataset.status is DatasetStatus.VALIDATING:
+        response.status_code = 202
+        validator.wake()
     response.headers["Location"] = f"/v1/datasets/{dataset.id}"
     return dataset
 
@@ -91,20 +104,22 @@ async def upload_dataset(
 @router.get("")
 def list_datasets(
     database: DatabaseDep,
+    language: LanguageDep,
     search: Annotated[str, Query(max_length=200)] = "",
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Page[DatasetView]:
     """List datasets, newest first. `search` matches part of the file name or id."""
     with database.reading() as session:
-        return service.list_datasets(session, search.strip().replace("\0", ""), cursor, limit)
+        text = search.strip().replace("\0", "")
+        return service.list_datasets(session, text, cursor, limit, language)
 
 
 @router.get("/{dataset_id}")
 def get_dataset(
     dataset_id: str, database: DatabaseDep, storage: StorageDep, language: LanguageDep
 ) -> DatasetDetail:
-    """Return a dataset with its first rows and its review."""
+    """Return a dataset with its first rows and its review, its progress while it is `validating`, or its problems if it `failed`."""
     with database.reading() as session:
         return service.get_dataset(session, storage, dataset_id, language)
 
@@ -127,6 +142,7 @@ def delete_dataset(dataset_id: str, database: DatabaseDep, storage: StorageDep) 
     """Delete a dataset that no unfinished job uses. Disk space is freed before the response is sent."""
     storage.give_up_reserve()
     with database.writing() as session:
-        path = service.delete_dataset(session, dataset_id)
-    storage.delete(path)
+        paths = service.delete_dataset(session, dataset_id)
+    for path in paths:
+        storage.delete(path)
     return Deleted(id=dataset_id)

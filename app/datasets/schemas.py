@@ -6,7 +6,9 @@ from typing import Literal
 from pydantic import BaseModel
 
 from app.datasets.review.schemas import DatasetReview
+from app.errors.base import ErrorDetail
 from contracts.dataset.features import RowFeatures
+from contracts.dataset.status import DatasetStatus
 
 
 class ChosenColumns(BaseModel):
@@ -17,13 +19,28 @@ class ChosenColumns(BaseModel):
     """Maps the column name that the format expects to the name in the file."""
 
 
+class CheckProgress(BaseModel):
+    """How much of a large file has been checked."""
+
+    bytes: int
+    """Read so far, of the dataset's `bytes`. Tables and compressed files are not read evenly."""
+    rows: int
+
+
 class DatasetView(BaseModel):
     """A dataset as users see it."""
 
     object: Literal["dataset"] = "dataset"
     id: str
+    status: DatasetStatus
+    """Jobs can use a dataset that is `ready`. A large file is `validating` first, and `failed` if it is refused."""
+    progress: CheckProgress | None = None
+    """Null unless the dataset is `validating`."""
+    failure: ErrorDetail | None = None
+    """Why the dataset `failed`: the error that a small file gets at once; otherwise null."""
     filename: str
     rows: int
+    """0 until the dataset is `ready`."""
     bytes: int
     """Size of the uploaded file."""
     sha256: str
@@ -60,9 +77,12 @@ class DatasetDetail(DatasetView):
     """One dataset, with its first rows."""
 
     preview: list[Conversation]
-    """In the form used for training; long text is truncated."""
+    """In the form used for training; long text is truncated. Empty until the dataset is `ready`."""
     review: DatasetReview | None
-    """Warnings and statistics; null for datasets stored by earlier versions, which `GET /v1/datasets/{id}/review` reviews."""
+    """Warnings and statistics; null for large files and datasets stored by earlier versions, which
+    `GET /v1/datasets/{id}/review` reviews."""
+    problems: list[str] = []
+    """If the dataset `failed`, all problems that were counted, each with its file, row and line."""
 
 
 class Validation(BaseModel):

@@ -2,29 +2,38 @@
 
 import hashlib
 from pathlib import PurePath
+from shutil import copyfileobj
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app.datasets import store
 from app.datasets.conversion.request import Limits
-from app.datasets.intake import hash_file, write_rows
+from app.datasets.intake import check_rows, hash_file
 from app.datasets.preview import preview
+from app.datasets.refusal import Refused
 from app.datasets.review import service as reviews
 from app.datasets.review import store as stored_reviews
 from app.datasets.review.origins import Origins
-from app.datasets.schemas import DatasetDetail, DatasetView, Validation
+from app.datasets.review.reviewer import Reviewed
+from app.datasets.schemas import CheckProgress, DatasetDetail, DatasetView, Validation
 from app.datasets.upload import Upload
+from app.datasets.validation import service as validations
+from app.datasets.validation.store import list_validations
 from app.db.engine import Database, database_now
 from app.db.ids import is_id
-from app.db.tables import Dataset
+from app.db.tables import Dataset, DatasetValidation
+from app.errors.base import error_body
 from app.errors.disk import storage_errors
-from app.errors.kinds import DatasetInUse, DatasetNotFound
+from app.errors.kinds import DatasetFailed, DatasetInUse, DatasetNotFound, DatasetValidating
 from app.http.paging import Page, decode_cursor, encode_cursor
-from app.storage.data_dir import Storage
+from app.storage.data_dir import Draft, Storage
 from contracts.dataset.columns import Columns
+from contracts.dataset.status import DatasetStatus
 from contracts.failure import Language
 from contracts.values.text import escape
+
+_BLOCK_BYTES = 1024 * 1024
 
 
 def add_dataset(
@@ -35,42 +44,48 @@ def add_dataset(
     columns: Columns,
     limits: Limits,
     language: Language,
+    background_bytes: int,
 ) -> tuple[DatasetDetail, bool]:
-    """Check, review and store an uploaded file; return the dataset and whether it is new.
+    """Store an uploaded file; return the dataset and whether it is new.
 
-    The file is read outside a transaction. `limits` are those of the review.
+    A file of at least `background_bytes` is checked later (app/datasets/validation) and reviewed on request, a smaller one
+    now, outside a transaction. `limits` are those of the review. The same bytes with the same choice are stored once; a
+    failed dataset is checked again.
     """
     sha256, length = hash_file(upload.file)
     dataset_id = _dataset_id(sha256, upload, columns)
     with database.reading() as session:
-        known = store.find_dataset(session, dataset_id)
-        if known is not None:
-            return _detail(session, known, storage, language), False
-    with storage_errors(), storage.draft() as draft:
-        origins = Origins()
-        forms, features = write_rows(upload, draft, columns, language, origins)
-        draft.file.flush()
-        reviewed = reviews.review_upload(draft.path, forms.total(), origins, columns, limits)
-        path = storage.dataset(dataset_id)
-        draft.keep(path)
+        known = store.find_any(session, dataset_id)
+        if known is not None and known.status is not DatasetStatus.FAILED:
+            return get_dataset(session, storage, dataset_id, language), False
     row = {
         "id": dataset_id,
         "filename": _shown_name(upload),
         "upload_sha256": sha256,
         "upload_bytes": length,
-        "sha256": draft.sha256,
-        "bytes": draft.bytes,
-        "rows": forms.total(),
-        "forms": dict(forms),
-        "features": features.model_dump(mode="json"),
         "columns": columns.stored if columns.are_chosen else None,
-        "path": path,
     }
+    is_checked = length < background_bytes
+    reviewed: Reviewed | None = None
+    with storage_errors(), storage.draft() as draft:
+        if is_checked:
+            found, reviewed = _check(upload, draft, columns, limits, language)
+            row |= found
+        else:
+            upload.file.seek(0)
+            copyfileobj(upload.file, draft.file, _BLOCK_BYTES)
+        path = storage.dataset(dataset_id) if is_checked else storage.received(dataset_id)
+        draft.keep(path)
     with database.writing() as session:
-        now = database_now(session)
-        is_new = store.insert_dataset(session, row | {"created_at": now})
-        if reviewed is not None:
-            stored_reviews.insert_review(session, dataset_id, reviewed, now)
+        if is_checked:
+            validations.forget_failed_one(session, dataset_id)
+            now = database_now(session)
+            row |= {"sha256": draft.sha256, "bytes": draft.bytes, "path": path, "created_at": now}
+            is_new = store.insert_dataset(session, row)
+            if reviewed is not None:
+                stored_reviews.insert_review(session, dataset_id, reviewed, now)
+        else:
+            is_new = validations.add_validation(session, row, path, upload.encoding)
         detail = get_dataset(session, storage, dataset_id, language)
     if not is_new:
         storage.delete(path)
@@ -83,20 +98,15 @@ def validate_dataset(
     """Check an uploaded file like add_dataset, but store nothing."""
     sha256, length = hash_file(upload.file)
     with storage_errors(), storage.draft() as draft:
-        origins = Origins()
-        forms, features = write_rows(upload, draft, columns, language, origins)
-        draft.file.flush()
-        reviewed = reviews.review_upload(draft.path, forms.total(), origins, columns, limits)
+        found, reviewed = _check(upload, draft, columns, limits, language)
         rows = list(preview(draft.path))
     return Validation(
         filename=_shown_name(upload),
-        rows=forms.total(),
         bytes=length,
         sha256=sha256,
-        forms=dict(forms),
-        features=features,
         preview=rows,
         review=None if reviewed is None else reviews.view(reviewed.review, language),
+        **found,
     )
 
 
@@ -104,38 +114,53 @@ def get_dataset(
     session: Session, storage: Storage, dataset_id: str, language: Language
 ) -> DatasetDetail:
     """Return a dataset with its first rows and its review. Raises DatasetNotFound."""
-    dataset = store.find_dataset(session, dataset_id) if is_id(dataset_id) else None
-    if dataset is None:
-        raise DatasetNotFound(dataset=dataset_id[:100])
-    return _detail(session, dataset, storage, language)
+    dataset = _get_any(session, dataset_id)
+    fields = _fields(dataset, list_validations(session, [dataset_id]).get(dataset_id), language)
+    is_ready = dataset.status is DatasetStatus.READY
+    rows = list(preview(storage.path(dataset.path))) if is_ready else []
+    review = stored_reviews.find_review(session, dataset_id)
+    shown = None if review is None else reviews.view(review, language)
+    return DatasetDetail(**fields, preview=rows, review=shown)
 
 
 def count_rows(session: Session, dataset_id: str) -> int:
-    """Return how many rows a dataset has. Raises DatasetNotFound."""
-    dataset = store.find_dataset(session, dataset_id) if is_id(dataset_id) else None
-    if dataset is None:
-        raise DatasetNotFound(dataset=dataset_id[:100])
+    """Return how many rows a dataset has. Raises DatasetNotFound, DatasetValidating or DatasetFailed."""
+    dataset = _get_any(session, dataset_id)
+    require_ready(dataset)
     return dataset.rows
 
 
+def require_ready(dataset: Dataset, param: str | None = None) -> None:
+    """Raise DatasetValidating or DatasetFailed if the dataset is not ready."""
+    if dataset.status is DatasetStatus.VALIDATING:
+        raise DatasetValidating(param, dataset=dataset.id)
+    if dataset.status is DatasetStatus.FAILED:
+        raise DatasetFailed(param, dataset=dataset.id)
+
+
 def list_datasets(
-    session: Session, search: str, cursor: str | None, limit: int
+    session: Session, search: str, cursor: str | None, limit: int, language: Language
 ) -> Page[DatasetView]:
     """Return a page of the datasets whose name or id contains the text, newest first."""
     below = decode_cursor(cursor, 1)[0] if cursor else None
     rows = store.list_datasets(session, search, below, limit + 1)
     page = rows[:limit]
+    unready = [each.id for each in page if each.status is not DatasetStatus.READY]
+    checks = list_validations(session, unready)
     return Page(
-        data=[DatasetView(**_fields(dataset)) for dataset in page],
+        data=[
+            DatasetView(**_fields(dataset, checks.get(dataset.id), language, with_problems=False))
+            for dataset in page
+        ],
         has_more=len(rows) > limit,
         cursor=encode_cursor(page[-1].number) if page else cursor,
     )
 
 
-def delete_dataset(session: Session, dataset_id: str) -> str:
-    """Delete a dataset; return the path of its file, which the caller deletes after the commit.
+def delete_dataset(session: Session, dataset_id: str) -> list[str]:
+    """Delete a dataset; return the paths of its files, which the caller deletes after the commit.
 
-    Raises DatasetInUse if a job that has not ended uses it.
+    A check of the dataset ends soon. Raises DatasetInUse if a job that has not ended uses it.
     """
     dataset = store.lock_dataset(session, dataset_id) if is_id(dataset_id) else None
     if dataset is None:
@@ -143,8 +168,35 @@ def delete_dataset(session: Session, dataset_id: str) -> str:
     user = store.find_user_of_dataset(session, dataset_id)
     if user is not None:
         raise DatasetInUse(dataset=dataset_id, job=user)
+    check = list_validations(session, [dataset_id]).get(dataset_id)
+    paths = [dataset.path, "" if check is None else check.upload_path]
     store.delete_dataset(session, dataset_id)
-    return dataset.path
+    return [path for path in paths if path]
+
+
+def _check(
+    upload: Upload, draft: Draft, columns: Columns, limits: Limits, language: Language
+) -> tuple[dict[str, Any], Reviewed | None]:
+    """Check the rows now, write them to the draft and review them.
+
+    Returns the columns that describe the rows, and the review. Raises an AppError.
+    """
+    origins = Origins()
+    try:
+        checked = check_rows(upload, draft, columns, origins=origins)
+    except Refused as refused:
+        raise refused.error(language) from refused
+    draft.file.flush()
+    features = checked.features.model_dump(mode="json")
+    reviewed = reviews.review_upload(draft.path, checked.rows, origins, columns, limits)
+    return {"rows": checked.rows, "forms": checked.forms, "features": features}, reviewed
+
+
+def _get_any(session: Session, dataset_id: str) -> Dataset:
+    dataset = store.find_any(session, dataset_id) if is_id(dataset_id) else None
+    if dataset is None:
+        raise DatasetNotFound(dataset=dataset_id[:100])
+    return dataset
 
 
 def _dataset_id(sha256: str, upload: Upload, columns: Columns) -> str:
@@ -161,9 +213,24 @@ def _shown_name(upload: Upload) -> str:
     return escape(PurePath(upload.filename.replace("\\", "/")).name)[:255] or "file"
 
 
-def _fields(dataset: Dataset) -> dict[str, Any]:
-    return {
+def _fields(
+    dataset: Dataset,
+    check: DatasetValidation | None,
+    language: Language,
+    *,
+    with_problems: bool = True,
+) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if check is not None and check.refusal is not None:
+        refused = Refused.load(check.refusal)
+        fields["failure"] = error_body(refused.error(language), language).error
+        if with_problems:
+            fields["problems"] = refused.describe(language)
+    elif check is not None:
+        fields["progress"] = CheckProgress(bytes=check.checked_bytes, rows=check.checked_rows)
+    return fields | {
         "id": dataset.id,
+        "status": dataset.status,
         "filename": dataset.filename,
         "rows": dataset.rows,
         "bytes": dataset.upload_bytes,
@@ -173,14 +240,3 @@ def _fields(dataset: Dataset) -> dict[str, Any]:
         "columns": dataset.columns,
         "created_at": dataset.created_at,
     }
-
-
-def _detail(
-    session: Session, dataset: Dataset, storage: Storage, language: Language
-) -> DatasetDetail:
-    review = stored_reviews.find_review(session, dataset.id)
-    return DatasetDetail(
-        **_fields(dataset),
-        preview=list(preview(storage.path(dataset.path))),
-        review=None if review is None else reviews.view(review, language),
-    )

@@ -12,16 +12,23 @@ from sqlalchemy.orm import Session
 
 from app.db.sql import insert_missing
 from app.db.tables import Dataset, Job
+from contracts.dataset.status import DatasetStatus
 from contracts.job import JobStatus
 
 
 def find_dataset(session: Session, dataset_id: str) -> Dataset | None:
-    """Return the dataset, or None."""
+    """Return the dataset if it is ready, or None."""
+    dataset = find_any(session, dataset_id)
+    return dataset if dataset is not None and dataset.status is DatasetStatus.READY else None
+
+
+def find_any(session: Session, dataset_id: str) -> Dataset | None:
+    """Return the dataset, whatever its status, or None."""
     return session.scalars(select(Dataset).where(Dataset.id == dataset_id)).one_or_none()
 
 
 def lock_dataset(session: Session, dataset_id: str) -> Dataset | None:
-    """Return the dataset, locked to keep new jobs from using it."""
+    """Return the dataset, whatever its status, locked to keep new jobs from using it."""
     return session.scalars(
         select(Dataset).where(Dataset.id == dataset_id).with_for_update()
     ).one_or_none()

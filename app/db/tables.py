@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from contracts.attempt import AttemptStatus
+from contracts.dataset.status import DatasetStatus
 from contracts.errand import ErrandKind, ErrandStatus
 from contracts.job import JobStatus, Phase
 
@@ -88,6 +89,7 @@ class Base(DeclarativeBase):
         JobStatus: _enum(JobStatus),
         AttemptStatus: _enum(AttemptStatus),
         Phase: _enum(Phase),
+        DatasetStatus: _enum(DatasetStatus),
         ErrandKind: _enum(ErrandKind),
         ErrandStatus: _enum(ErrandStatus),
     }
@@ -123,7 +125,11 @@ class Dataset(Base):
     columns: Mapped[dict[str, Any] | None]
     """The format and column names chosen at upload; null if none were chosen."""
     path: Mapped[str] = mapped_column(String(400))
-    """Relative to the data directory."""
+    """Relative to the data directory; empty unless the dataset is ready."""
+    status: Mapped[DatasetStatus] = mapped_column(
+        default=DatasetStatus.READY, server_default=DatasetStatus.READY.value
+    )
+    """Unless it is ready, `sha256`, `bytes`, `rows`, `forms` and `features` are empty."""
     created_at: Mapped[datetime]
 
 
@@ -142,6 +148,31 @@ class DatasetReview(Base):
     hashes: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
     """Hashes of the different rows (`checks/copies.py`), at most 1.6 MB."""
     created_at: Mapped[datetime]
+
+
+class DatasetValidation(Base):
+    """The check of a large file, while it is pending or after it has failed. Deleted once the dataset is ready."""
+
+    __tablename__ = "dataset_validations"
+
+    dataset_id: Mapped[str] = mapped_column(
+        ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True
+    )
+    upload_path: Mapped[str] = mapped_column(String(400))
+    """The received file, relative to the data directory; empty after a failure, because the file is deleted."""
+    encoding: Mapped[str | None] = mapped_column(String(20))
+    tries: Mapped[int]
+    """How many times a server has started the check."""
+    token: Mapped[str | None] = mapped_column(String(80))
+    """Held by the server that runs the check; null if none does."""
+    expires_at: Mapped[datetime | None] = mapped_column(index=True)
+    """When the server's lease ends; null if no server runs the check."""
+    checked_bytes: Mapped[int] = mapped_column(BigInteger)
+    checked_rows: Mapped[int] = mapped_column(BigInteger)
+    refusal: Mapped[dict[str, Any] | None]
+    """Why the check failed (Refusal)."""
+    finished_at: Mapped[datetime | None] = mapped_column(index=True)
+    """When it failed."""
 
 
 class Job(Base):

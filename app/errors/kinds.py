@@ -135,6 +135,12 @@ class DatasetUnreadable(AppError):
     code, status = "dataset_unreadable", 400
 
 
+class DatasetFailed(AppError):
+    """A request names a dataset whose check found problems."""
+
+    code, status = "dataset_failed", 400
+
+
 class DatasetEmpty(AppError):
     """An uploaded file has no rows."""
 
@@ -412,6 +418,13 @@ class IdempotencyConflict(AppError):
     """An Idempotency-Key was used before with a different body."""
 
     code, status = "idempotency_conflict", 409
+
+
+class DatasetValidating(AppError):
+    """A request names a dataset that is still being checked."""
+
+    code, status = "dataset_validating", 409
+    retry_after_seconds = 5
 
 
 class DatasetInUse(AppError):

@@ -419,6 +419,18 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Use a new key for a new request. The server keeps a key for 24 hours.",
         "新请求请使用新的 Idempotency-Key，服务器会保留 24 小时。",
     ),
+    "dataset_validating": _both(
+        "Dataset {dataset} is still being checked.",
+        "数据集 {dataset} 仍在校验中。",
+        "Wait until its status is ready, then send the request again. GET /v1/datasets/{dataset} shows the progress.",
+        "请等到其状态变为 ready 后重试。可通过 GET /v1/datasets/{dataset} 查看进度。",
+    ),
+    "dataset_failed": _both(
+        "Dataset {dataset} has been checked and cannot be used.",
+        "数据集 {dataset} 未通过校验，无法使用。",
+        "GET /v1/datasets/{dataset} lists the problems. Fix the file and upload it again.",
+        "可通过 GET /v1/datasets/{dataset} 查看问题。请修正文件后重新上传。",
+    ),
     "dataset_in_use": _both(
         "Dataset {dataset} is used by job {job}, which has not ended.",
         "数据集 {dataset} 正在被任务 {job} 使用，该任务尚未结束。",

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.datasets import store as datasets
 from app.datasets.review.job_data import find_job_warnings
 from app.datasets.review.schemas import JobWarning
+from app.datasets.service import require_ready
 from app.db.engine import database_now
 from app.db.tables import Dataset
 from app.errors.base import FieldError
@@ -134,9 +135,10 @@ def _count(spec: JobSpec, used: Mapping[str, Dataset | None]) -> Counts:
 def _find_rows(session: Session, source: DatasetSource, param: str) -> Dataset | None:
     if not isinstance(source, str):
         return None
-    dataset = datasets.find_dataset(session, source)
+    dataset = datasets.find_any(session, source)
     if dataset is None:
         raise UnknownDataset(param, dataset=source)
+    require_ready(dataset, param)
     return dataset
 
 

@@ -16,7 +16,7 @@ from fastapi import Depends, Request
 
 log = structlog.get_logger(__name__)
 
-KINDS = ("datasets", "artifacts", "checkpoints", "uploads")
+KINDS = ("datasets", "received", "artifacts", "checkpoints", "uploads")
 """Directories of stored files; a database row refers to each file in them."""
 RESERVE_BYTES = 512 * 1024
 """Disk space reserved for deletions, because the database has to write before a deletion frees space."""
@@ -66,6 +66,10 @@ class Storage:
     def dataset(self, dataset_id: str) -> str:
         """Return a unique relative path for a dataset's rows, so that deleting an older file cannot delete them."""
         return f"datasets/{dataset_id}-{uuid.uuid4().hex[:8]}.jsonl"
+
+    def received(self, dataset_id: str) -> str:
+        """Return a unique relative path for a received file whose rows have not been checked."""
+        return f"received/{dataset_id}-{uuid.uuid4().hex[:8]}"
 
     def artifact(self, job_id: str, attempt_id: str, sha256: str, name: str) -> str:
         """Return the relative path of an artifact, which depends on its content."""

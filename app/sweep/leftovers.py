@@ -8,7 +8,7 @@ from sqlalchemy import select, union_all
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.tables import Artifact, CheckpointBlob, Dataset, UploadPart
+from app.db.tables import Artifact, CheckpointBlob, Dataset, DatasetValidation, UploadPart
 from app.storage.data_dir import Storage
 
 log = structlog.get_logger(__name__)
@@ -43,8 +43,12 @@ def remove_leftovers(
 
 
 def _owned(session: Session, paths: Sequence[str]) -> set[str]:
-    queries = [
-        select(table.path).where(table.path.in_(paths))
-        for table in (Dataset, Artifact, CheckpointBlob, UploadPart)
-    ]
+    columns = (
+        Dataset.path,
+        DatasetValidation.upload_path,
+        Artifact.path,
+        CheckpointBlob.path,
+        UploadPart.path,
+    )
+    queries = [select(column).where(column.in_(paths)) for column in columns]
     return set(session.scalars(union_all(*queries)))

@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from app.attempts import store as attempt_rows
 from app.attempts.finish import lose_attempt
 from app.config.settings import Settings
+from app.datasets.validation import service as validations
 from app.db.engine import Database, database_now
 from app.db.ids import new_id
 from app.doorbell import Doorbell, is_ring_due
@@ -94,6 +95,8 @@ class Sweeper:
         if time.monotonic() - self._searched_at >= LEFTOVERS_SECONDS:
             self._searched_at = time.monotonic()
             self._forget_workers()
+            with self._database.writing() as session:
+                validations.forget_failed(session, database_now(session))
             remove_leftovers(self._database, self._storage)
         self._storage.keep_reserve()
 

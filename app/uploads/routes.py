@@ -12,6 +12,7 @@ from app.datasets.columns import COLUMNS_PARAMETER, ColumnsDep
 from app.datasets.conversion.request import Encoding
 from app.datasets.receiving import limits_of, require_file
 from app.datasets.review.process import review_limits
+from app.datasets.validation.runner import ValidatorDep
 from app.db.engine import DatabaseDep
 from app.http.body_limits import BodyKind, takes
 from app.http.json_body import JsonRoute
@@ -66,9 +67,13 @@ async def complete_upload(
     request: Request,
     database: DatabaseDep,
     storage: StorageDep,
+    validator: ValidatorDep,
     language: LanguageDep,
 ) -> UploadView:
-    """Join the parts in the order of `part_ids`, check the rows, and store them as a dataset. Its id is `file.id`."""
+    """Join the parts in the order of `part_ids`, check the rows, and store them as a dataset. Its id is `file.id`.
+
+    The rows of a file of at least `STEPLINE_BACKGROUND_BYTES` are checked after the response.
+    """
     complete = partial(
         service.complete_upload,
         database,
@@ -79,9 +84,12 @@ async def complete_upload(
         encoding=encoding,
         limits=limits_of(request.app.state.settings),
         review_limits=review_limits(request.app.state.settings),
+        background_bytes=validator.settings.background_bytes,
         language=language,
     )
-    return await to_thread.run_sync(complete, limiter=_CHECKING)
+    upload = await to_thread.run_sync(complete, limiter=_CHECKING)
+    validator.wake()
+    return upload
 
 
 @_other.post("/{upload_id}/cancel")

@@ -8,6 +8,7 @@ from contracts.base import Strict
 from contracts.field_error import OneOf
 
 UploadStatus = Literal["pending", "completed", "cancelled", "expired"]
+FileStatus = Literal["uploaded", "processed", "error"]
 MOST_PARTS = 10_000
 """Maximum number of parts of an upload."""
 
@@ -55,7 +56,8 @@ class UploadedFile(BaseModel):
     created_at: int
     filename: str
     purpose: Literal["fine-tune"] = "fine-tune"
-    status: Literal["processed"] = "processed"
+    status: FileStatus
+    """`uploaded` while the rows of a large file are checked, then `processed`, or `error` if they are rejected."""
 
 
 class UploadView(BaseModel):

@@ -1,7 +1,7 @@
 """Rules for uploads: what is accepted, when they end, and how their parts become a dataset."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import BinaryIO
 
@@ -30,12 +30,14 @@ from app.uploads import store
 from app.uploads.schemas import (
     MOST_PARTS,
     Completion,
+    FileStatus,
     NewUpload,
     PartView,
     UploadedFile,
     UploadView,
 )
 from contracts.dataset.columns import Columns
+from contracts.dataset.status import DatasetStatus
 from contracts.failure import Language
 from contracts.values.text import escape
 
@@ -45,6 +47,11 @@ DEFAULT_SECONDS = 3600
 """How long an upload accepts parts unless the request says otherwise."""
 KEPT = timedelta(days=7)
 """How long an ended upload can still be read."""
+_FILE_STATUS: Mapping[DatasetStatus, FileStatus] = {
+    DatasetStatus.VALIDATING: "uploaded",
+    DatasetStatus.READY: "processed",
+    DatasetStatus.FAILED: "error",
+}
 _EXPIRED_AT_ONCE = 100
 _BLOCK_BYTES = 1024 * 1024
 
@@ -115,11 +122,12 @@ def complete_upload(
     encoding: Encoding | None,
     limits: Limits,
     review_limits: Limits,
+    background_bytes: int,
     language: Language,
 ) -> UploadView:
     """Join the parts, check and store the dataset, and end the upload. A repetition returns the completed upload.
 
-    If the file is rejected, the upload stays open: parts cannot be replaced, but `part_ids` may have been wrong.
+    A large file is checked later. If a smaller one is rejected, the upload stays open: parts cannot be replaced, but `part_ids` may have been wrong.
     """
     with database.reading() as session:
         upload = _require(session, upload_id)
@@ -148,6 +156,7 @@ def complete_upload(
                 Upload(file, filename, encoding, limits),
                 columns=columns,
                 limits=review_limits,
+                background_bytes=background_bytes,
                 language=language,
             )
     paths: list[str] = []
@@ -213,6 +222,7 @@ def view(session: Session, upload: PartialUpload) -> UploadView:
         bytes=dataset.upload_bytes,
         created_at=_seconds(dataset.created_at),
         filename=dataset.filename,
+        status=_FILE_STATUS[dataset.status],
     )
     is_whole = upload.status == "completed"
     return UploadView(

@@ -43,15 +43,24 @@ class FeatureCounter:
             return
         if not isinstance(row, Conversation):
             return
-        answers = [turn for turn in row.turns if turn.is_answer]
-        self._roles.update({turn.role for turn in row.turns})
-        found = {
-            "tools": bool(row.tools),
-            "tool_calls": any(turn.tool_calls for turn in answers),
-            "reasoning_content": any(turn.reasoning_content for turn in answers),
-            "weights": not all(turn.trained for turn in answers),
-        }
-        self._counts.update(name for name, is_found in found.items() if is_found)
+        # Plain loops, because a file may have millions of rows.
+        roles, found = set(), set()
+        for turn in row.turns:
+            roles.add(turn.role)
+            if not turn.is_answer:
+                continue
+            if turn.tool_calls:
+                found.add("tool_calls")
+            if turn.reasoning_content:
+                found.add("reasoning_content")
+            if not turn.trained:
+                found.add("weights")
+        if row.tools:
+            found.add("tools")
+        for role in roles:
+            self._roles[role] += 1
+        for name in found:
+            self._counts[name] += 1
 
     def features(self) -> RowFeatures:
         """Return the counts so far."""

@@ -139,6 +139,28 @@ export async function call<T>(method: string, path: string, options: Options = {
   return response.status === 204 ? (undefined as T) : parse<T>(await response.text());
 }
 
+/** POST a form with a file. `progress` gets the share of it that has been sent, which `fetch` does not report. */
+export function sendForm<T>(path: string, form: FormData, progress: (share: number) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", path);
+    request.setRequestHeader("Accept-Language", language.value);
+    request.setRequestHeader("Accept", "application/json");
+    request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
+    request.onerror = () => {
+      unreachableSince.value ??= Date.now();
+      reject(new Unreachable(say(FRAME.no_connection)));
+    };
+    request.onload = () => {
+      heard();
+      const { status, responseText } = request;
+      if (status >= 200 && status < 300) resolve(parse<T>(responseText));
+      else void rejection(new Response(responseText, { status })).then(reject);
+    };
+    request.send(form);
+  });
+}
+
 /** GET a resource together with its ETag, for a later edit. */
 export async function getTagged<T>(path: string): Promise<{ value: T; tag: string | null }> {
   const response = await send("GET", path, { accept: "application/json" });

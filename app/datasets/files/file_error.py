@@ -38,6 +38,9 @@ class FileProblem(StrEnum):
     TIME = "time"
     MEMORY = "memory"
     CRASHED = "crashed"
+    CHECK_TIME = "check_time"
+    CHECK_MEMORY = "check_memory"
+    CHECK_CRASHED = "check_crashed"
 
 
 class FileError(ValueError):
@@ -188,6 +191,21 @@ _WORDS: dict[FileProblem, _Words] = {
         "the program that reads it ended with {how}; {rows} rows were read. The file is probably damaged. The server's "
         "log has details",
         "读取程序异常结束（{how}），已读取 {rows} 条。文件可能已损坏，详情见服务器日志",
+    ),
+    FileProblem.CHECK_TIME: _Words(
+        "checking it takes more than {limit} seconds (STEPLINE_VALIDATION_SECONDS); {rows} rows were checked. Upload it in "
+        "parts",
+        "校验超过 {limit} 秒（STEPLINE_VALIDATION_SECONDS），已校验 {rows} 条。请拆分后上传",
+    ),
+    FileProblem.CHECK_MEMORY: _Words(
+        "checking it takes more than {limit} bytes of memory (STEPLINE_CONVERSION_MEMORY_BYTES); {rows} rows were checked. "
+        "Upload it in parts",
+        "校验所需内存超过 {limit} 字节（STEPLINE_CONVERSION_MEMORY_BYTES），已校验 {rows} 条。请拆分后上传",
+    ),
+    FileProblem.CHECK_CRASHED: _Words(
+        "the program that checks it ended with {how} more than once; {rows} rows were checked. Upload it again; if that does "
+        "not help, the server's log has details",
+        "校验程序多次异常结束（{how}），已校验 {rows} 条。请重新上传；如果仍然失败，详情见服务器日志",
     ),
 }
 

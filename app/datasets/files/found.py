@@ -18,6 +18,8 @@ class Row:
     value: Any
     file: str = ""
     """Name of the file within an archive; empty if the upload is not an archive."""
+    text: str = ""
+    """The line of a JSONL file, if it can be stored as it is: encoding the value again takes longer."""
 
 
 @dataclass(frozen=True)

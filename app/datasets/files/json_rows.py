@@ -19,6 +19,8 @@ UTF8 = "utf-8-sig"
 ENCODING_NAMES = {UTF8: "UTF-8", "utf-16": "UTF-16", "gb18030": "GB18030"}
 """Display names of encodings by Python codec name."""
 _SPACE = " \t\r\n"
+_ESCAPE = "\\u"
+"""Begins an escape in a JSON string, which may be an unpaired surrogate."""
 
 
 class Readable(Protocol):
@@ -58,7 +60,7 @@ def _read_lines(text: "Text") -> Iterator[Found]:
         except RowError as error:
             yield Rejected(error)
         else:
-            yield Row(number, line_number, value)
+            yield Row(number, line_number, value, text="" if _ESCAPE in line else line.strip())
 
 
 def _read_array(text: "Text") -> Iterator[Found]:
@@ -126,7 +128,10 @@ class Text:
         if end < 0 and self._at >= len(self._window):
             return None
         line = self._window[self._at :] if end < 0 else self._window[self._at : end]
-        self.skip(len(line) if end < 0 else len(line) + 1)
+        self._at += len(line)
+        if end >= 0:
+            self._at += 1
+            self.line += 1
         return line
 
     def take_value(self) -> tuple[Any] | RowError:

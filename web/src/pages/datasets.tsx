@@ -3,11 +3,18 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { call, type Dataset, get, getWithRetries, type List, withQuery } from "../api";
 import { bytes, clock, count } from "../format";
 import { AskButton, useKeys } from "../parts/controls";
-import { useDebounced } from "../parts/poll";
+import { useDebounced, usePoll } from "../parts/poll";
 import { PAUSE_MS, SearchBox, SearchForm } from "../parts/search-box";
 import { ReviewView } from "../parts/review-view";
 import { TokenView } from "../parts/token-view";
-import { Conversation, type DatasetDetail, UploadButton, UploadMessage, useUpload } from "../parts/upload";
+import {
+  checkedShare,
+  Conversation,
+  type DatasetDetail,
+  UploadButton,
+  UploadMessage,
+  useUpload,
+} from "../parts/upload";
 import { language } from "../preferences";
 import { query, setQuery } from "../router";
 import { isolate } from "../text";
@@ -18,6 +25,7 @@ import { SHARED } from "../texts/shared";
 import { TOKENS } from "../texts/tokens";
 
 const PAGE = 50;
+const CHECK_MS = 2000;
 const FORMS = ["alpaca", "prompt", "messages", "sharegpt", "text", "preference", "kto"] as const;
 const isForm = (name: string): name is (typeof FORMS)[number] => (FORMS as readonly string[]).includes(name);
 
@@ -26,10 +34,11 @@ export function DatasetsPage() {
   const [found, setFound] = useState<List<Dataset> | null>(null);
   const [changes, setChanges] = useState(0);
   const focus = useRef(() => undefined as void);
+  const change = (): void => setChanges((count) => count + 1);
   const upload = useUpload((dataset) => {
-    setChanges((count) => count + 1);
+    change();
     if (dataset.review?.warnings.length) setQuery({ review: dataset.id });
-  });
+  }, change);
   const later = useDebounced<{ search: string }>((typed) => setQuery({ search: typed.search ?? null }), PAUSE_MS);
   useEffect(() => void (document.title = `${say(DATASETS.title)} · Stepline`), [language.value]);
   useEffect(() => {
@@ -42,6 +51,8 @@ export function DatasetsPage() {
       current = false;
     };
   }, [search, changes]);
+  const replace = (one: Dataset): void =>
+    setFound((held) => held && { ...held, data: held.data.map((each) => (each.id === one.id ? one : each)) });
   useKeys({ "/": () => focus.current() });
   const more = async (): Promise<void> => {
     const next = await get<List<Dataset>>(withQuery("/v1/datasets", { search, limit: PAGE, cursor: found?.cursor }));
@@ -76,7 +87,7 @@ export function DatasetsPage() {
       ) : (
         <ul class="datasets">
           {found.data.map((one) => (
-            <DatasetCard key={one.id} dataset={one} afterDelete={() => setChanges((count) => count + 1)} />
+            <DatasetCard key={one.id} dataset={one} afterDelete={change} replace={replace} />
           ))}
         </ul>
       )}
@@ -89,18 +100,40 @@ export function DatasetsPage() {
   );
 }
 
-function DatasetCard({ dataset, afterDelete }: { dataset: Dataset; afterDelete: () => void }) {
+interface CardProps {
+  dataset: Dataset;
+  afterDelete: () => void;
+  /** Called with the dataset when it has been read again. */
+  replace: (dataset: Dataset) => void;
+}
+
+function DatasetCard({ dataset, afterDelete, replace }: CardProps) {
+  const isReady = dataset.status === "ready";
   const [detail, setDetail] = useState<DatasetDetail | null>(null);
   const hasReview = query.value.get("review") === dataset.id;
   const hasTokens = query.value.get("tokens") === dataset.id;
   const name = dataset.filename || dataset.id;
   const forms = Object.keys(dataset.forms).map((form) => (isForm(form) ? say(DATASETS[`form_${form}`]) : form));
-  const facts: [string, string][] = [
+  const content: [string, string][] = [
     [say(DATASETS.rows), count(dataset.rows)],
     [say(DATASETS.formats), forms.join(", ")],
+  ];
+  const facts: [string, string][] = [
+    ...(isReady ? content : []),
     [say(DATASETS.size), bytes(dataset.bytes)],
     [say(DATASETS.uploaded_at), clock(dataset.created_at)],
   ];
+  usePoll(
+    async (isCurrent) => {
+      if (dataset.status !== "validating") return null;
+      await new Promise((done) => setTimeout(done, CHECK_MS));
+      if (!isCurrent()) return null;
+      const now = await get<DatasetDetail>(`/v1/datasets/${dataset.id}`).catch(() => null);
+      if (now && isCurrent()) replace(now);
+      return 0;
+    },
+    [dataset.id, dataset.status],
+  );
   const remove = async (): Promise<void> => {
     await call("DELETE", `/v1/datasets/${dataset.id}`);
     afterDelete();
@@ -113,36 +146,48 @@ function DatasetCard({ dataset, afterDelete }: { dataset: Dataset; afterDelete: 
           <small class="id">{dataset.id}</small>
         </div>
         <div class="row">
-          <button
-            type="button"
-            aria-expanded={detail !== null}
-            onClick={() => {
-              if (detail) setDetail(null);
-              else void get<DatasetDetail>(`/v1/datasets/${dataset.id}`).then(setDetail, () => undefined);
-            }}
-          >
-            {say(detail ? DATASETS.hide_rows : DATASETS.first_rows)}
-          </button>
-          <button
-            type="button"
-            aria-expanded={hasReview}
-            onClick={() => setQuery({ review: hasReview ? null : dataset.id })}
-          >
-            {say(hasReview ? REVIEW.hide : REVIEW.show)}
-          </button>
-          <button
-            type="button"
-            aria-expanded={hasTokens}
-            onClick={() => setQuery({ tokens: hasTokens ? null : dataset.id, rows: null })}
-          >
-            {say(hasTokens ? TOKENS.hide : TOKENS.show)}
-          </button>
-          <a class="button" href={`/new?dataset=${dataset.id}`}>
-            {say(DATASETS.train_on)}
-          </a>
+          {isReady && (
+            <button
+              type="button"
+              aria-expanded={detail !== null}
+              onClick={() => {
+                if (detail) setDetail(null);
+                else void get<DatasetDetail>(`/v1/datasets/${dataset.id}`).then(setDetail, () => undefined);
+              }}
+            >
+              {say(detail ? DATASETS.hide_rows : DATASETS.first_rows)}
+            </button>
+          )}
+          {isReady && (
+            <button
+              type="button"
+              aria-expanded={hasReview}
+              onClick={() => setQuery({ review: hasReview ? null : dataset.id })}
+            >
+              {say(hasReview ? REVIEW.hide : REVIEW.show)}
+            </button>
+          )}
+          {isReady && (
+            <button
+              type="button"
+              aria-expanded={hasTokens}
+              onClick={() => setQuery({ tokens: hasTokens ? null : dataset.id, rows: null })}
+            >
+              {say(hasTokens ? TOKENS.hide : TOKENS.show)}
+            </button>
+          )}
+          {isReady && (
+            <a class="button" href={`/new?dataset=${dataset.id}`}>
+              {say(DATASETS.train_on)}
+            </a>
+          )}
           <AskButton
             kind="danger"
-            question={say(DATASETS.delete_question, { name: isolate(name), rows: count(dataset.rows) })}
+            question={
+              isReady
+                ? say(DATASETS.delete_question, { name: isolate(name), rows: count(dataset.rows) })
+                : say(DATASETS.delete_unready, { name: isolate(name) })
+            }
             action={remove}
           >
             {say(DATASETS.delete)}
@@ -157,11 +202,57 @@ function DatasetCard({ dataset, afterDelete }: { dataset: Dataset; afterDelete: 
           </div>
         ))}
       </dl>
-      {hasReview && <ReviewView dataset={dataset.id} rows={dataset.rows} />}
+      {dataset.status === "validating" && <Checking dataset={dataset} />}
+      {dataset.status === "failed" && <Failure dataset={dataset} />}
+      {hasReview && isReady && <ReviewView dataset={dataset.id} rows={dataset.rows} />}
       {detail?.preview.map((row, at) => (
         <Conversation key={at} row={row} />
       ))}
-      {hasTokens && <TokenView dataset={dataset.id} rows={dataset.rows} />}
+      {isReady && hasTokens && <TokenView dataset={dataset.id} rows={dataset.rows} />}
     </li>
+  );
+}
+
+/** How much of a large file has been checked. */
+function Checking({ dataset }: { dataset: Dataset }) {
+  const share = checkedShare(dataset);
+  const figures = { rows: count(dataset.progress?.rows ?? 0), percent: Math.floor(100 * share) };
+  const text = say(DATASETS.checking, figures);
+  return (
+    <>
+      <p class="note" role="status">
+        {text}
+      </p>
+      <progress value={share} aria-label={text} />
+    </>
+  );
+}
+
+/** Why a large file was rejected, and all its problems that were counted. */
+function Failure({ dataset }: { dataset: Dataset }) {
+  const [problems, setProblems] = useState<string[]>([]);
+  useEffect(() => {
+    get<DatasetDetail>(`/v1/datasets/${dataset.id}`).then(
+      (detail) => setProblems(detail.problems ?? []),
+      () => undefined,
+    );
+  }, [dataset.id, language.value]);
+  return (
+    <div role="alert">
+      <p class="problem">
+        <b>{say(DATASETS.failed)}</b> {dataset.failure?.message}
+      </p>
+      <p class="note">{dataset.failure?.hint}</p>
+      {problems.length > 1 && (
+        <details>
+          <summary>{say(DATASETS.problems, { n: problems.length })}</summary>
+          <ul>
+            {problems.map((problem, at) => (
+              <li key={at}>{problem}</li>
+            ))}
+          </ul>
+        </details>
+      )}
+    </div>
   );
 }

@@ -36,8 +36,13 @@ export const DATASETS = texts({
     "Delete {name} with its {rows} {rows:row|rows}? Jobs that have ended keep their results, but cannot be retried.",
     "确定删除 {name}（共 {rows} 条）吗？已结束的任务会保留结果，但无法重试。",
   ],
+  delete_unready: ["Delete {name}?", "确定删除 {name} 吗？"],
 
   upload: ["Upload a file", "上传文件"],
   uploading_file: ["Uploading {name}…", "正在上传 {name}……"],
+  checking_file: ["Checking {name}: {rows} {rows:row|rows} so far…", "正在校验 {name}：已校验 {rows} 条……"],
+  checking: ["Checking: {percent} %, {rows} {rows:row|rows} so far", "正在校验：{percent}%，已校验 {rows} 条"],
+  failed: ["This file cannot be used.", "该文件无法使用。"],
+  problems: ["All {n} problems", "全部 {n} 个问题"],
   uploaded: ["{name}: {rows} {rows:row|rows}", "{name}：共 {rows} 条"],
 });

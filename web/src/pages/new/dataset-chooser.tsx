@@ -31,10 +31,10 @@ export function DatasetChooser({ path, texts, set, attributes, isRequired }: Pro
   useEffect(
     () =>
       void get<List<Dataset>>("/v1/datasets?limit=100").then(
-        (page) => setDatasets(page.data),
+        (page) => setDatasets(page.data.filter((one) => one.status === "ready")),
         () => undefined,
       ),
-    [upload.message],
+    [upload.message?.share === undefined && upload.message?.text],
   );
   useEffect(() => {
     setPreview(null);

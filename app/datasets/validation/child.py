@@ -1,0 +1,103 @@
+"""The child's work: check the rows, store them as JSONL, and answer with the dataset or the reason against it."""
+
+import errno
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from app.datasets.files.file_error import FileError, FileProblem
+from app.datasets.files.found import Rejected
+from app.datasets.intake import check_rows
+from app.datasets.refusal import Refused
+from app.datasets.upload import Upload
+from app.datasets.validation.request import (
+    ACCEPTED,
+    NO_ROOM,
+    PROGRESS,
+    REFUSED,
+    CheckRequest,
+    pack,
+)
+from app.storage.data_dir import Draft, Storage
+from contracts.dataset.columns import Columns
+
+PROGRESS_SECONDS = 0.5
+"""Time between two reports of progress."""
+
+
+class Output(Protocol):
+    """Where the answers go."""
+
+    def write(self, content: bytes, /) -> object:
+        """Write an answer at once."""
+
+
+def check(file: BinaryIO, request: CheckRequest, output: Output) -> None:
+    """Check a file, and write progress and the result."""
+    progress = _Progress(file, output)
+    try:
+        output.write(pack(ACCEPTED, _store(file, request, progress)))
+    except Refused as refused:
+        output.write(pack(REFUSED, refused.dump()))
+    except MemoryError:
+        limit = request.limits.memory_bytes
+        error = FileError(FileProblem.CHECK_MEMORY, limit=limit, rows=progress.rows)
+        output.write(pack(REFUSED, _unreadable(error).dump()))
+    except OSError as error:
+        if error.errno is None:
+            raise
+        if error.errno == errno.EFBIG:  # the limit of confine
+            limit = request.limits.unpacked_bytes
+            too_large = FileError(FileProblem.UNPACKED_TOO_LARGE, limit=limit)
+            output.write(pack(REFUSED, _unreadable(too_large).dump()))
+        else:
+            output.write(pack(NO_ROOM, error.errno))
+
+
+def _store(file: BinaryIO, request: CheckRequest, progress: "_Progress") -> dict[str, Any]:
+    """Return the columns of the dataset's row. Raises Refused or OSError."""
+    limits = replace(
+        request.limits, seconds=min(request.conversion_seconds, request.limits.seconds)
+    )
+    upload = Upload(file, request.filename, request.encoding, limits)
+    columns = Columns(request.columns["format"], request.columns["columns"])
+    place = Path(request.draft)
+    with place.open("wb") as rows:
+        draft = Draft(Storage(Path(request.data_dir)), place, rows)
+        checked = check_rows(upload, draft, columns, progress.notice)
+        # A review of the accepted rows belongs here, before the file is kept.
+        draft.keep(request.path)
+    return {
+        "sha256": draft.sha256,
+        "bytes": draft.bytes,
+        "rows": checked.rows,
+        "forms": checked.forms,
+        "features": checked.features.model_dump(mode="json"),
+        "path": request.path,
+    }
+
+
+class _Progress:
+    """Reports how much of the file has been read, a few times a second."""
+
+    def __init__(self, file: BinaryIO, output: Output) -> None:
+        self._file = file
+        self._output = output
+        self._due_at = time.monotonic()
+        self.rows = 0
+
+    def notice(self, rows: int) -> None:
+        """Count rows, and report if it is time to."""
+        self.rows = rows
+        if time.monotonic() < self._due_at:
+            return
+        self._due_at = time.monotonic() + PROGRESS_SECONDS
+        # A conversion shares this descriptor's position.
+        position = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
+        self._output.write(pack(PROGRESS, position, rows))
+
+
+def _unreadable(error: FileError) -> Refused:
+    return Refused("dataset_unreadable", [Rejected(error)])

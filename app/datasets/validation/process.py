@@ -1,0 +1,183 @@
+"""The server side of a check: starts the child, passes its progress on, and returns its result."""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO, Any, BinaryIO
+
+import structlog
+
+from app.datasets.conversion.process import ENVIRONMENT
+from app.datasets.files.file_error import FileError, FileProblem
+from app.datasets.files.found import Rejected
+from app.datasets.refusal import Refused
+from app.datasets.validation.request import (
+    ACCEPTED,
+    MAX_ANSWER_BYTES,
+    NO_ROOM,
+    PROGRESS,
+    REFUSED,
+    CheckRequest,
+)
+from app.errors.disk import storage_failure
+from app.errors.kinds import StorageFull
+from processes.environment import BASIC, choose
+
+log = structlog.get_logger(__name__)
+
+PROGRAM = (sys.executable, "-m", "app.datasets.validation")
+LOGGED_BYTES = 2000
+BEAT_SECONDS = 2.0
+"""Time between two calls of `beat`."""
+SILENT_SECONDS = 300.0
+"""Time without progress after which the child counts as hung. A conversion may read a large row group meanwhile."""
+
+
+class Interrupted(Exception):  # another attempt may succeed
+    """The child was killed, crashed or hung. `refusal` says so, for the last attempt."""
+
+    def __init__(self, refusal: Refused) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+class Abandoned(Exception):  # somebody decided it
+    """`beat` returned False: the dataset was deleted, another server checks it, or this server stops."""
+
+
+@dataclass
+class Progress:
+    """How much of the file has been checked."""
+
+    bytes: int = 0
+    rows: int = 0
+
+
+def run_check(
+    file: BinaryIO,
+    request: CheckRequest,
+    beat: Callable[[Progress], bool],
+    silent_seconds: float = SILENT_SECONDS,
+) -> dict[str, Any]:
+    """Check a file in a child process; return the columns of the dataset's row.
+
+    `beat` is called every BEAT_SECONDS. Raises Refused, Interrupted, or Abandoned if `beat` returns False. The child has
+    ended when this function returns or raises.
+    """
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            [*PROGRAM, str(os.getpid()), request.dump()],
+            stdin=file,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=choose(os.environ, *BASIC) | ENVIRONMENT,
+        )
+        try:
+            return _Check(process, request, beat, silent_seconds, errors).follow()
+        finally:
+            process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+@dataclass
+class _Check:
+    """One running child."""
+
+    process: subprocess.Popen[bytes]
+    request: CheckRequest
+    beat: Callable[[Progress], bool]
+    silent_seconds: float
+    errors: IO[bytes]
+
+    def follow(self) -> dict[str, Any]:
+        """Read the child's answers until the last one."""
+        assert self.process.stdout is not None  # noqa: S101  # a pipe
+        output = self.process.stdout.fileno()
+        progress, pending = Progress(), b""
+        now = time.monotonic()
+        ends_at, beat_at, heard_at = now + self.request.limits.seconds, now, now
+        while True:
+            now = time.monotonic()
+            if now >= ends_at:
+                raise self._late(progress)
+            if now >= beat_at:
+                beat_at = now + BEAT_SECONDS
+                if not self.beat(progress):
+                    raise Abandoned
+            if now >= heard_at + self.silent_seconds:
+                how = f"no progress in {self.silent_seconds:g} seconds"
+                raise Interrupted(self._ended(FileProblem.CHECK_CRASHED, progress, how=how))
+            if not select.select([output], [], [], min(ends_at, beat_at) - now)[0]:
+                continue
+            block = os.read(output, 64 * 1024)
+            if not block:
+                raise self._lost(progress)
+            heard_at = now
+            *lines, pending = (pending + block).split(b"\n")
+            if len(pending) > MAX_ANSWER_BYTES:
+                how = "invalid output"
+                raise Interrupted(self._ended(FileProblem.CHECK_CRASHED, progress, how=how))
+            for line in lines:
+                answer = _read(line)
+                if not isinstance(answer, Progress):
+                    return answer
+                progress = Progress(max(progress.bytes, answer.bytes), answer.rows)
+
+    def _late(self, progress: Progress) -> Refused:
+        return self._ended(
+            FileProblem.CHECK_TIME, progress, limit=f"{self.request.limits.seconds:g}"
+        )
+
+    def _lost(self, progress: Progress) -> Exception:
+        """Return the reason why the child ended without a result."""
+        status = self.process.wait()
+        if status == -signal.SIGXCPU:
+            return self._late(progress)
+        how = f"exit status {status}"
+        if status < 0:
+            with contextlib.suppress(ValueError):
+                how = signal.Signals(-status).name
+        return Interrupted(self._ended(FileProblem.CHECK_CRASHED, progress, how=how))
+
+    def _ended(self, problem: FileProblem, progress: Progress, **figures: str | int) -> Refused:
+        self.errors.seek(max(0, self.errors.seek(0, os.SEEK_END) - LOGGED_BYTES))
+        error = FileError(problem, rows=progress.rows, **figures)
+        log.warning(
+            "a dataset could not be checked",
+            file=self.request.filename,
+            problem=str(error),
+            output=self.errors.read().decode(errors="replace"),
+        )
+        return Refused("dataset_unreadable", [Rejected(error)])
+
+
+def _read(line: bytes) -> Progress | dict[str, Any]:
+    """Return the progress or the result that a line states. Raises Refused."""
+    match json.loads(line):
+        case [kind, int(position), int(rows)] if kind == PROGRESS:
+            return Progress(position, rows)
+        case [kind, dict(columns)] if kind == ACCEPTED:
+            return columns
+        case [kind, dict(content)] if kind == REFUSED:
+            raise Refused.load(content)
+        case [kind, int(number)] if kind == NO_ROOM:
+            raise _no_room(number)
+    raise ValueError(f"not an answer: {line[:200]!r}")
+
+
+def _no_room(number: int) -> Refused:
+    """Return the refusal for a file error in the data directory: a full disk, or any other."""
+    error = OSError(number, os.strerror(number))
+    log.warning("the rows of a dataset could not be stored", problem=str(error))
+    is_full = isinstance(storage_failure(error), StorageFull)
+    return Refused("storage_full" if is_full else "storage_unavailable")

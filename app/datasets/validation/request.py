@@ -1,0 +1,50 @@
+"""What the server asks of the child that checks a file, and what the child answers: one JSON array per line.
+
+- `["progress", bytes, rows]`: read so far
+- `["accepted", {…}]`: the columns of the stored dataset
+- `["refused", {…}]`: a Refused
+- `["no_room", errno]`: a file in the data directory could not be written
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from app.datasets.conversion.request import Encoding, Limits
+
+PROGRESS, ACCEPTED, REFUSED, NO_ROOM = "progress", "accepted", "refused", "no_room"
+MAX_ANSWER_BYTES = 16 * 1024**2
+"""Maximum length of a line."""
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """How to check the file on the child's standard input, and where to store its rows."""
+
+    filename: str
+    encoding: Encoding | None
+    columns: dict[str, Any]
+    """As in `Columns.stored`."""
+    data_dir: str
+    draft: str
+    """The temporary file for the rows, which the server deletes if the child does not move it."""
+    path: str
+    """Where accepted rows are stored, relative to the data directory."""
+    limits: Limits
+    """Of this check; a conversion within it has the same ones, and the shorter time."""
+    conversion_seconds: float
+
+    def dump(self) -> str:
+        """Return the request as JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def load(cls, text: str) -> Self:
+        """Return the request serialized by `dump`."""
+        fields = json.loads(text)
+        return cls(**fields | {"limits": Limits(**fields["limits"])})
+
+
+def pack(kind: str, *values: Any) -> bytes:
+    """Encode an answer as a line."""
+    return json.dumps([kind, *values]).encode() + b"\n"

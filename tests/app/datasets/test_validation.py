@@ -1,0 +1,285 @@
+"""Large files, which are checked after the response: the states of the dataset, its problems, leases and retries."""
+
+import contextlib
+import errno
+import io
+import json
+import signal
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, TypeVar
+
+import psutil  # type: ignore[import-untyped]  # it ships no types
+import pytest
+from fastapi import FastAPI
+
+from app.config.settings import Settings
+from app.datasets.conversion.request import Limits
+from app.datasets.validation import process, service, store
+from app.datasets.validation.child import check
+from app.datasets.validation.request import CheckRequest
+from app.datasets.validation.runner import Validator
+from app.db.engine import Database, database_now
+from app.sweep.leftovers import remove_leftovers
+from tests.app.player import Player
+from tests.programs.processes import children_of
+from tests.programs.server_process import Server, running
+from tests.tables import make_jsonl, make_parquet
+
+ROWS = [{"instruction": f"question {n}", "output": f"answer {n}"} for n in range(300)]
+BAD_ROW = {"instruction": "question", "output": 7}
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Return settings with which every file counts as large."""
+    return settings.model_copy(update={"background_bytes": 0})
+
+
+@pytest.fixture
+def validator(app: FastAPI) -> Validator:
+    """Return the application's validator, whose threads do not run."""
+    found: Validator = app.state.validator
+    return found
+
+
+def upload(player: Player, content: bytes, name: str = "rows.jsonl", **query: Any) -> Any:
+    response = player.client.post("/v1/datasets", files={"file": (name, content)}, params=query)
+    assert response.status_code == 202, response.text
+    dataset = response.json()
+    assert response.headers["Location"] == f"/v1/datasets/{dataset['id']}"
+    return dataset
+
+
+def stored_files(validator: Validator) -> list[Path]:
+    return [
+        path
+        for path in validator.storage.root.rglob("*")
+        if "-" in path.name or path.parent.name == "aside"
+    ]
+
+
+@pytest.mark.parametrize("make", [make_jsonl, make_parquet])
+def test_a_large_file_is_answered_at_once_and_becomes_the_dataset_that_a_small_one_becomes(
+    player: Player, validator: Validator, settings: Settings, make: Callable[[Any], bytes]
+) -> None:
+    content = make(ROWS)
+    dataset = upload(player, content)
+    assert (dataset["status"], dataset["rows"], dataset["preview"]) == ("validating", 0, [])
+    assert (dataset["bytes"], dataset["progress"]) == (len(content), {"bytes": 0, "rows": 0})
+    assert upload(player, content)["id"] == dataset["id"]
+
+    assert validator.run_next()
+    assert not validator.run_next()
+
+    ready = player.get(f"/v1/datasets/{dataset['id']}")
+    checked = player.client.post(
+        "/v1/datasets", files={"file": ("rows.jsonl", content)}, params={"validate_only": "true"}
+    ).json()
+    assert (ready["status"], ready["progress"], ready["failure"]) == ("ready", None, None)
+    assert {name: ready[name] for name in checked if name != "object"} == {
+        name: value for name, value in checked.items() if name != "object"
+    }
+    assert [path.parent.name for path in stored_files(validator)] == ["datasets"]
+    assert player.submit(dataset={"train": dataset["id"]})
+
+
+def test_a_failed_dataset_keeps_the_error_of_a_small_file_and_all_its_problems(
+    player: Player, validator: Validator, settings: Settings
+) -> None:
+    content = make_jsonl([*ROWS, *[BAD_ROW] * 7])
+    dataset_id = upload(player, content)["id"]
+    assert validator.run_next()
+
+    failed = player.get(f"/v1/datasets/{dataset_id}")
+    query = {"validate_only": "true"}
+    for language in ("en", "zh"):
+        headers = {"Accept-Language": language}
+        response = player.client.post(
+            "/v1/datasets", files={"file": ("rows", content)}, params=query, headers=headers
+        )
+        found = player.client.get(f"/v1/datasets/{dataset_id}", headers=headers).json()
+        error = response.json()["error"] | {"errors": None}
+        assert (response.status_code, found["failure"]) == (400, error)
+    assert (failed["status"], failed["rows"], failed["preview"]) == ("failed", 0, [])
+    assert len(failed["problems"]) == 7
+    assert failed["problems"][0].startswith("row 301, line 301: output is a number")
+    assert stored_files(validator) == []
+    (listed,) = player.get("/v1/datasets")["data"]
+    assert (listed["status"], listed["failure"]) == ("failed", failed["failure"])
+
+    # The same file is checked again.
+    assert upload(player, content)["status"] == "validating"
+    assert player.client.delete(f"/v1/datasets/{dataset_id}").status_code == 200
+    assert player.client.get(f"/v1/datasets/{dataset_id}").status_code == 404
+    assert stored_files(validator) == []
+
+
+def test_a_job_cannot_use_a_dataset_until_it_is_ready(player: Player, validator: Validator) -> None:
+    for rows, status, code in (
+        (ROWS, 409, "dataset_validating"),
+        ([BAD_ROW], 400, "dataset_failed"),
+    ):
+        dataset_id = upload(player, make_jsonl(rows))["id"]
+        if code == "dataset_failed":
+            while validator.run_next():
+                pass
+        response = player.post_job(dataset={"train": dataset_id})
+        error = response.json()["error"]
+        assert (response.status_code, error["code"]) == (status, code)
+        assert error["param"] == "dataset.train"
+        assert f"/v1/datasets/{dataset_id}" in error["hint"]
+        preview = player.client.get(f"/v1/datasets/{dataset_id}/preview", params={"model": "m"})
+        assert (preview.status_code, preview.json()["error"]["code"]) == (status, code)
+
+
+def test_another_server_takes_over_a_check_when_the_lease_expires(
+    player: Player, validator: Validator, database: Database
+) -> None:
+    dataset_id = upload(player, make_jsonl(ROWS))["id"]
+    with database.writing() as session:
+        lost = service.claim_next(session)
+    assert lost is not None
+    assert not validator.run_next(), "the lease has not expired"
+    with database.writing() as session:
+        assert service.renew(session, lost, 100, 3)
+    assert player.get(f"/v1/datasets/{dataset_id}")["progress"] == {"bytes": 100, "rows": 3}
+
+    expire(database, dataset_id, lost.token)
+    with database.writing() as session:
+        taken = service.claim_next(session)
+        assert taken is not None
+        assert (taken.dataset.id, taken.tries) == (dataset_id, 2)
+        assert not service.renew(session, lost, 200, 6)
+        assert not service.accept(session, lost, {})
+        service.release(session, taken, is_counted=False)
+    assert validator.run_next()
+    assert player.get(f"/v1/datasets/{dataset_id}")["rows"] == len(ROWS)
+
+
+def test_a_check_whose_servers_always_fall_silent_ends(
+    player: Player, validator: Validator, database: Database
+) -> None:
+    dataset_id = upload(player, make_jsonl(ROWS))["id"]
+    for _ in range(service.MOST_TAKEOVERS):
+        with database.writing() as session:
+            held = service.claim_next(session)
+            assert held is not None
+        expire(database, dataset_id, held.token)
+
+    assert not validator.run_next()
+
+    failed = player.get(f"/v1/datasets/{dataset_id}")
+    assert (failed["status"], failed["failure"]["code"]) == ("failed", "dataset_unreadable")
+    assert remove_leftovers(database, validator.storage, -1)
+    assert stored_files(validator) == []
+
+
+def expire(database: Database, dataset_id: str, token: str) -> None:
+    with database.writing() as session:
+        past = database_now(session) - timedelta(seconds=1)
+        assert store.update_held(session, dataset_id, token, expires_at=past)
+
+
+def test_a_failed_dataset_is_deleted_after_a_week(
+    player: Player, validator: Validator, database: Database
+) -> None:
+    dataset_id = upload(player, make_jsonl([BAD_ROW]))["id"]
+    assert validator.run_next()
+    with database.writing() as session:
+        now = database_now(session)
+        week = timedelta(seconds=service.FAILED_SECONDS)
+        assert service.forget_failed(session, now + week - timedelta(seconds=60)) == 0
+        assert service.forget_failed(session, now + week + timedelta(seconds=60)) == 1
+    assert player.client.get(f"/v1/datasets/{dataset_id}").status_code == 404
+
+
+def test_a_killed_child_is_started_once_more_and_a_hung_or_late_one_ends_the_check(
+    player: Player, validator: Validator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset_id = upload(player, make_jsonl(ROWS))["id"]
+    monkeypatch.setattr(process, "PROGRAM", ("/bin/sh", "-c", "kill -KILL $$", "--"))
+    assert validator.run_next()
+    assert player.get(f"/v1/datasets/{dataset_id}")["status"] == "validating"
+    assert validator.run_next()
+    assert not validator.run_next()
+    failed = player.get(f"/v1/datasets/{dataset_id}")
+    assert failed["failure"]["code"] == "dataset_unreadable"
+    assert "ended with SIGKILL more than once; 0 rows" in failed["problems"][0]
+
+    monkeypatch.setattr(process, "PROGRAM", ("/bin/sh", "-c", "exec sleep 1000", "--"))
+    validator.settings = validator.settings.model_copy(update={"validation_seconds": 0.2})
+    upload(player, make_jsonl(ROWS))
+    assert validator.run_next()
+    failed = player.get(f"/v1/datasets/{dataset_id}")
+    assert "takes more than 0.2 seconds (STEPLINE_VALIDATION_SECONDS)" in failed["problems"][0]
+    assert stored_files(validator) == []
+
+
+def test_a_full_disk_is_told_apart_from_other_errors_of_the_disk(
+    player: Player, validator: Validator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, code in ((errno.ENOSPC, "storage_full"), (errno.EIO, "storage_unavailable")):
+        dataset_id = upload(player, make_jsonl(ROWS))["id"]
+        answer = f"echo '[\"no_room\", {number}]'"
+        monkeypatch.setattr(process, "PROGRAM", ("/bin/sh", "-c", answer, "--"))
+        assert validator.run_next()
+        assert player.get(f"/v1/datasets/{dataset_id}")["failure"]["code"] == code
+    monkeypatch.undo()
+    written = io.BytesIO()
+    limits = Limits(unpacked_bytes=1, memory_bytes=1, seconds=1)
+    nothing = {"format": None, "columns": {}}
+    request = CheckRequest(
+        "rows", None, nothing, str(validator.storage.root), "/dev/full", "a", limits, 1
+    )
+    with TemporaryFile() as file:
+        file.write(make_jsonl(ROWS))
+        check(file, request, written)
+    assert json.loads(written.getvalue().splitlines()[0])[0::2] == ["progress", 1]
+    assert json.loads(written.getvalue().splitlines()[-1]) == ["no_room", errno.ENOSPC]
+
+
+def test_a_check_survives_the_kill_of_its_child_and_of_the_server(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    content = make_jsonl([{"instruction": f"question {n}", "output": "a"} for n in range(100_000)])
+
+    def find_child(server: Server) -> Any:
+        for pid in children_of(server.process.pid):
+            with contextlib.suppress(psutil.Error):
+                child = psutil.Process(pid)
+                if "app.datasets.validation" in " ".join(child.cmdline()):
+                    return child
+        return None
+
+    with running(tmp_path, sqlite_url, background_bytes=1) as server:
+        response = server.client.post("/v1/datasets", files={"file": ("rows.jsonl", content)})
+        assert response.status_code == 202, response.text
+        dataset_id = response.json()["id"]
+        first = wait_for(lambda: find_child(server))
+        first.kill()
+        second = wait_for(lambda: (child := find_child(server)) != first and child)
+        server.process.kill()
+        server.process.wait()
+        wait_for(lambda: not second.is_running() or second.status() == psutil.STATUS_ZOMBIE)
+        server.start()
+        wait_for(lambda: find_child(server))
+        server.stop(signal.SIGTERM)
+        server.start()
+        path = f"/v1/datasets/{dataset_id}"
+        wait_for(lambda: server.client.get(path).json()["status"] != "validating")
+        dataset = server.client.get(path).json()
+        assert (dataset["status"], dataset["rows"]) == ("ready", 100_000), dataset
+
+
+def wait_for(find: Callable[[], T]) -> T:
+    deadline = time.monotonic() + 60
+    while not (found := find()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
