@@ -28,6 +28,10 @@ POINTS = r"""count => {
 ROOT = Path(__file__).parent.parent.parent
 
 
+LARGE_BYTES = 1_000_000
+"""Size from which the service checks a dataset file after the response."""
+
+
 @dataclass(frozen=True)
 class Site:
     """A running service and the jobs in it."""
@@ -63,7 +67,8 @@ class Site:
 
 @pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with Service(tmp_path_factory.mktemp("site")) as service:
+    settings = {"STEPLINE_BACKGROUND_BYTES": str(LARGE_BYTES)}
+    with Service(tmp_path_factory.mktemp("site"), **settings) as service:
         place_model(service, make_tiny_qwen2(tmp_path_factory.mktemp("models") / "tiny-qwen2"))
         failed = service.post_job(**make_job(service, steps=1) | {"model": "missing/model"})
         finished = service.post_job(**make_job(service, rows=40) | {"name": "finished"})

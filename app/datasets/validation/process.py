@@ -151,7 +151,7 @@ class _Check:
 
     def _ended(self, problem: FileProblem, progress: Progress, **figures: str | int) -> Refused:
         self.errors.seek(max(0, self.errors.seek(0, os.SEEK_END) - LOGGED_BYTES))
-        error = FileError(problem, rows=progress.rows, **figures)
+        error = FileError(problem, 0, file="", rows=progress.rows, **figures)
         log.warning(
             "a dataset could not be checked",
             file=self.request.filename,

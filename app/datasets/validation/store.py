@@ -44,7 +44,7 @@ def find_due(session: Session, now: datetime) -> DatasetValidation | None:
     ).one_or_none()
 
 
-def _due(now: datetime) -> Select[tuple[DatasetValidation]]:
+def _due(now: datetime) -> Select[DatasetValidation]:
     return select(DatasetValidation).where(
         DatasetValidation.finished_at.is_(None),
         or_(DatasetValidation.expires_at.is_(None), DatasetValidation.expires_at <= now),

@@ -233,7 +233,7 @@ def test_a_full_disk_is_told_apart_from_other_errors_of_the_disk(
     monkeypatch.undo()
     written = io.BytesIO()
     limits = Limits(unpacked_bytes=1, memory_bytes=1, seconds=1)
-    nothing = {"format": None, "columns": {}}
+    nothing: dict[str, Any] = {"format": None, "columns": {}}
     request = CheckRequest(
         "rows", None, nothing, str(validator.storage.root), "/dev/full", "a", limits, 1
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from tests.web.conftest import Site, Visitor
+from tests.web.conftest import LARGE_BYTES, Site, Visitor
 
 Visit = Callable[..., Visitor]
 
@@ -60,6 +60,38 @@ def test_datasets_are_uploaded_searched_read_used_and_deleted(visit: Visit, site
     page.get_by_role("button", name="Delete dataset").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete dataset").click()
     expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text(site.running)
+
+
+def test_a_large_file_is_checked_while_the_page_shows_its_progress_and_then_its_problems(
+    visit: Visit, site: Site
+) -> None:
+    page = visit().go("/datasets")
+    good = b'{"instruction": "Name a fruit.", "output": "A pear."}\n' * (LARGE_BYTES // 50)
+    for name, content in (("good.jsonl", good), ("bad.jsonl", good + b'{"output": 7}\n' * 2)):
+        page.get_by_label("Upload a file").set_input_files(
+            {"name": name, "mimeType": "application/jsonl", "buffer": content}
+        )
+        card = page.locator(".datasets li").filter(has_text=name)
+        expect(card.get_by_role("progressbar")).to_be_visible()
+        expect(card.get_by_role("status")).to_contain_text("Checking:")
+        expect(card.get_by_role("link", name="New job")).to_have_count(0)
+        if name == "good.jsonl":
+            done = page.get_by_text("good.jsonl: 20,000 rows", exact=True)
+            expect(done).to_be_visible(timeout=30_000)
+            expect(card.get_by_role("link", name="New job")).to_be_visible()
+        else:
+            failure = card.get_by_role("alert")
+            expect(failure).to_contain_text("Invalid rows found: 2.", timeout=30_000)
+            failure.get_by_text("All 2 problems").click()
+            expect(failure.get_by_role("listitem")).to_have_count(2)
+            expect(failure.get_by_role("listitem").first).to_contain_text("row 20001, line 20001")
+            expect(page.locator("p.problem[role=alert]")).to_contain_text("bad.jsonl: Invalid rows")
+    page.goto(site.service.url + "/new")
+    options = page.locator("#field-dataset-train option")
+    expect(options.filter(has_text="good.jsonl")).to_have_count(1)
+    expect(options.filter(has_text="bad.jsonl")).to_have_count(0)
+    for dataset in site.service.client.get("/v1/datasets?search=d.jsonl").json()["data"]:
+        site.service.client.delete(f"/v1/datasets/{dataset['id']}").raise_for_status()
 
 
 def _check_tokens(page: Page) -> None:
