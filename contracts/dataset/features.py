@@ -38,20 +38,36 @@ class FeatureCounter:
 
     def add(self, row: Parsed) -> None:
         """Count a row. A row with nothing to train on is not rendered, so it needs no template features."""
-        if not row.is_trained:
+        if not isinstance(row, Conversation):
+            if not row.is_trained:
+                self._counts["untrained"] += 1
+            return
+        # One loop, because generators would take most of the time of checking a short row.
+        roles: set[Role] = set()
+        has_trained = has_untrained = has_calls = has_reasoning = False
+        for turn in row.turns:
+            roles.add(turn.role)
+            if turn.role != "assistant" or not (turn.content or turn.tool_calls):
+                continue
+            if turn.trained:
+                has_trained = True
+            else:
+                has_untrained = True
+            has_calls = has_calls or bool(turn.tool_calls)
+            has_reasoning = has_reasoning or bool(turn.reasoning_content)
+        if not has_trained:
             self._counts["untrained"] += 1
             return
-        if not isinstance(row, Conversation):
-            return
-        answers = [turn for turn in row.turns if turn.is_answer]
-        self._roles.update({turn.role for turn in row.turns})
-        found = {
-            "tools": bool(row.tools),
-            "tool_calls": any(turn.tool_calls for turn in answers),
-            "reasoning_content": any(turn.reasoning_content for turn in answers),
-            "weights": not all(turn.trained for turn in answers),
-        }
-        self._counts.update(name for name, is_found in found.items() if is_found)
+        for role in roles:
+            self._roles[role] += 1
+        for name, is_found in (
+            ("tools", bool(row.tools)),
+            ("tool_calls", has_calls),
+            ("reasoning_content", has_reasoning),
+            ("weights", has_untrained),
+        ):
+            if is_found:
+                self._counts[name] += 1
 
     def features(self) -> RowFeatures:
         """Return the counts so far."""
