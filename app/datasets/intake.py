@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -18,6 +19,7 @@ from contracts.dataset.conversation import Parsed
 from contracts.dataset.features import FeatureCounter, RowFeatures
 from contracts.dataset.row_error import RowError, RowProblem
 from contracts.dataset.rows import MAX_LINE_BYTES, parse_row
+from contracts.values.nesting import loads
 from contracts.values.text import escape
 
 SHOWN_COLUMNS = 12
@@ -25,6 +27,7 @@ SHOWN_COLUMNS = 12
 COUNTED_ERRORS = 100
 """Checking stops after this many invalid rows."""
 _BLOCK_BYTES = 1024 * 1024
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 
 def hash_file(file: BinaryIO) -> tuple[str, int]:
@@ -122,12 +125,11 @@ def _write_row(
     row: Row, draft: Draft, columns: Columns, origins: Origins | None
 ) -> Parsed | Rejected:
     try:
-        arranged = columns.arrange(row.value, row.line)
+        arranged = columns.arrange(_exact_value(row, columns), row.line)
         parsed = parse_row(arranged, row.line)
     except RowError as error:
         return Rejected(columns.explain(error), row.number, row.file)
-    is_unchanged = arranged is row.value and row.text
-    content = row.text.encode() if is_unchanged else _encode(arranged)
+    content = _content(row, arranged)
     if len(content) >= MAX_LINE_BYTES:  # including its line end, training would reject it
         too_long = RowError(row.line, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES)
         return Rejected(too_long, row.number, row.file)
@@ -135,6 +137,21 @@ def _write_row(
     if origins is not None:
         origins.add(row)
     return parsed
+
+
+def _exact_value(row: Row, columns: Columns) -> Any:
+    """Return the row's value. If it will be written again, integers beyond 64 bits must be exact."""
+    if columns.are_chosen and row.text is not None and _LONG_NUMBER.search(row.text):
+        return loads(row.text)
+    return row.value
+
+
+def _content(row: Row, arranged: Any) -> bytes:
+    """Return the JSON to store: as it is in the file, if possible."""
+    if row.text is None or arranged is not row.value:
+        return _encode(arranged)
+    # Between values, a carriage return is whitespace; inside strings, JSON does not allow it. Some readers split lines at it.
+    return row.text.replace(b"\r", b" ")
 
 
 def _encode(value: Any) -> bytes:

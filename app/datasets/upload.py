@@ -11,6 +11,7 @@ from app.datasets.conversion.request import Encoding, Limits, Request
 from app.datasets.files.file_error import FileError, other_kind
 from app.datasets.files.file_kind import HEAD_BYTES, FileKind, find_plain_kind
 from app.datasets.files.found import Found, Rejected
+from app.datasets.files.json_lines import are_lines, read_lines
 from app.datasets.files.json_rows import read_json
 
 
@@ -30,11 +31,12 @@ class Upload:
 
     def rows(self) -> Generator[Found, None, None]:
         """Yield each row, or its error. Close the iterator. Raises OSError if a temporary file cannot be written."""
-        kind = self._plain_kind
+        kind, are_separate = self._plain_kind, are_lines(self._head)
         self.file.seek(0)
         if kind == "json":
+            read = read_lines if are_separate else read_json
             try:
-                yield from read_json(self.file)
+                yield from read(self.file)
             except FileError as error:
                 yield Rejected(error)
         elif kind == "plain_text":
@@ -47,8 +49,12 @@ class Upload:
     def _plain_kind(self) -> FileKind | None:
         if self.encoding not in (None, "utf-8"):
             return None
+        return find_plain_kind(self._head, self.filename)
+
+    @cached_property
+    def _head(self) -> bytes:
         self.file.seek(0)
-        return find_plain_kind(self.file.read(HEAD_BYTES), self.filename)
+        return self.file.read(HEAD_BYTES)
 
 
 def _on_disk(file: Any) -> BinaryIO:

@@ -38,29 +38,36 @@ class FeatureCounter:
 
     def add(self, row: Parsed) -> None:
         """Count a row. A row with nothing to train on is not rendered, so it needs no template features."""
-        if not row.is_trained:
-            self._counts["untrained"] += 1
-            return
         if not isinstance(row, Conversation):
+            if not row.is_trained:
+                self._counts["untrained"] += 1
             return
-        # Plain loops, because a file may have millions of rows.
-        roles, found = set(), set()
+        # One loop, because generators would take most of the time of checking a short row.
+        roles: set[Role] = set()
+        has_trained = has_untrained = has_calls = has_reasoning = False
         for turn in row.turns:
             roles.add(turn.role)
-            if not turn.is_answer:
+            if turn.role != "assistant" or not (turn.content or turn.tool_calls):
                 continue
-            if turn.tool_calls:
-                found.add("tool_calls")
-            if turn.reasoning_content:
-                found.add("reasoning_content")
-            if not turn.trained:
-                found.add("weights")
-        if row.tools:
-            found.add("tools")
+            if turn.trained:
+                has_trained = True
+            else:
+                has_untrained = True
+            has_calls = has_calls or bool(turn.tool_calls)
+            has_reasoning = has_reasoning or bool(turn.reasoning_content)
+        if not has_trained:
+            self._counts["untrained"] += 1
+            return
         for role in roles:
             self._roles[role] += 1
-        for name in found:
-            self._counts[name] += 1
+        for name, is_found in (
+            ("tools", bool(row.tools)),
+            ("tool_calls", has_calls),
+            ("reasoning_content", has_reasoning),
+            ("weights", has_untrained),
+        ):
+            if is_found:
+                self._counts[name] += 1
 
     def features(self) -> RowFeatures:
         """Return the counts so far."""

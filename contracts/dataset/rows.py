@@ -39,9 +39,13 @@ def _parse(row: dict[Any, Any]) -> Parsed:
         found = ORDINARY[form].read(row)
     if isinstance(found, Document):
         return found
-    if not any(turn.is_answer for turn in found.turns):
+    has_answer = has_late_system = False
+    for number, (role, content, _, tool_calls, *_) in enumerate(found.turns):
+        has_answer = has_answer or (role == "assistant" and bool(content or tool_calls))
+        has_late_system = has_late_system or (number > 0 and role in SYSTEM_ROLES)
+    if not has_answer:
         raise BadValue(RowProblem.NO_ANSWER)
-    if any(turn.role in SYSTEM_ROLES for turn in found.turns[1:]):
+    if has_late_system:
         raise BadValue(RowProblem.LATE_SYSTEM)
     return found
 

@@ -18,8 +18,8 @@ class Row:
     value: Any
     file: str = ""
     """Name of the file within an archive; empty if the upload is not an archive."""
-    text: str = ""
-    """The line of a JSONL file, if it can be stored as it is: encoding the value again takes longer."""
+    text: bytes | None = None
+    """The row's JSON as it is in the file, on one line. If it is present, integers beyond 64 bits in `value` are floats."""
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,6 @@ UTF8 = "utf-8-sig"
 ENCODING_NAMES = {UTF8: "UTF-8", "utf-16": "UTF-16", "gb18030": "GB18030"}
 """Display names of encodings by Python codec name."""
 _SPACE = " \t\r\n"
-_ESCAPE = "\\u"
-"""Begins an escape in a JSON string, which may be an unpaired surrogate."""
 
 
 class Readable(Protocol):
@@ -60,7 +58,7 @@ def _read_lines(text: "Text") -> Iterator[Found]:
         except RowError as error:
             yield Rejected(error)
         else:
-            yield Row(number, line_number, value, text="" if _ESCAPE in line else line.strip())
+            yield Row(number, line_number, value)
 
 
 def _read_array(text: "Text") -> Iterator[Found]:
