@@ -14,12 +14,15 @@ BENCHMARKS = (
     "data",
     "engine",
     "history",
+    "jsonl",
     "load",
     "memory_plan",
     "page",
     "plan",
     "recovery",
+    "review",
     "storm",
+    "upload",
 )
 HIDE = """
 import sys
