@@ -1,12 +1,12 @@
-"""Preparing the rows of a job: Stepline, the first time and from its token cache, against `datasets.map` with the same template.
+"""Prepares the rows of a job with Stepline, first without and then with its token cache, and with `datasets.map`.
 
     python -m benchmarks.data MODEL [--rows 100000] [--data FILE.json] [--max-length 1024]
 
-MODEL is a directory with a tokenizer and a chat template. The rows are generated, or those of FILE (a JSON array or JSONL),
-repeated with a number in front to the count given. Each side runs in its own process. The peer renders with
-`apply_chat_template`, tokenizes in batches with one process per core, and writes Arrow files, as the examples of transformers
-and TRL do; it makes no mask of answers. The benchmark prints rows per second, the peak of resident memory (of all processes of
-a side, sampled), the ratios, and as its last line JSON.
+MODEL is a directory with a tokenizer and a chat template. The rows are generated or taken from FILE (a JSON array or
+JSONL) and repeated, each prefixed with a number, until there are enough. Each side runs in its own process. The peer renders with
+`apply_chat_template`, tokenizes in batches with one process per core, and writes Arrow files, as the examples in the
+documentation of transformers and TRL do; it does not mask the questions. The benchmark prints rows per second, the peak resident
+memory of all processes of a side (sampled), the ratios and, on the last line, JSON.
 """
 
 import argparse
@@ -107,7 +107,7 @@ def write_rows(options: argparse.Namespace) -> None:
 
 
 def read_given(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows in Alpaca form of a JSON array or of JSON lines."""
+    """Yield the rows of a JSON array or JSONL file in Alpaca format."""
     text = path.read_text(encoding="utf-8")
     rows = json.loads(text) if text.lstrip().startswith("[") else map(json.loads, text.splitlines())
     for row in rows:
@@ -115,7 +115,7 @@ def read_given(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def generate(count: int) -> Iterator[dict[str, Any]]:
-    """Yield rows of random words, of 20 to 300 words each."""
+    """Yield rows of 20 to 300 random words each."""
     chance = random.Random(1)  # noqa: S311  # not for security
     for _ in range(count):
         words = [chance.choice(WORDS) for _ in range(chance.randint(20, 300))]
@@ -124,7 +124,7 @@ def generate(count: int) -> Iterator[dict[str, Any]]:
 
 
 def measure(options: argparse.Namespace, side: str) -> dict[str, float]:
-    """Run one side in a process of its own; add the peak memory of it and its children."""
+    """Run one side in its own process, and add the peak memory of that process and its children."""
     command = [sys.executable, "-m", "benchmarks.data", str(options.model), "--side", side]
     command += ["--folder", str(options.folder), "--max-length", str(options.max_length)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -164,7 +164,7 @@ class Sampler:
 
 
 def unshared(process: psutil.Process) -> int:
-    """Return the memory of a process in bytes, in which shared pages count in part."""
+    """Return a process's memory in bytes, counting shared pages proportionally."""
     try:
         return int(process.memory_full_info().pss)
     except (psutil.NoSuchProcess, psutil.AccessDenied):
@@ -200,7 +200,7 @@ def run_stepline(options: argparse.Namespace) -> dict[str, float]:
 
 
 def run_peer(options: argparse.Namespace) -> dict[str, float]:
-    """Prepare the rows with `datasets.map`, whose cache is in the folder."""
+    """Prepare the rows with `datasets.map`, with its cache in the given folder."""
     os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=str(options.folder / "peer"))
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one process per core instead
     import datasets  # noqa: PLC0415

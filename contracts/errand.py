@@ -1,7 +1,7 @@
-"""Errands: short tasks of a worker beside its attempts, such as a preview. Also their messages between server and worker.
+"""Errands: short tasks, such as a preview, that a worker does alongside its attempts. Also the messages about them.
 
 An errand needs no GPU and changes no job. A worker names the kinds that it runs in its hello and in each claim, so that an
-older worker never gets an errand that it does not know.
+older worker is never given an errand that it does not recognise.
 """
 
 from enum import StrEnum
@@ -20,13 +20,13 @@ MOST_PREVIEWED_ROWS = 20
 MOST_PREVIEWED_TOKENS = 32_768
 """Largest `max_length` of a preview."""
 MOST_ROW_BYTES = 16 * 1024**2
-"""Maximum bytes of all rows of a preview, as stored."""
+"""Maximum total size of a preview's rows in bytes, as stored."""
 MOST_RESULT_BYTES = 8 * 1024**2
 """Maximum size of an errand's result as JSON."""
 MOST_TRIES = 2
-"""An errand whose worker falls silent is given to another one, this many times in all."""
+"""How many workers may try an errand if each falls silent."""
 MOST_WAIT_SECONDS = 30.0
-"""Maximum time that a claim waits at the server for an errand."""
+"""Maximum time that the server holds a claim until there is an errand."""
 MOST_NAMED_MODELS = 1000
 
 
@@ -136,9 +136,9 @@ class PreviewRequest(Tolerant):
     rows: Annotated[
         list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=MOST_PREVIEWED_ROWS)
     ]
-    """Numbers of the rows, from 0."""
+    """Row numbers, starting at 0."""
     max_length: Annotated[int, Field(ge=8, le=MOST_PREVIEWED_TOKENS)]
-    """As `training.max_length` of a job."""
+    """Same as a job's `training.max_length`."""
 
 
 class PrefetchRequest(Tolerant):
@@ -157,18 +157,19 @@ class PreviewToken(Tolerant):
 
     id: int
     text: str
-    """The part of the rendered text that the token covers. The texts of all tokens of a row, joined, are the text of the row."""
+    """The part of the rendered text that the token covers. Joining the text of all tokens gives the text of the row."""
     trained: bool
     """Whether the model learns to predict this token."""
     joined: bool = False
-    """Whether this token continues the character of the token before it, whose text then has the whole character. Omitted if false."""
+    """Whether this token completes a character that an earlier token began; the text of that token contains the whole character.
+    Omitted if false."""
 
 
 class PreviewRow(Tolerant):
     """One row as the model reads it."""
 
     row: int
-    """Number of the row, from 0."""
+    """Row number, starting at 0."""
     form: Form | None
     """Format of the row; null if it cannot be read."""
     truncated: bool
@@ -180,15 +181,15 @@ class PreviewRow(Tolerant):
     trained_tokens: int
     tokens: list[PreviewToken]
     error: str | None
-    """Why the row cannot be trained on; a job with this row fails. Then there are no tokens."""
+    """Why the row cannot be trained on; a job with this row fails. In that case, there are no tokens."""
 
 
 class PreviewResult(Tolerant):
-    """The rows that a PreviewRequest asks for, in its order."""
+    """The rows that a PreviewRequest asks for, in the order requested."""
 
     kind: Literal["preview"]
     chat_template: Literal["qwen2", "own", "plain"]
-    """As `chat_template` of a model."""
+    """Same as a model's `chat_template`."""
     rows: Annotated[list[PreviewRow], Field(max_length=MOST_PREVIEWED_ROWS)]
 
 
@@ -217,11 +218,11 @@ class ErrandProgress(Tolerant):
 
     bytes_done: Count
     bytes_total: Count | None = None
-    """Null until the hub has named the files' sizes."""
+    """Null until the hub has reported the sizes of the files."""
 
 
 class ErrandClaimRequest(Tolerant):
-    """A worker's request for an errand. The server may wait with its answer until there is one."""
+    """A worker's request for an errand. The server may hold its response until there is one."""
 
     worker_id: str = Field(min_length=1, max_length=200)
     kinds: Annotated[list[Annotated[str, Field(max_length=50)]], Field(max_length=20)]
@@ -237,7 +238,7 @@ class PreviewedLine(Tolerant):
     """A row of a dataset, as the server stores it."""
 
     row: int
-    """Its number, from 0."""
+    """Row number, starting at 0."""
     line: str
     """JSON."""
 
@@ -249,7 +250,7 @@ class PreviewedLines(Tolerant):
 
 
 class PreviewTask(PreviewedLines):
-    """What the process that renders a preview reads, with the limits that it sets for itself."""
+    """The input of the process that renders a preview, including the limits that it imposes on itself."""
 
     model: Path
     """The model's directory."""
@@ -267,7 +268,7 @@ class ErrandClaim(Tolerant):
     errand_id: str
     token: str
     lease_seconds: float
-    """If the server hears nothing of the errand for this long, it is given to another worker."""
+    """If the worker is silent for this long, the server gives the errand to another worker."""
     request: ErrandRequest
 
 

@@ -58,11 +58,12 @@ async def claim_errand(
 ) -> Response:
     """Give the worker an errand that it can run, waiting for one if it asks to. Return 204 if there is none."""
 
-    def claim_once() -> tuple[ErrandClaim | None, Open]:
+    def claim_once(*, has_waited: bool) -> tuple[ErrandClaim | None, Open]:
         with database.writing() as session:
-            return service.claim_next(session, claim), store.list_open(session)
+            claimed = service.claim_next(session, claim, has_waited=has_waited)
+            return claimed, store.list_open(session)
 
-    claimed, seen = await run_in_threadpool(claim_once)
+    claimed, seen = await run_in_threadpool(claim_once, has_waited=False)
     if claimed is None and claim.wait_seconds > 0:
 
         def has_new(found: Open) -> bool:
@@ -73,7 +74,7 @@ async def claim_errand(
 
         is_there = await waits.wait(request, has_new, claim.wait_seconds)
         if is_there:
-            claimed, _ = await run_in_threadpool(claim_once)
+            claimed, _ = await run_in_threadpool(claim_once, has_waited=True)
     if claimed is None:
         return Response(status_code=204)
     log.info("errand claimed", errand_id=claimed.errand_id, worker_id=claim.worker_id)

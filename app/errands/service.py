@@ -41,7 +41,7 @@ KEPT_SECONDS = 3600.0
 MOST_KEPT = 100
 """Maximum number of ended errands that are kept."""
 MOST_OPEN = 100
-"""Maximum number of errands that have not ended."""
+"""Maximum number of errands of a kind that have not ended."""
 
 
 def find_answer(session: Session, request: PreviewRequest | PrefetchRequest) -> Errand | None:
@@ -56,11 +56,14 @@ def find_answer(session: Session, request: PreviewRequest | PrefetchRequest) -> 
 
 def create_errand(session: Session, request: PreviewRequest | PrefetchRequest) -> Errand:
     """Create an errand, or return the open one of an equal request. Raises TooManyErrands."""
-    count = store.count_open(session)
+    kind, key = ErrandKind(request.kind), _key(request)
+    known = store.find_newest(session, key)
+    if known is not None and not known.status.is_final:
+        return known
+    count = store.count_open(session, kind)
     if count >= MOST_OPEN:
         raise TooManyErrands(count=count)
     now = database_now(session)
-    kind, key = ErrandKind(request.kind), _key(request)
     row = {
         "id": new_id("errand"),
         "kind": kind,
@@ -93,13 +96,18 @@ def read_result(session: Session, errand_id: str) -> bytes | None:
     return None if packed is None else zlib.decompress(packed)
 
 
-def claim_next(session: Session, request: ErrandClaimRequest) -> ErrandClaim | None:
+def claim_next(
+    session: Session, request: ErrandClaimRequest, *, has_waited: bool = False
+) -> ErrandClaim | None:
     """Give a worker the oldest errand that it can run. Return None if there is none.
 
-    A worker runs one errand of a kind at a time, so one that claims has lost the errand that it still holds.
+    A worker runs one errand of a kind at a time, so one that claims has lost the errand that it still holds. If the claim
+    has waited, a later claim of the same worker may have got an errand meanwhile, and this one gets none.
     """
     now = database_now(session)
     for held in store.list_held(session, request.worker_id, request.kinds):
+        if has_waited:
+            return None
         _lose(session, held, now)
     for errand in store.list_queued(session, request.kinds, now):
         if errand.kind is ErrandKind.PREVIEW and errand.model not in request.models:
@@ -170,6 +178,11 @@ def finish(session: Session, errand_id: str, token: str, outcome: ErrandOutcome)
     )
     if not is_finished:
         raise ErrandSuperseded(errand=errand_id[:100])
+
+
+def extend_running(session: Session) -> None:
+    """Extend the leases of all running errands, because no server was running to renew them."""
+    store.extend_running(session, database_now(session) + timedelta(seconds=LEASE_SECONDS))
 
 
 def end_expired(session: Session) -> Sequence[str]:

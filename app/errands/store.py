@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session, undefer
 
 from app.db.sql import insert_missing
@@ -39,9 +39,10 @@ def find_result(session: Session, errand_id: str) -> bytes | None:
     return None if found is None else found.result
 
 
-def count_open(session: Session) -> int:
-    """Return the number of errands that have not ended."""
-    return len(list_open(session))
+def count_open(session: Session, kind: ErrandKind) -> int:
+    """Return the number of errands of a kind that have not ended."""
+    query = select(func.count()).select_from(Errand)
+    return session.scalars(query.where(Errand.status.in_(OPEN), Errand.kind == kind)).one()
 
 
 def list_open(session: Session) -> dict[str, ErrandStatus]:
@@ -93,10 +94,13 @@ def renew(
     expires_at: datetime,
     progress: Mapping[str, Any] | None,
 ) -> bool:
-    """Renew the lease of a running errand. Return False if the caller does not hold it."""
+    """Renew the lease of a running errand. Return False if the caller does not hold it.
+
+    An errand that makes progress counts as claimed once, so that a long download survives any number of lost workers.
+    """
     values: dict[str, Any] = {"expires_at": expires_at}
     if progress is not None:
-        values["progress"] = progress
+        values |= {"progress": progress, "tries": 1}
     return _change(session, errand_id, *_is_held(token_sha256), **values)
 
 
@@ -139,6 +143,13 @@ def list_held(session: Session, worker_id: str, kinds: Sequence[str]) -> Sequenc
     ).all()
 
 
+def extend_running(session: Session, expires_at: datetime) -> None:
+    """Extend the leases of all running errands."""
+    session.execute(
+        update(Errand).where(Errand.status == ErrandStatus.RUNNING).values(expires_at=expires_at)
+    )
+
+
 def queue_again(session: Session, errand: Errand, expires_at: datetime) -> bool:
     """Return an errand whose worker has lost it to the queue. Return False if it has changed meanwhile."""
     return _change(
@@ -165,20 +176,18 @@ def give_up(session: Session, errand: Errand, failure: Mapping[str, Any], now: d
 
 
 def delete_ended(session: Session, now: datetime, kept_seconds: float, most_kept: int) -> int:
-    """Delete the ended errands that are too old, and the oldest beyond `most_kept`; return their number."""
+    """Delete the errands that ended too long ago, and those beyond `most_kept` that ended first; return their number."""
     ended = Errand.status.not_in(OPEN)
-    newest = (
+    kept = (
         select(Errand.number)
         .where(ended)
-        .order_by(Errand.number.desc())
-        .offset(most_kept)
-        .limit(1)
-        .scalar_subquery()
+        .order_by(Errand.finished_at.desc(), Errand.number.desc())
+        .limit(most_kept)
     )
     old = Errand.finished_at <= now - timedelta(seconds=kept_seconds)
     deleted = session.execute(
         delete(Errand)
-        .where(ended, old | (Errand.number <= newest))
+        .where(ended, old | Errand.number.not_in(kept))
         .returning(Errand.number)
         .execution_options(synchronize_session=False)
     )

@@ -29,11 +29,11 @@ class AppError(Exception):
         self.headers: dict[str, str] = {}
         """Additional response headers."""
         self.errors: Sequence[FieldError] | None = None
-        """All problems of the request; None if the error is not about fields."""
+        """All problems with the request; None if the error is not about fields."""
 
 
 class FieldError(BaseModel):
-    """One problem of a request."""
+    """One problem with a request."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -61,7 +61,7 @@ class ErrorDetail(BaseModel):
     hint: str | None = None
     """How to fix the problem; absent if there is nothing to suggest."""
     errors: list[FieldError] | None = None
-    """All problems of the request, at most 100; present only with the code `invalid_field`."""
+    """All problems with the request, at most 100; present only with the code `invalid_field`."""
 
 
 class ErrorBody(BaseModel):

@@ -112,6 +112,8 @@ class Sweeper:
                 attempt_rows.extend_all(session, self._times.takeover_at(now))
                 if math.isfinite(silent_seconds):  # not on a new database
                     log.info("leases extended", silent_seconds=silent_seconds)
+            if silent_seconds > errands.LEASE_SECONDS:
+                errands.extend_running(session)
             idempotency.forget_old_keys(session, now)
         return True
 

@@ -9,10 +9,10 @@ from sqlalchemy import func, select, update
 
 from app.config.settings import Settings
 from app.db.engine import Database, database_now
-from app.db.tables import Errand
-from app.errands import store
+from app.db.tables import Errand, Leader
+from app.errands import service, store
 from app.sweep.sweeper import Sweeper
-from contracts.errand import MOST_RESULT_BYTES
+from contracts.errand import MOST_RESULT_BYTES, ErrandClaimRequest
 from tests.app.bellringer import Bellringer
 from tests.app.errands.errand_worker import MODEL, ErrandWorker, result_of
 from tests.app.player import Player
@@ -28,7 +28,9 @@ def ask(player: Player, dataset: str, wait: int = 0, **query: str) -> Response:
 
 @pytest.fixture
 def sweeper(database: Database, settings: Settings, bell: Bellringer) -> Sweeper:
-    return Sweeper(database, settings, bell)
+    sweeper = Sweeper(database, settings, bell)
+    sweeper.sweep_once()  # the first sweep after an outage extends all leases
+    return sweeper
 
 
 def expire(database: Database, errand_id: str) -> None:
@@ -68,6 +70,28 @@ def test_an_errand_fails_with_the_reason_after_two_workers_have_fallen_silent(
     )
     assert "w2" in error["message"]
     assert player.get(f"/v1/errands/{again.errand_id}")["error"]["code"] == "worker_lost"
+
+
+def test_a_download_that_makes_progress_survives_lost_workers_and_outages_of_the_server(
+    player: Player, database: Database, sweeper: Sweeper
+) -> None:
+    workers = [ErrandWorker(player, name, None, ("prefetch",)) for name in ("w1", "w2", "w3", "w4")]
+    assert player.client.post("/v1/models/owner/model/prefetch").status_code == 202
+    for worker in workers[:-1]:
+        held = worker.claim()
+        assert worker.beat(held, bytes_done=5).status_code == 204
+        expire(database, held.errand_id)
+        sweeper.sweep_once()
+
+    held = workers[-1].claim()
+    expire(database, held.errand_id)
+    with database.writing() as session:  # the server was away for longer than a lease
+        session.execute(
+            update(Leader).values(beat_at=database_now(session) - timedelta(seconds=30))
+        )
+    sweeper.sweep_once()
+
+    assert workers[-1].beat(held).status_code == 204
 
 
 def test_a_worker_that_claims_again_loses_its_previous_claim(player: Player) -> None:
@@ -123,6 +147,20 @@ def test_a_claim_and_a_user_wait_for_each_other_without_polling(player: Player) 
     assert [row["row"] for row in answer.json()["rows"]] == [0, 1, 2]
 
 
+def test_a_claim_that_has_waited_does_not_take_the_errand_of_a_later_claim_of_the_same_worker(
+    player: Player, database: Database
+) -> None:
+    worker = ErrandWorker(player)
+    ask(player, player.upload())
+    held = worker.claim()
+    request = ErrandClaimRequest(worker_id=worker.name, kinds=["preview"], models=[MODEL])
+
+    with database.writing() as session:
+        assert service.claim_next(session, request, has_waited=True) is None
+
+    assert worker.beat(held).status_code == 204
+
+
 def test_a_result_that_is_too_large_or_of_another_kind_is_rejected(player: Player) -> None:
     worker = ErrandWorker(player)
     dataset = player.upload()
@@ -158,14 +196,21 @@ def test_the_number_and_age_of_ended_errands_are_limited(
     player: Player, database: Database
 ) -> None:
     worker = ErrandWorker(player)
+    ids = []
     for mark in ("a", "b", "c"):
         ask(player, player.upload(mark=mark))
-        worker.finish(worker.claim(), result=result_of(0))
+        claim = worker.claim()
+        ids.append(claim.errand_id)
+        worker.finish(claim, result=result_of(0))
     ask(player, player.upload(mark="open"))
 
     with database.writing() as session:
         now = database_now(session)
+        # The first one ended last.
+        end = now + timedelta(seconds=1)
+        session.execute(update(Errand).where(Errand.id == ids[0]).values(finished_at=end))
         assert store.delete_ended(session, now, kept_seconds=60, most_kept=2) == 1
+        assert [store.find_errand(session, each) is None for each in ids] == [False, True, False]
         later = now + timedelta(seconds=61)
         assert store.delete_ended(session, later, kept_seconds=60, most_kept=2) == 2
         assert len(store.list_open(session)) == 1

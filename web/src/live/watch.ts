@@ -37,7 +37,7 @@ export const toast = signal("");
 
 export const isWatched = (id: string): boolean => Object.hasOwn(watched.value, id);
 
-/** Watch a job, or stop. Asks for the permission to show notifications; call it only from a click. */
+/** Watch a job, or stop. Asks for permission to show notifications; call it only from a click. */
 export async function toggleWatch(job: Job): Promise<void> {
   if (isWatched(job.id)) {
     forget(job.id);

@@ -246,6 +246,21 @@ def test_the_least_recently_used_tokens_are_deleted_first_but_stay_readable_whil
     assert not any(path.is_dir() for path in directory.iterdir())
 
 
+def test_tokens_that_alone_exceed_the_limit_are_not_kept_and_delete_no_others(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "token_cache"
+    Cache(directory, 2**30).find_or_make(lambda: "large", make, Bounds())
+    size = sum(path.stat().st_size for path in (directory / "large").rglob("*") if path.is_file())
+    (directory / "small").mkdir()
+    (directory / "small" / "tokens").write_bytes(b"x" * (size // 2))
+    os.utime(directory / "small", (5, 5))
+
+    Cache(directory, size - 1).find_or_make(lambda: "new", make, Bounds())
+
+    assert {path.name for path in directory.iterdir() if path.is_dir()} == {"small"}
+
+
 def test_concurrent_runs_that_need_the_same_tokens_compute_them_once(tmp_path: Path) -> None:
     directory = tmp_path / "token_cache"
     begun, finish = threading.Event(), threading.Event()

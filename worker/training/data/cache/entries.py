@@ -71,7 +71,8 @@ class Entries:
             _sync(path)
         unfinished.rename(self.path(key))
         _sync(self._directory)
-        self._prune()
+        with contextlib.suppress(OSError):  # another process is deleting the same entries
+            self._prune()
 
     def abandon(self, key: str) -> None:
         """Delete what `start` began, unless it has been kept. Mapped files remain usable."""
@@ -87,6 +88,7 @@ class Entries:
             os.utime(self.path(key))
 
     def _prune(self) -> None:
+        """Delete the least recently used entries beyond the limit, and an entry that alone exceeds it."""
         total = 0
         paths = list(self._directory.iterdir())
         for path in sorted(paths, key=_modified, reverse=True):
@@ -95,8 +97,15 @@ class Entries:
             is_stale = time.time() - _modified(path) > STALE_SECONDS
             if path.name.endswith(_UNFINISHED) and not is_stale:
                 continue
-            total += _size(path)
-            if path.name.endswith(_UNFINISHED) or total > self._limit_bytes:
+            size = _size(path)
+            is_kept = (
+                not path.name.endswith(_UNFINISHED)
+                and size <= self._limit_bytes
+                and total + size <= self._limit_bytes
+            )
+            if is_kept:
+                total += size
+            else:
                 shutil.rmtree(path, ignore_errors=True)
 
 
