@@ -105,6 +105,8 @@ def test_a_change_of_the_rows_settings_tokenizer_or_template_invalidates_cached_
     append(run_dir.model / "tokenizer_config.json", " ")
     assert not is_read()
     (run_dir.model / "weights.safetensors").write_bytes(b"others")
+    (run_dir.model / ".git").mkdir()
+    (run_dir.model / ".git" / "index").write_bytes(b"others")
     assert is_read()
     write_rows(run_dir.train_data, ROWS[1:])
     assert not is_read()

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import contracts.dataset
+import contracts
 import worker.training.data
 from contracts.job import JobSpec
 from contracts.run.run_dir import RunDir
@@ -52,7 +52,7 @@ def find_key(
 def _code() -> str:
     """Return a hash of the modules that make tokens of rows, and the versions of the libraries that they call."""
     digest = hashlib.sha256()
-    for package in (contracts.dataset, worker.training.data):
+    for package in (contracts, worker.training.data):
         for directory in package.__path__:
             for path in sorted(Path(directory).rglob("*.py")):
                 digest.update(path.read_bytes())
@@ -69,10 +69,15 @@ def _hash_file(path: Path, bounds: Bounds) -> str:
 
 
 def _hash_directory(directory: Path, bounds: Bounds) -> str:
-    """Return a hash of the names and contents of a model's files except weights."""
+    """Return a hash of the names and contents of a model's files except weights and hidden ones, such as those of git."""
     # Resolve first: the directory is usually a link, which rglob does not follow.
     root = directory.resolve()
-    paths = (path for path in sorted(root.rglob("*")) if path.suffix not in _WEIGHTS)
+    paths = (
+        path
+        for path in sorted(root.rglob("*"))
+        if path.suffix not in _WEIGHTS
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
     return "\n".join(
         f"{path.relative_to(root)} {_hash_file(path, bounds)}" for path in paths if path.is_file()
     )
