@@ -11,6 +11,7 @@ from app.datasets import store
 from app.datasets.conversion.request import Limits
 from app.datasets.intake import check_rows, hash_file
 from app.datasets.preview import preview
+from app.datasets.readiness import require_ready
 from app.datasets.refusal import Refused
 from app.datasets.review import service as reviews
 from app.datasets.review import store as stored_reviews
@@ -25,7 +26,7 @@ from app.db.ids import is_id
 from app.db.tables import Dataset, DatasetValidation
 from app.errors.base import error_body
 from app.errors.disk import storage_errors
-from app.errors.kinds import DatasetFailed, DatasetInUse, DatasetNotFound, DatasetValidating
+from app.errors.kinds import DatasetInUse, DatasetNotFound
 from app.http.paging import Page, decode_cursor, encode_cursor
 from app.storage.data_dir import Draft, Storage
 from contracts.dataset.columns import Columns
@@ -128,14 +129,6 @@ def count_rows(session: Session, dataset_id: str) -> int:
     dataset = _get_any(session, dataset_id)
     require_ready(dataset)
     return dataset.rows
-
-
-def require_ready(dataset: Dataset, param: str | None = None) -> None:
-    """Raise DatasetValidating or DatasetFailed if the dataset is not ready."""
-    if dataset.status is DatasetStatus.VALIDATING:
-        raise DatasetValidating(param, dataset=dataset.id)
-    if dataset.status is DatasetStatus.FAILED:
-        raise DatasetFailed(param, dataset=dataset.id)
 
 
 def list_datasets(

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from sqlalchemy.orm import Session
 
 from app.datasets import store as datasets
+from app.datasets.readiness import require_ready
 from app.datasets.review.job_data import find_job_warnings
 from app.datasets.review.schemas import JobWarning
-from app.datasets.service import require_ready
 from app.db.engine import database_now
 from app.db.tables import Dataset
 from app.errors.base import FieldError

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from app.datasets import store as datasets
 from app.datasets.conversion.request import Limits
+from app.datasets.readiness import require_ready
 from app.datasets.review import store
 from app.datasets.review.findings import Review
 from app.datasets.review.origins import Origins, relocate
@@ -34,7 +35,7 @@ def get_review(
 ) -> DatasetReview:
     """Return a dataset's review. A dataset without one, which an earlier version stored, is reviewed first.
 
-    Raises DatasetNotFound, DatasetNotReviewed.
+    Raises DatasetNotFound, DatasetValidating, DatasetFailed or DatasetNotReviewed.
     """
     if not is_id(dataset_id):
         raise DatasetNotFound(dataset=dataset_id[:100])
@@ -42,9 +43,10 @@ def get_review(
         known = store.find_review(session, dataset_id)
         if known is not None:
             return view(known, language)
-        dataset = datasets.find_dataset(session, dataset_id)
+        dataset = datasets.find_any(session, dataset_id)
         if dataset is None:
             raise DatasetNotFound(dataset=dataset_id)
+        require_ready(dataset)
         path, rows = storage.path(dataset.path), dataset.rows
         sources = (dataset.columns or {}).get("columns", {})
     try:

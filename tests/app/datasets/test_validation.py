@@ -134,8 +134,9 @@ def test_a_job_cannot_use_a_dataset_until_it_is_ready(player: Player, validator:
         assert (response.status_code, error["code"]) == (status, code)
         assert error["param"] == "dataset.train"
         assert f"/v1/datasets/{dataset_id}" in error["hint"]
-        preview = player.client.get(f"/v1/datasets/{dataset_id}/preview", params={"model": "m"})
-        assert (preview.status_code, preview.json()["error"]["code"]) == (status, code)
+        for path in ("preview?model=m", "review"):
+            refused = player.client.get(f"/v1/datasets/{dataset_id}/{path}")
+            assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
 
 
 def test_another_server_takes_over_a_check_when_the_lease_expires(
