@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, null, select, update
+from sqlalchemy import ColumnElement, delete, null, select, update
 from sqlalchemy.orm import Session
 
 from app.db.plan_tables import ForecastResult, StoredPlan
@@ -62,19 +62,16 @@ def insert_result(session: Session, now: datetime, **columns: Any) -> None:
 
 def list_results(session: Session, model: str, device: str) -> Sequence[ForecastResult]:
     """Return the newest results of a model on a kind of device, newest first."""
-    return session.scalars(
-        select(ForecastResult)
-        .where(ForecastResult.model == model, ForecastResult.device == device)
-        .order_by(ForecastResult.number.desc())
-        .limit(READ)
-    ).all()
+    return _list_newest(session, ForecastResult.model == model, ForecastResult.device == device)
 
 
 def list_results_of_rows(session: Session, model: str, dataset_id: str) -> Sequence[ForecastResult]:
     """Return the newest results of a model on a dataset, newest first."""
+    of_rows = ForecastResult.dataset_id == dataset_id
+    return _list_newest(session, of_rows, ForecastResult.model == model)
+
+
+def _list_newest(session: Session, *conditions: ColumnElement[bool]) -> Sequence[ForecastResult]:
     return session.scalars(
-        select(ForecastResult)
-        .where(ForecastResult.dataset_id == dataset_id, ForecastResult.model == model)
-        .order_by(ForecastResult.number.desc())
-        .limit(READ)
+        select(ForecastResult).where(*conditions).order_by(ForecastResult.number.desc()).limit(READ)
     ).all()

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from sqlalchemy.orm import Session
 
+from app.datasets import store as datasets
 from app.datasets.conversion.request import Encoding, Limits
 from app.datasets.service import add_dataset
 from app.datasets.upload import Upload
@@ -216,7 +217,7 @@ def end_expired(database: Database, storage: Storage) -> int:
 
 def view(session: Session, upload: PartialUpload) -> UploadView:
     """Return an upload as users see it."""
-    dataset = store.find_dataset(session, upload.dataset_id) if upload.dataset_id else None
+    dataset = datasets.find_any(session, upload.dataset_id) if upload.dataset_id else None
     file = dataset and UploadedFile(
         id=dataset.id,
         bytes=dataset.upload_bytes,

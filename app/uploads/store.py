@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from app.db.tables import Dataset, PartialUpload, UploadPart
+from app.db.tables import PartialUpload, UploadPart
 
 
 def insert_upload(session: Session, upload: PartialUpload) -> None:
@@ -31,11 +31,6 @@ def count_pending(session: Session) -> int:
     """Return the number of uploads that accept parts."""
     query = select(func.count()).select_from(PartialUpload).where(PartialUpload.status == "pending")
     return session.scalars(query).one()
-
-
-def find_dataset(session: Session, dataset_id: str | None) -> Dataset | None:
-    """Return the dataset of a completed upload, or None if it has been deleted."""
-    return session.scalars(select(Dataset).where(Dataset.id == dataset_id)).one_or_none()
 
 
 def insert_part(session: Session, part: UploadPart) -> None:

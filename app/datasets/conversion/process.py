@@ -109,11 +109,15 @@ def _explain(status: int, timed_out: bool, request: Request, rows: int, how: str
         return FileError(FileProblem.CRASHED, how=how, rows=rows)
     if status == -signal.SIGKILL:  # by the kernel's OOM killer
         return FileError(FileProblem.MEMORY, limit=limits.memory_bytes, rows=rows)
-    how = f"exit status {status}"
+    return FileError(FileProblem.CRASHED, how=describe_exit(status), rows=rows)
+
+
+def describe_exit(status: int) -> str:
+    """Return how a process ended, from its status as in `Popen.returncode`: the name of a signal, or the exit status."""
     if status < 0:
         with contextlib.suppress(ValueError):
-            how = signal.Signals(-status).name
-    return FileError(FileProblem.CRASHED, how=how, rows=rows)
+            return signal.Signals(-status).name
+    return f"exit status {status}"
 
 
 def _number(seconds: float) -> str:

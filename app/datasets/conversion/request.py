@@ -1,4 +1,4 @@
-"""The server's request to the child process: how to read the file, and the limits."""
+"""What the server asks of a child process: how to read the file, and the limits."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -20,13 +20,8 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Request:
-    """How to read the file on the child's standard input."""
-
-    filename: str
-    encoding: Encoding | None
-    """The text's encoding; None to detect it."""
-    limits: Limits
+class ChildRequest:
+    """A request that is passed to a child process as an argument. Subclasses have a field `limits`."""
 
     def dump(self) -> str:
         """Return the request as JSON."""
@@ -37,3 +32,13 @@ class Request:
         """Return the request serialized by `dump`."""
         fields = json.loads(text)
         return cls(**fields | {"limits": Limits(**fields["limits"])})
+
+
+@dataclass(frozen=True)
+class Request(ChildRequest):
+    """How to read the file on the child's standard input."""
+
+    filename: str
+    encoding: Encoding | None
+    """The text's encoding; None to detect it."""
+    limits: Limits

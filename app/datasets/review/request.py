@@ -1,10 +1,8 @@
 """The server's request to the child process of a review, and the child's answer."""
 
-import json
-from dataclasses import asdict, dataclass
-from typing import Self
+from dataclasses import dataclass
 
-from app.datasets.conversion.request import Limits
+from app.datasets.conversion.request import ChildRequest, Limits
 from app.datasets.review.findings import Review
 from app.datasets.review.reviewer import Reviewed
 
@@ -13,22 +11,12 @@ READING_SHARE = 0.7
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(ChildRequest):
     """How to review the rows on the child's standard input."""
 
     rows: int
     """Number of rows of the dataset."""
     limits: Limits
-
-    def dump(self) -> str:
-        """Return the request as JSON."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def load(cls, text: str) -> Self:
-        """Return the request serialized by `dump`."""
-        fields = json.loads(text)
-        return cls(fields["rows"], Limits(**fields["limits"]))
 
 
 def dump_answer(reviewed: Reviewed | None) -> bytes:

@@ -1,6 +1,5 @@
 """The server side of a check: starts the child, passes its progress on, and returns its result."""
 
-import contextlib
 import json
 import os
 import select
@@ -15,7 +14,7 @@ from typing import IO, Any, BinaryIO
 
 import structlog
 
-from app.datasets.conversion.process import ENVIRONMENT
+from app.datasets.conversion.process import ENVIRONMENT, describe_exit
 from app.datasets.files.file_error import FileError, FileProblem
 from app.datasets.files.found import Rejected
 from app.datasets.refusal import Refused
@@ -143,10 +142,7 @@ class _Check:
         status = self.process.wait()
         if status == -signal.SIGXCPU:
             return self._late(progress)
-        how = f"exit status {status}"
-        if status < 0:
-            with contextlib.suppress(ValueError):
-                how = signal.Signals(-status).name
+        how = describe_exit(status)
         return Interrupted(self._ended(FileProblem.CHECK_CRASHED, progress, how=how))
 
     def _ended(self, problem: FileProblem, progress: Progress, **figures: str | int) -> Refused:

@@ -7,10 +7,10 @@
 """
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
-from app.datasets.conversion.request import Encoding, Limits
+from app.datasets.conversion.request import ChildRequest, Encoding, Limits
 
 PROGRESS, ACCEPTED, REFUSED, NO_ROOM = "progress", "accepted", "refused", "no_room"
 MAX_ANSWER_BYTES = 16 * 1024**2
@@ -18,7 +18,7 @@ MAX_ANSWER_BYTES = 16 * 1024**2
 
 
 @dataclass(frozen=True)
-class CheckRequest:
+class CheckRequest(ChildRequest):
     """How to check the file on the child's standard input, and where to store its rows."""
 
     filename: str
@@ -33,16 +33,6 @@ class CheckRequest:
     limits: Limits
     """Of this check; a conversion within it has the same ones, and the shorter time."""
     conversion_seconds: float
-
-    def dump(self) -> str:
-        """Return the request as JSON."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def load(cls, text: str) -> Self:
-        """Return the request serialized by `dump`."""
-        fields = json.loads(text)
-        return cls(**fields | {"limits": Limits(**fields["limits"])})
 
 
 def pack(kind: str, *values: Any) -> bytes:
