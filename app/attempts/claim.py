@@ -26,7 +26,8 @@ from app.leases.lease import Times
 from app.workers import service as workers
 from app.workers import store as worker_rows
 from contracts.attempt import AttemptStatus, Claim, ClaimRequest, DatasetFile, WorkerInfo
-from contracts.job import DatasetSource, HubDataset, list_newer_defaults, load_stored_spec
+from contracts.data_spec import DatasetSource, HubDataset
+from contracts.job import list_newer_defaults, load_stored_spec
 
 PASS_ON_SECONDS = 0.2
 """Minimum time between rings that the server sends because a worker with a failed device took one."""

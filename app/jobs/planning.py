@@ -32,11 +32,12 @@ from app.plans.schemas import Forecast
 from app.plans.words import say
 from app.storage.data_dir import Storage
 from app.workers import service as workers
+from contracts.data_spec import DatasetSource
 from contracts.dataset.conversation import RATING_FORMS
 from contracts.dataset.features import RowFeatures
 from contracts.failure import Language
 from contracts.field_error import FieldProblem
-from contracts.job import DatasetSource, JobSpec
+from contracts.job import JobSpec
 from contracts.run.plan import evaluation_cost
 from contracts.values.text import UNSAFE, find_unsafe
 

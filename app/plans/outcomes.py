@@ -132,7 +132,7 @@ def _measure(found: Finished, facts: ModelFacts | None) -> Measured:
         if summary.peak_memory_bytes:
             peak_ratio = summary.peak_memory_bytes / computation.need.peak_bytes(setup)
         work = work_of(computation, setup, found.gpus, training_tokens=found.tokens)
-    rows = summary.train_rows + summary.eval_rows + summary.dropped_rows
+    rows = summary.given_rows
     return Measured(
         width=setup.width,
         peak_ratio=peak_ratio,

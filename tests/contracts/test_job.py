@@ -6,7 +6,8 @@ from pydantic import BaseModel, ValidationError
 
 from contracts import job
 from contracts.base import Strict
-from contracts.job import DatasetSpec, JobSpec, JobStatus, list_newer_defaults, load_stored_spec
+from contracts.data_spec import DatasetSpec
+from contracts.job import JobSpec, JobStatus, list_newer_defaults, load_stored_spec
 from tests.factories import make_spec
 
 KNOWN_TO_THE_FIRST_WORKERS = {
