@@ -25,7 +25,7 @@ from app.leases import lease
 from app.leases.lease import Times
 from app.workers import service as workers
 from app.workers import store as worker_rows
-from contracts.attempt import AttemptStatus, Claim, ClaimRequest, DatasetFile, WorkerInfo
+from contracts.attempt import Ability, AttemptStatus, Claim, ClaimRequest, DatasetFile, WorkerInfo
 from contracts.data_spec import DatasetSource, HubDataset
 from contracts.job import list_newer_defaults, load_stored_spec
 
@@ -160,6 +160,7 @@ def _take_job(
         avoided=suspects.avoided,
         has_gpu=worker.device.kind == "cuda",
         memory_bytes=worker.device.memory_bytes,
+        can_mix=Ability.MIX_DATASETS in worker.abilities,
     )
     taken = claims.claim_best(session, claimant, attempt_id)
     if taken.job is None and taken.waits_for is None and suspects.permitted:
@@ -250,6 +251,7 @@ def _find_repeated(session: Session, request: ClaimRequest, secret: str) -> Atte
 
 def _claim(session: Session, attempt: Attempt, job: Job, token: str, settings: Settings) -> Claim:
     spec = load_stored_spec(job.spec)
+    sources = [_describe(session, part.dataset) for part in spec.dataset.parts]
     points, earlier = checkpoints.list_resume_points(session, job)
     return Claim(
         attempt_id=attempt.id,
@@ -260,7 +262,8 @@ def _claim(session: Session, attempt: Attempt, job: Job, token: str, settings: S
         spec=spec,
         gpus=attempt.gpus,
         cards=attempt.cards or [],
-        train=_describe(session, spec.dataset.train),
+        train=None if spec.dataset.is_mixed else sources[0],
+        mixed=sources if spec.dataset.is_mixed else [],
         eval=None if spec.dataset.eval is None else _describe(session, spec.dataset.eval),
         resume=points,
         earlier=earlier,

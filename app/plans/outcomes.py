@@ -81,7 +81,7 @@ def record_outcome(
             model=found.spec.model,
             device=device_key(found.worker.device, found.gpus),
             settings=settings_key(found.spec, found.gpus),
-            dataset_id=job.train_dataset_id,
+            dataset_id=store.rows_key(found.spec),
             figures=to_json(_measure(found, models.find_facts(session, found.spec.model))),
         )
 
