@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
@@ -10,7 +11,6 @@ from app.datasets import store as datasets
 from app.datasets.readiness import require_ready
 from app.datasets.review.job_data import find_job_warnings
 from app.datasets.review.schemas import JobWarning
-from app.db.engine import database_now
 from app.db.tables import Dataset
 from app.errors.base import FieldError
 from app.errors.field_words import field_message
@@ -25,6 +25,7 @@ from app.errors.kinds import (
 from app.jobs.queue import waits
 from app.jobs.queue.gpu_need import GpuNeed, find_need
 from app.jobs.schemas import Plan
+from app.models import service as models
 from app.models.checks import check_model
 from app.plans.forecast import Counts, Least, forecast_job
 from app.plans.rows import RowSample, read_sample
@@ -59,7 +60,11 @@ def read_rows(session: Session, storage: Storage, spec: JobSpec) -> RowSample | 
 
 
 def plan_job(
-    session: Session, spec: JobSpec, language: Language, sample: RowSample | None = None
+    session: Session,
+    spec: JobSpec,
+    language: Language,
+    now: datetime,
+    sample: RowSample | None = None,
 ) -> Planned:
     """Check a spec against the datasets and models, and plan the job. Raises an AppError that names the field.
 
@@ -73,13 +78,19 @@ def plan_job(
         separate = _find_rows(session, spec.dataset.eval, "dataset.eval")
     used = {"dataset.train": train, "dataset.eval": separate}
     _require_preference(spec, used, language)
-    model = check_model(session, spec, language, _features(used))
+    installation = models.find_installation(session, spec.queue, spec.model, now)
+    model = check_model(session, spec, language, installation, _features(used))
     counts = replace(_count(spec, used), sample=sample)
     held_out = spec.dataset.held_out_rows(_trained_rows(train)) if train else 0
-    live = workers.list_live(session, spec.queue, database_now(session))
+    live = installation.live
     able = [each for each in waits.find_candidates(live, spec.model) if workers.is_able(each)]
     forecast, least = forecast_job(
-        session, spec, counts, able, lambda worker: need.on_host(worker.cards)
+        session,
+        spec,
+        counts,
+        installation.facts,
+        workers=able,
+        gpus_on=lambda worker: need.on_host(worker.cards),
     )
     largest = waits.largest_host(live, spec.model)
     waiting = waits.Waiting(need, spec.model, spec.queue, least=least)
