@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from app.db.engine import database_now
 from app.errors.kinds import (
     DoesNotFit,
     TooManyGpus,
@@ -16,6 +16,7 @@ from app.jobs.job_data import count_rows, find_data, find_warnings, require_pref
 from app.jobs.queue import waits
 from app.jobs.queue.gpu_need import GpuNeed, find_need
 from app.jobs.schemas import Plan
+from app.models import service as models
 from app.models.checks import check_model
 from app.plans.forecast import Least, forecast_job
 from app.plans.rows import RowSample
@@ -35,7 +36,11 @@ class Planned(NamedTuple):
 
 
 def plan_job(
-    session: Session, spec: JobSpec, language: Language, sample: RowSample | None = None
+    session: Session,
+    spec: JobSpec,
+    language: Language,
+    now: datetime,
+    sample: RowSample | None = None,
 ) -> Planned:
     """Check a spec against the datasets and models, and plan the job. Raises an AppError that names the field.
 
@@ -45,14 +50,20 @@ def plan_job(
     need = _find_gpus(spec)
     data = find_data(session, spec)
     require_preference(spec, data, language)
-    model = check_model(session, spec, language, data.features)
+    installation = models.find_installation(session, spec.queue, spec.model, now)
+    model = check_model(session, spec, language, installation, data.features)
     counts = replace(count_rows(spec, data), sample=sample)
-    live = workers.list_live(session, spec.queue, database_now(session))
+    live = installation.live
     waiting = waits.Waiting(need, spec.model, spec.queue, is_mixed=spec.dataset.is_mixed)
     candidates = waits.find_candidates(live, spec.model)
     able = [each for each in candidates if workers.is_able(each) and waiting.permits(each)]
     forecast, least = forecast_job(
-        session, spec, counts, able, lambda worker: need.on_host(worker.cards)
+        session,
+        spec,
+        counts,
+        installation.facts,
+        workers=able,
+        gpus_on=lambda worker: need.on_host(worker.cards),
     )
     largest = waits.largest_host(live, spec.model)
     plan = Plan(

@@ -6,7 +6,7 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Header, Query, Request,
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from app.db.engine import DatabaseDep
+from app.db.engine import DatabaseDep, database_now
 from app.doorbell import DoorbellDep
 from app.edge.peers import Slots, peer_of
 from app.errors.base import ErrorBody
@@ -77,7 +77,8 @@ def create_job(
     with database.reading() as session:
         sample = read_rows(session, storage, spec)
         if dry_run:
-            plan = planning.plan_job(session, spec, language, sample).plan
+            now = database_now(session)
+            plan = planning.plan_job(session, spec, language, now, sample).plan
             if require_fit:
                 planning.require_fit(plan)
             return Response(plan.model_dump_json(), media_type="application/json")

@@ -73,7 +73,7 @@ def submit_job(
         stored = idempotency.reserve_key(session, key, fingerprint, now)
         if stored is not None:
             return stored, False
-    planned = planning.plan_job(session, spec, language, sample)
+    planned = planning.plan_job(session, spec, language, now, sample)
     if require_fit:
         planning.require_fit(planned.plan)
     job = _insert(session, spec, planned.least, now)
@@ -83,7 +83,15 @@ def submit_job(
             events.insert_event(
                 session, job.id, warning.code, now, level="warning", rows=warning.rows
             )
-    answer = to_json(get_job(session, job.id, language))
+    seen = view(
+        job=job,
+        lease_expires_at=None,
+        place=queue.find_place(session, job),
+        waiting=planned.plan.waiting,
+        now=now,
+        language=language,
+    )
+    answer = to_json(seen)
     if key is not None:
         idempotency.keep_answer(session, key, answer)
     return answer, True

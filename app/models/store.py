@@ -71,6 +71,8 @@ def list_names_after(
 
 def list_reported_names(session: Session, worker_ids: Sequence[str]) -> set[str]:
     """Return the names of the models reported by these workers."""
+    if not worker_ids:
+        return set()
     query = select(WorkerModel.name).where(WorkerModel.worker_id.in_(worker_ids)).distinct()
     return set(session.scalars(query))
 

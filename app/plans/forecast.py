@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from app.models import service as models
 from app.plans import store
 from app.plans.corrections import Measured, Result, device_key, exact, unknown
 from app.plans.devices import Computation, Run, forecast_worker, least_bytes, saves_of
@@ -72,14 +71,15 @@ def forecast_job(
     session: Session,
     spec: JobSpec,
     counts: Counts,
+    facts: ModelFacts | None,
+    *,
     workers: Sequence[WorkerInfo],
     gpus_on: Callable[[WorkerInfo], int],
 ) -> tuple[Forecast, Least]:
     """Return the forecast, and the least memory for the job.
 
-    `workers`: the live workers that could run the job. `gpus_on`: how many GPUs the job would use on the host of a worker.
+    `facts`: those of the job's model; None if unknown. `workers`: the live workers that could run the job. `gpus_on`: how many GPUs the job would use on the host of a worker.
     """
-    facts = models.find_facts(session, spec.model)
     passes = _row_passes(spec, counts)
     tokens = forecast_tokens(spec, counts.sample, _earlier_on_rows(session, spec), passes)
     need, reason = _need(spec, facts, tokens)
