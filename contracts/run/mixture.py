@@ -20,7 +20,7 @@ def held_out_of_each(rows: Sequence[int], count: int) -> list[int] | None:
     for each in free:
         ends.append(ends[-1] + each)
     # Rounding the sums instead of the shares makes the counts add up.
-    shares = [count * end // total if total else 0 for end in ends]
+    shares = [(2 * count * end + total) // (2 * total) if total else 0 for end in ends]
     return [end - start for start, end in itertools.pairwise(shares)]
 
 

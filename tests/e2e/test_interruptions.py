@@ -162,12 +162,12 @@ def test_a_killed_job_on_two_weighted_datasets_continues_with_the_same_losses(
     assert found == expected
     summaries = [service.get(f"/v1/jobs/{job}/summary") for job in (killed, straight)]
     assert [each["eval_loss"] for each in summaries] == [summaries[0]["eval_loss"]] * 2
-    # Four rows of each dataset are held out. Half of the other 20 are used once, and all of the other 12 twice.
+    # 5 and 3 rows are held out. Half of the other 19 are used once, and all of the other 13 twice.
     assert summaries[0]["mixture"] == [
         {"dataset": many, "weight": 0.5, "rows": 10, "used_rows": 10},
-        {"dataset": few, "weight": 2.0, "rows": 12, "used_rows": 24},
+        {"dataset": few, "weight": 2.0, "rows": 13, "used_rows": 26},
     ]
-    assert (summaries[0]["train_rows"], summaries[0]["eval_rows"]) == (34, 8)
+    assert (summaries[0]["train_rows"], summaries[0]["eval_rows"]) == (36, 8)
 
 
 def test_an_outage_of_the_server_and_the_broker_interrupts_no_training_and_loses_no_record(
