@@ -139,6 +139,17 @@ def _pass_large_on(session: Session, worker: WorkerInfo, now: datetime) -> list[
     return [worker.queue] * len(workers.list_ready(session, worker, now))
 
 
+def _pass_mixed_on(session: Session, worker: WorkerInfo, now: datetime) -> list[str]:
+    """Return the queue once per ready worker if this worker took the ring for a job whose datasets it cannot mix."""
+    if Ability.MIX_DATASETS in worker.abilities or not queue.has_mixed(session, worker.queue, now):
+        return []
+    ready = workers.list_ready(session, worker, now)
+    if not any(Ability.MIX_DATASETS in other.abilities for other in ready):
+        return []
+    is_due = is_ring_due(session, worker.queue, now, PASS_ON_SECONDS)
+    return [worker.queue] * len(ready) if is_due else []
+
+
 def _take_job(
     session: Session, request: ClaimRequest, judged: Judged, attempt_id: str, now: datetime
 ) -> tuple[Taken, list[str]]:
@@ -178,7 +189,7 @@ def _rings_after(session: Session, worker: WorkerInfo, taken: Taken, now: dateti
     if taken.has_left:
         return [worker.queue] * len(workers.list_ready(session, worker, now))
     if taken.job is None and taken.waits_for is None:
-        return _pass_large_on(session, worker, now)
+        return _pass_large_on(session, worker, now) or _pass_mixed_on(session, worker, now)
     if not taken.has_reserved:
         return []
     assert taken.waits_for is not None  # noqa: S101  # the host is reserved for it

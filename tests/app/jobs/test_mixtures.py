@@ -6,6 +6,8 @@ import pytest
 
 from contracts.attempt import Ability
 from contracts.wire import DATASET_PATH
+from tests.app.bellringer import Bellringer
+from tests.app.datasets.review.uploads import alpaca, upload
 from tests.app.player import Player
 
 ABLE = {"abilities": [Ability.MIX_DATASETS.value]}
@@ -130,6 +132,60 @@ def test_a_mixed_job_waits_for_a_worker_that_can_mix(player: Player) -> None:
     player.hello(worker_id="new", **ABLE)
     assert player.job(mixed)["waiting"] is None
     assert player.claim(worker_id="new", **ABLE).job_id == mixed
+
+
+def test_a_worker_that_cannot_mix_passes_the_ring_on_if_another_one_can(
+    player: Player, bell: Bellringer
+) -> None:
+    for name in ("old", "older"):
+        player.hello(worker_id=name)
+    player.submit(dataset=mixture((player.upload(3), 1), (player.upload(5, "b"), 1)))
+    bell.rung.clear()
+
+    assert player.post_claim(worker_id="old").status_code == 204
+    assert bell.rung == [], "no worker can start the job"
+    player.hello(worker_id="new", **ABLE)
+    assert player.post_claim(worker_id="old").status_code == 204
+    assert len(bell.rung) == 2, "either of the other workers may take a ring"
+
+
+def test_the_dry_run_warns_about_rows_in_several_datasets_and_in_the_evaluation(
+    player: Player,
+) -> None:
+    first = upload(player, alpaca(*range(20)))["id"]
+    second = upload(player, alpaca(*range(15, 40)))["id"]
+    third = upload(player, alpaca(*range(50, 60), 50, 51))["id"]
+    separate = upload(player, alpaca(19, 20, 21, 70))["id"]
+
+    def warnings(language: str = "en", **other: Any) -> list[Any]:
+        body = {
+            "model": "tiny-qwen2",
+            "dataset": mixture((first, 1), (second, 2), (third, 1), **other),
+        }
+        headers = {"Accept-Language": language}
+        response = player.client.post("/v1/jobs?dry_run=true", json=body, headers=headers)
+        assert response.status_code == 200, response.text
+        return list(response.json()["data_warnings"])
+
+    duplicates, shared, overlap = warnings(eval=separate)
+    assert (duplicates["param"], duplicates["code"]) == ("dataset.train[2].dataset", "duplicates")
+    assert (shared["param"], shared["code"], shared["rows"]) == (
+        "dataset.train[1].dataset",
+        "rows_in_several_datasets",
+        5,
+    )
+    assert second in shared["message"]
+    assert second in warnings("zh", eval=separate)[1]["message"]
+    assert (overlap["param"], overlap["code"], overlap["rows"]) == (
+        "dataset.eval",
+        "evaluation_rows_in_training",
+        3,
+    )
+    assert [each["code"] for each in warnings(eval_size=30)] == [
+        "duplicates",
+        "rows_in_several_datasets",
+        "held_out_copies",
+    ]
 
 
 def test_a_dataset_of_an_unfinished_mixed_job_cannot_be_deleted(player: Player) -> None:
