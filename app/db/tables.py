@@ -234,6 +234,13 @@ class Job(Base):
             postgresql_where=_QUEUED,
             sqlite_where=_QUEUED,
         ),
+        # Finds out whether a worker that cannot mix datasets should pass its ring on.
+        Index(
+            "ix_jobs_queued_mixed",
+            "queue",
+            postgresql_where=text("status = 'queued' AND is_mixed"),
+            sqlite_where=text("status = 'queued' AND is_mixed = 1"),
+        ),
         Index(
             "ix_jobs_reserved_host",
             "reserved_host",

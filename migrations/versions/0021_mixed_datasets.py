@@ -11,7 +11,7 @@ down_revision: str | None = "0020"
 branch_labels: str | None = None
 depends_on: str | None = None
 
-TABLE = "job_datasets"
+TABLE, INDEX = "job_datasets", "ix_jobs_queued_mixed"
 
 
 def upgrade() -> None:
@@ -34,8 +34,16 @@ def upgrade() -> None:
     op.add_column(
         "jobs", sa.Column("is_mixed", sa.Boolean(), nullable=False, server_default=sa.false())
     )
+    op.create_index(
+        INDEX,
+        "jobs",
+        ["queue"],
+        postgresql_where=sa.text("status = 'queued' AND is_mixed"),
+        sqlite_where=sa.text("status = 'queued' AND is_mixed = 1"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index(INDEX, table_name="jobs")
     op.drop_column("jobs", "is_mixed")
     op.drop_table(TABLE)
