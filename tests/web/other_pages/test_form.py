@@ -353,6 +353,7 @@ def test_several_datasets_with_weights_can_be_chosen_copied_and_removed(
 
     page = visitor.go(f"/new?from={job}")
     expect(page.get_by_role("group", name="Dataset 2").locator("select")).to_have_value(second)
+    site.service.client.delete(f"/v1/jobs/{job}").raise_for_status()
     page.get_by_role("button", name="Remove dataset 1").click()
     expect(page.locator("#field-dataset-train")).to_have_value(second)
     expect(page.locator("input.weight")).to_have_count(0)
