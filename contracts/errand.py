@@ -11,10 +11,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from contracts.base import Tolerant
+from contracts.data_spec import DatasetId
 from contracts.dataset.conversation import Form
 from contracts.failure import Language
-from contracts.job import DatasetId, ModelName, Revision
 from contracts.record import Count
+from contracts.values.hub_names import ModelName, Revision
 
 MOST_PREVIEWED_ROWS = 20
 MOST_PREVIEWED_TOKENS = 32_768

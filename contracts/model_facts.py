@@ -13,8 +13,8 @@ from pydantic import (
 )
 
 from contracts.base import Tolerant
-from contracts.job import ModelName
 from contracts.record import Count
+from contracts.values.hub_names import ModelName
 from contracts.values.text import find_unsafe
 
 MOST_MODELS = 1000

@@ -10,6 +10,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from app.db.job_tables import JobDataset
 from app.db.sql import insert_missing
 from app.db.tables import Dataset, Job
 from contracts.dataset.status import DatasetStatus
@@ -61,11 +62,22 @@ def list_datasets(
 
 def find_user_of_dataset(session: Session, dataset_id: str) -> str | None:
     """Return the id of a job that needs the dataset and has not ended."""
-    return session.scalar(
-        select(Job.id)
-        .where(
-            or_(Job.train_dataset_id == dataset_id, Job.eval_dataset_id == dataset_id),
-            Job.status.in_([status for status in JobStatus if not status.is_final]),
-        )
-        .limit(1)
-    )
+    is_open = Job.status.in_([status for status in JobStatus if not status.is_final])
+    is_used = or_(Job.train_dataset_id == dataset_id, Job.eval_dataset_id == dataset_id)
+    alone = session.scalar(select(Job.id).where(is_used, is_open).limit(1))
+    if alone is not None:
+        return alone
+    mixed = select(Job.id).join(JobDataset, JobDataset.job_id == Job.id)
+    return session.scalar(mixed.where(JobDataset.dataset_id == dataset_id, is_open).limit(1))
+
+
+def link_datasets(session: Session, job_id: str, dataset_ids: Sequence[str]) -> None:
+    """Store which uploaded datasets a job with several trains on. Raises IntegrityError if one does not exist."""
+    rows = [{"job_id": job_id, "dataset_id": each} for each in dataset_ids]
+    if rows:
+        insert_missing(session, JobDataset, rows)
+
+
+def is_linked(session: Session, job_id: str, dataset_id: str) -> bool:
+    """Return whether a job with several datasets trains on this one."""
+    return session.get(JobDataset, (job_id, dataset_id)) is not None

@@ -234,6 +234,13 @@ class Job(Base):
             postgresql_where=_QUEUED,
             sqlite_where=_QUEUED,
         ),
+        # Finds out whether a worker that cannot mix datasets should pass its ring on.
+        Index(
+            "ix_jobs_queued_mixed",
+            "queue",
+            postgresql_where=text("status = 'queued' AND is_mixed"),
+            sqlite_where=text("status = 'queued' AND is_mixed = 1"),
+        ),
         Index(
             "ix_jobs_reserved_host",
             "reserved_host",
@@ -279,9 +286,12 @@ class Job(Base):
     train_dataset_id: Mapped[str | None] = mapped_column(
         ForeignKey("datasets.id", ondelete="SET NULL"), index=True
     )
+    """The uploaded training dataset; null for a dataset on the hub and for several datasets (JobDataset)."""
     eval_dataset_id: Mapped[str | None] = mapped_column(
         ForeignKey("datasets.id", ondelete="SET NULL"), index=True
     )
+    is_mixed: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether the job trains on several datasets. Workers running earlier versions do not get it."""
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]

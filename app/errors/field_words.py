@@ -244,6 +244,12 @@ FIELD_WORDS: dict[str, FieldWords] = {
         "must be 'ds_…' as returned by POST /v1/datasets, or {{\"hub\": …}}",
         "应为 POST /v1/datasets 返回的 'ds_…'，或 {{\"hub\": …}}",
     ),
+    FieldProblem.DUPLICATE_DATASET: FieldWords(
+        FieldProblem.DUPLICATE_DATASET,
+        "must not contain {dataset} twice. To use its rows more often, raise its weight (at most {most})",
+        "不能重复包含 {dataset}；如需多次使用其数据，请调大该数据集的 weight（最大 {most}）",
+        shows_value=False,
+    ),
     FieldProblem.INVALID_TIME: FieldWords(
         FieldProblem.INVALID_TIME,
         "must be a time with a time zone, such as 2026-01-31T08:00:00Z, or a day, such as 2026-01-31 (00:00 UTC); "

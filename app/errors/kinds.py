@@ -111,6 +111,12 @@ class NoTrainingRows(AppError):
     code, status = "no_training_rows", 400
 
 
+class NoTrainingRowsOfDataset(AppError):
+    """The evaluation split would leave one of several datasets without training rows."""
+
+    code, status = "no_training_rows_of_dataset", 400
+
+
 class TooManyGpus(AppError):
     """The job requests more GPUs than an update has samples."""
 

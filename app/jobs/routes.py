@@ -17,6 +17,7 @@ from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
 from app.http.times import Moment
 from app.jobs import edits, planning, service
+from app.jobs.job_data import read_rows
 from app.jobs.listing.cursors import MOST_CHARACTERS
 from app.jobs.requests import etags
 from app.jobs.requests.waiting import Waits
@@ -74,7 +75,7 @@ def create_job(
     With require_fit, the job is rejected unless it fits the memory of a worker that is online.
     """
     with database.reading() as session:
-        sample = planning.read_rows(session, storage, spec)
+        sample = read_rows(session, storage, spec)
         if dry_run:
             now = database_now(session)
             plan = planning.plan_job(session, spec, language, now, sample).plan

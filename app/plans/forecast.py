@@ -128,10 +128,11 @@ def _earlier_on_rows(session: Session, spec: JobSpec) -> RowTokens | None:
 
     Otherwise, the largest one says most about the rows, because it truncated least.
     """
-    if not isinstance(spec.dataset.train, str):
+    key = store.rows_key(spec)
+    if key is None:
         return None
     found = []
-    for row in store.list_results_of_rows(session, spec.model, spec.dataset.train):
+    for row in store.list_results_of_rows(session, spec.model, key):
         measured = Measured.model_validate(row.figures)
         found.append(
             RowTokens(measured.max_length, measured.tokens_per_row, measured.supervised_share)

@@ -2,7 +2,8 @@
 
 import functools
 import json
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +59,27 @@ def read_sample(path: Path) -> RowSample:
     except OSError:
         return RowSample((), is_complete=False)
     return RowSample(tuple(found), is_complete, is_text)
+
+
+def mix_samples(samples: Sequence[RowSample], uses: Sequence[int]) -> RowSample:
+    """Return a sample of an epoch over several datasets, with the longest row of each.
+
+    `uses`: how many rows of the epoch are from each dataset.
+    """
+    total = sum(uses)
+    count = min(total, _MOST_ROWS)
+    mixed: list[RowLength] = []
+    for sample, used in zip(samples, uses, strict=True):
+        lengths = sorted(sample.lengths)
+        share = max(1, round(count * used / total)) if lengths and used else 0
+        # Evenly spaced among the sorted rows, up to the longest.
+        mixed += [lengths[-(-(place + 1) * len(lengths) // share) - 1] for place in range(share)]
+    random.Random(0).shuffle(mixed)  # noqa: S311  # equal for equal datasets
+    return RowSample(
+        tuple(mixed),
+        is_complete=all(sample.is_complete for sample in samples),
+        is_text=any(sample.is_text for sample in samples),
+    )
 
 
 def pack_sample(sample: RowSample | None) -> dict[str, Any] | None:

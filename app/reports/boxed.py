@@ -47,7 +47,7 @@ def render_markdown(summary: Summary, language: Language, zone: tzinfo | None = 
             parts += [f"| {words.step} | loss |", "|---:|---:|"]
             parts += [f"| {point.step} | {point.loss:.4f} |" for point in summary.windows]
         else:
-            parts += [f"- {escape(item).removeprefix('• ')}" for item in items]
+            parts += [f"- {escape(item).removeprefix('• ').strip()}" for item in items]
         parts.append("")
     return "\n".join(parts)
 
@@ -69,6 +69,8 @@ class _Words:
     learning_rate: str
     schedules: dict[str, str]
     data: str
+    mixed: str
+    """One of several training datasets."""
     loss_heading: str
     step: str
     measured_heading: str
@@ -104,6 +106,7 @@ _WORDS: dict[Language, _Words] = {
         learning_rate="• 学习率: {rate} ({schedule})",
         schedules={"cosine": "cosine衰减", "linear": "线性衰减", "constant": "恒定"},
         data="• 数据: {train}训练 + {eval}验证",
+        mixed="  {dataset} × {weight:g}: 每轮{rows}条",
         loss_heading="📈 Loss变化",
         step="步",
         measured_heading="🔍 实测",
@@ -135,6 +138,7 @@ _WORDS: dict[Language, _Words] = {
         learning_rate="• Learning rate: {rate} ({schedule})",
         schedules={"cosine": "cosine decay", "linear": "linear decay", "constant": "constant"},
         data="• Data: {train} train + {eval} eval",
+        mixed="  {dataset} × {weight:g}: {rows} rows per epoch",
         loss_heading="📈 Loss",
         step="step",
         measured_heading="🔍 Measured",
@@ -205,6 +209,12 @@ def _configuration(summary: Summary, words: _Words) -> list[str]:
             schedule=words.schedules.get(summary.lr_scheduler, summary.lr_scheduler),
         ),
         words.data.format(train=_count(summary.train_rows), eval=_count(summary.eval_rows)),
+        *[
+            words.mixed.format(
+                dataset=each.dataset, weight=each.weight, rows=_count(each.used_rows)
+            )
+            for each in summary.mixture
+        ],
     ]
 
 

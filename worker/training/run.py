@@ -28,6 +28,7 @@ from worker.training.data.batches import Windows
 from worker.training.data.bounds import Bounds
 from worker.training.data.cache.cache import Cache
 from worker.training.data.facts import data_warnings
+from worker.training.data.mixing import describe_mixture
 from worker.training.data.preparation import prepare
 from worker.training.data.rendering.template import Template
 from worker.training.errors import (
@@ -317,6 +318,10 @@ def _announce(run: Run, plan: MemoryPlan) -> None:
         f"{model.trainable_parameters:,} of {model.all_parameters:,} parameters are trainable, "
         f"{model.quantized_layers} layers are stored in 4 bits, {run.token_budget} tokens per micro-batch"
     )
+    for each in describe_mixture(data.parts, run.spec):
+        run.recorder.log(
+            f"{each.dataset}: weight {each.weight:g}, {each.used_rows} rows per epoch from {each.rows} rows"
+        )
     if plan.choice is not None and plan.choice.is_scarce:
         run.recorder.log(f"memory is scarce: {plan.choice.reason}", "warning")
     if plan.failed:

@@ -94,6 +94,12 @@ def count_rings(session: Session, queue: str, now: datetime) -> int:
     return count
 
 
+def has_mixed(session: Session, queue: str, now: datetime) -> bool:
+    """Return whether a claimable job of a queue trains on several datasets."""
+    mixed = select(Job.number).where(is_claimable(now), Job.queue == queue, Job.is_mixed)
+    return session.scalar(select(mixed.exists())) is True
+
+
 def is_large_startable(
     session: Session,
     queue: str,

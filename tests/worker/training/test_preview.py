@@ -86,18 +86,19 @@ def previewed(model: Path, rows: list[Any], max_length: int = 1024) -> PreviewRe
 def engine_tokens(tokenizer: Any, path: Path, row: Any, max_length: int) -> list[tuple[int, bool]]:
     """Return the tokens and the mask that a job trains on for this row, or an empty list if it skips the row."""
     rows = read_rows(write_rows(path, [row]), Bounds(), "chosen_only")
-    tokenized = tokenize(
+    writer = Writer()
+    tokenize(
         rows,
         tokenizer,
         Template(tokenizer),
         max_length=max_length,
         bounds=Bounds(),
         count=lambda *_: None,
-        writer=Writer(),
+        writer=writer,
     )
     return [
         (int(token), bool(trained))
-        for sample in tokenized.samples
+        for sample in writer.finish()
         for token, trained in zip(sample.ids, sample.supervised, strict=True)
     ]
 

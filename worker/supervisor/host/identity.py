@@ -15,7 +15,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from contracts.attempt import Device, WorkerInfo
+from contracts.attempt import Ability, Device, WorkerInfo
 from contracts.base import utc_now
 from contracts.errand import ErrandKind
 from worker.settings import Settings
@@ -49,6 +49,7 @@ def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInf
         queue=settings.queue,
         device=device,
         versions=installed_versions(),
+        abilities=[Ability.MIX_DATASETS],
         errands=_errand_kinds(settings),
     )
     return with_current_state(worker, settings)

@@ -16,8 +16,8 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from contracts.base import Tolerant
+from contracts.data_spec import HubDataset
 from contracts.failure import Failure
-from contracts.job import HubDataset
 from processes.environment import BASIC, HUB, choose
 
 

@@ -17,9 +17,10 @@ from worker.training.data.bounds import Bounds
 from worker.training.data.cache.cache import Cache
 from worker.training.data.cache.key import find_key
 from worker.training.data.facts import measure_rows
+from worker.training.data.mixing import hold_out, repeat_samples, select_rows
 from worker.training.data.prepared import EVALUATION, TRAIN, Data, digest
 from worker.training.data.rendering.template import Template
-from worker.training.data.rows import Row, hold_out, read_rows
+from worker.training.data.rows import Row, read_rows
 from worker.training.data.samples import tokenize
 from worker.training.errors import TrainingError
 from worker.training.rundir.counter import RowCounter
@@ -61,6 +62,7 @@ def prepare(
     else:
         key = partial(find_key, run_dir, spec, tokenizer, template, bounds)
         data, source = cache.find_or_make(key, make, bounds)
+    data = repeat_samples(data, spec)
     _check_amounts(data, spec)
     return replace(data, source=f"{source} in {time.monotonic() - begun:.1f} s")
 
@@ -77,11 +79,15 @@ def _make(
 ) -> Data:
     """Make the samples, in files of `directory` if there is one."""
     preference = spec.dataset.preference
-    rows = read_rows(run_dir.train_data, bounds, preference)
+    parts = [
+        read_rows(path, bounds, preference, name) for path, name in _training_files(run_dir, spec)
+    ]
     if run_dir.eval_data.exists():
-        train_rows, eval_rows = rows, read_rows(run_dir.eval_data, bounds, preference)
+        eval_rows = read_rows(run_dir.eval_data, bounds, preference)
     else:
-        train_rows, eval_rows = hold_out(rows, spec)
+        parts, eval_rows = hold_out(parts, spec)
+    parts = select_rows(parts, spec)
+    train_rows = [row for rows in parts for row in rows]
     total = len(train_rows) + len(eval_rows)
     with counter.counting(Phase.TOKENIZING, total, total) as count:
         tokenize_rows = partial(
@@ -92,17 +98,32 @@ def _make(
             bounds=bounds,
             count=count,
         )
-        train = tokenize_rows(train_rows, writer=Writer(directory and directory / TRAIN))
-        evaluation = tokenize_rows(eval_rows, writer=Writer(directory and directory / EVALUATION))
+        writer, eval_writer = (
+            Writer(directory and directory / name) for name in (TRAIN, EVALUATION)
+        )
+        tokenized = [tokenize_rows(rows, writer=writer) for rows in parts]
+        evaluated = tokenize_rows(eval_rows, writer=eval_writer)
+    train, evaluation = writer.finish(), eval_writer.finish()
     return Data(
-        train=train.samples,
-        evaluation=evaluation.samples,
-        truncated_rows=train.truncated + evaluation.truncated,
-        dropped_rows=train.dropped + evaluation.dropped,
+        train=train,
+        evaluation=evaluation,
+        parts=tuple(each.samples for each in tokenized),
+        truncated_rows=sum(each.truncated for each in (*tokenized, evaluated)),
+        dropped_rows=sum(each.dropped for each in (*tokenized, evaluated)),
         facts=measure_rows(_contents(train_rows, bounds), _contents(eval_rows, bounds)),
         unwritten=_find_unwritten((*train_rows, *eval_rows), template, bounds),
-        digest=digest((*train.samples, *evaluation.samples)),
+        digest=digest((*train, *evaluation)),
     )
+
+
+def _training_files(run_dir: RunDir, spec: JobSpec) -> list[tuple[Path, str | None]]:
+    """Return the file of each training dataset, and the name by which error messages refer to it."""
+    if not spec.dataset.is_mixed:
+        return [(run_dir.train_data, None)]
+    return [
+        (run_dir.mixed_data(number), f"{spec.dataset.param_of(number)} ({each.name})")
+        for number, each in enumerate(spec.dataset.parts)
+    ]
 
 
 def _contents(rows: Sequence[Row], bounds: Bounds) -> Iterator[Parsed]:

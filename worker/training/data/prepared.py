@@ -22,6 +22,8 @@ class Data:
 
     train: Samples
     evaluation: Samples
+    parts: tuple[int, ...]
+    """Number of different training samples from each dataset."""
     truncated_rows: int
     dropped_rows: int
     facts: DataFacts
@@ -62,6 +64,7 @@ class Data:
 
 
 class _Figures(Tolerant):
+    parts: tuple[int, ...]
     truncated_rows: int
     dropped_rows: int
     facts: DataFacts

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from contracts.dataset.conversation import Conversation, Document
 from contracts.failure import FailureReason
-from worker.training.data.arrays import Sample, Samples, Writer
+from worker.training.data.arrays import Sample, Writer
 from worker.training.data.bounds import POLL_SECONDS, Bounds, OutOfBounds
 from worker.training.data.documents import Joiner
 from worker.training.data.rendering.answers import RenderingFailed, Span
@@ -26,9 +26,9 @@ _CHARACTERS_PER_BATCH = 1_000_000
 
 @dataclass(frozen=True)
 class Tokenized:
-    """The samples of some rows, and how many rows were cut or dropped."""
+    """How many samples were made of some rows, and how many rows were cut or dropped."""
 
-    samples: Samples
+    samples: int
     truncated: int
     dropped: int
 
@@ -46,9 +46,9 @@ def tokenize(
     """Render and encode rows.
 
     Conversations are truncated to `max_length` tokens, and dropped if no answer is left. Documents are joined and split
-    into samples of `max_length` tokens. `writer` collects the samples.
+    into samples of `max_length` tokens. `writer` collects the samples; the caller finishes it.
     """
-    truncated = dropped = 0
+    before, truncated, dropped = len(writer), 0, 0
     joiner = Joiner(max_length, tokenizer.eos_token_id)
     # Encode in a separate thread, which releases the interpreter's lock: a stop request must not wait for the encoding.
     encoder = ThreadPoolExecutor(1, "encoder")
@@ -74,7 +74,7 @@ def tokenize(
         encoder.shutdown(wait=False, cancel_futures=True)
     for ids in joiner.finish():
         writer.add(whole_sample(ids))
-    return Tokenized(writer.finish(), truncated, dropped)
+    return Tokenized(len(writer) - before, truncated, dropped)
 
 
 def encode_row(

@@ -9,6 +9,7 @@ from contracts.run.run_dir import Placed
 from contracts.summary import Summary, WindowLoss, window_steps
 from contracts.verdicts.course import recent_steps
 from worker.training.compute.device import library_versions
+from worker.training.data.mixing import describe_mixture
 from worker.training.learning.evaluate import Evaluation, improvement_interval
 from worker.training.report.flops import training_flops, utilisation
 from worker.training.state import Progress, Run
@@ -63,6 +64,7 @@ def summarize(
         dropped_rows=data.dropped_rows,
         overlapping_rows=data.facts.overlapping_rows,
         data=data.facts,
+        mixture=describe_mixture(data.parts, spec),
         supervised_tokens=sum(progress.step_tokens),
         tokens_per_second=progress.tokens / progress.training_seconds,
         samples_per_second=_samples(run) / progress.training_seconds,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from contracts.data_spec import HubDataset
 from contracts.errand import ErrandProgress, PrefetchRequest, PrefetchResult
 from contracts.failure import FailureReason
-from contracts.job import HubDataset
 from tests.hub_server import COMMIT, Hub
 from tests.programs.processes import children_of, environment_of
 from worker.settings import Settings

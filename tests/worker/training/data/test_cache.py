@@ -221,7 +221,7 @@ def make(directory: Path | None) -> Data:
     one = RowFacts(rows=1, distinct_rows=1, distinct_answers=1, top_answer_rows=1)
     facts = DataFacts(train=one, evaluation=one, overlapping_rows=0, overlapping_rows_normalized=0)
     both = (*samples[0], *samples[1])
-    return Data(samples[0], samples[1], 0, 0, facts, {}, digest(both))
+    return Data(samples[0], samples[1], (1,), 0, 0, facts, {}, digest(both))
 
 
 def test_the_least_recently_used_tokens_are_deleted_first_but_stay_readable_while_in_use(

@@ -1,6 +1,6 @@
 // The report of a succeeded job. The server's boxed text can be copied, and downloaded as Markdown.
 import { getText, type Summary } from "../../api";
-import { bytes, clock, count, duration, figure, rate } from "../../format";
+import { bytes, clock, count, duration, figure, rate, shortId } from "../../format";
 import { Card, CopyButton } from "../../parts/controls";
 import { Facts } from "../../parts/facts";
 import { language } from "../../preferences";
@@ -72,9 +72,18 @@ function sections(summary: Summary): [title: string, rows: Row[]][] {
         [say(REPORT.batch), `${batch[0]} × ${batch[1]} = ${batch[0]! * batch[1]!}`],
         [say(REPORT.schedule), `${rate(summary.learning_rate)} (${summary.lr_scheduler})`],
         [say(REPORT.data), say(REPORT.data_of, { train: count(summary.train_rows), eval: count(summary.eval_rows) })],
+        ...mixture(summary),
       ],
     ],
   ];
+}
+
+/** Return the training datasets of a run with several, and how many rows of an epoch are from each. */
+function mixture(summary: Summary): Row[] {
+  return (summary.mixture ?? []).map(({ dataset, weight, rows, used_rows }) => [
+    `${dataset.startsWith("ds_") ? shortId(dataset) : dataset} × ${weight}`,
+    say(REPORT.mixture_of, { used: count(used_rows), rows: count(rows) }),
+  ]);
 }
 
 function trainable(summary: Summary, share: number) {

@@ -52,7 +52,7 @@ export function Preflight({ spec, plan, models, defaultLength, choose }: Props) 
       {plan && <Forecast forecast={plan.forecast} />}
       {plan?.data_warnings?.map((warning) => (
         <p key={`${warning.param} ${warning.code}`} class="warning">
-          {say(warning.param === "dataset.train" ? NEW.warning_train : NEW.warning_eval, { message: warning.message })}
+          {sayWarning(warning.param, warning.message)}
         </p>
       ))}
       {plan?.evaluation && <p class="note">{sayCost(plan.evaluation)}</p>}
@@ -65,6 +65,12 @@ export function Preflight({ spec, plan, models, defaultLength, choose }: Props) 
       {!plan && !id && <p class="note">{say(NEW.checks_hint)}</p>}
     </div>
   );
+}
+
+function sayWarning(param: string, message: string): string {
+  const part = /^dataset\.train\[(\d+)\]/.exec(param)?.[1];
+  if (part !== undefined) return say(NEW.of_dataset, { n: Number(part) + 1, message });
+  return say(param === "dataset.train" ? NEW.warning_train : NEW.warning_eval, { message });
 }
 
 interface FactsProps {

@@ -52,6 +52,7 @@ export const REPORT = texts({
   batch: ["Batch size", "Batch 大小"],
   schedule: ["Learning rate", "学习率"],
   data: ["Data", "数据"],
+  mixture_of: ["{used} {used:row|rows} per epoch, from {rows}", "每轮 {used} 条，来自 {rows} 条"],
   data_of: ["{train} training {train:row|rows}, {eval} evaluation {eval:row|rows}", "{train} 条训练 + {eval} 条验证"],
   trainable: ["Trainable parameters", "可训练参数"],
   trainable_of: ["{trainable} of {all} ({share})", "{trainable} / {all}（{share}）"],

@@ -24,23 +24,28 @@ def find_key(
 ) -> str | None:
     """Return the key, 64 hexadecimal characters, or None if the template's output depends on the time.
 
-    The key covers this code and its libraries, the rows and their split, the settings, the tokenizer's files and the
+    The key covers this code and its libraries, the rows with their weights and their split, the settings, the tokenizer's files and the
     template with the date that it inserts. Reads all of these files; raises OSError.
     """
     text = template.effective_text
     if "strftime_now" in (text if text is not None else str(tokenizer.chat_template)):
         return None
-    rows = [run_dir.train_data]
+    dataset, seed = spec.dataset, spec.training.seed
+    rows, weights = [run_dir.train_data], ""
+    if dataset.is_mixed:
+        rows = [run_dir.mixed_data(number) for number in range(len(dataset.parts))]
+        weights = f"{[part.weight for part in dataset.parts]} of seed {seed}"
     if run_dir.eval_data.exists():
         rows.append(run_dir.eval_data)
         split = ""
     else:
-        split = f"{spec.dataset.eval_size} of seed {spec.training.seed}"
+        split = f"{dataset.eval_size} of seed {seed}"
     parts = [
         _code(),
         *(_hash_file(path, bounds) for path in rows),
+        weights,
         split,
-        str(spec.dataset.preference),
+        str(dataset.preference),
         str(spec.training.max_length),
         _hash_directory(run_dir.model, bounds),
         str(text),
