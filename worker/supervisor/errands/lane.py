@@ -9,18 +9,24 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import structlog
 
 from contracts.errand import (
+    PREVIEW_REVISIONS,
     ErrandClaim,
     ErrandFailure,
+    ErrandKind,
     ErrandOutcome,
     ErrandProgress,
     ErrandReason,
+    ImportRequest,
     PrefetchRequest,
 )
 from worker.settings import Settings
+from worker.supervisor.errands.importing import run_import
 from worker.supervisor.errands.prefetch import run_prefetch
 from worker.supervisor.errands.preview import run_preview
 from worker.supervisor.host.models.hub_cache import list_installed
@@ -34,6 +40,7 @@ WAIT_SECONDS = 20.0
 PAUSE_SECONDS = 2.0
 """Pause after a failed claim."""
 LONGEST_PAUSE_SECONDS = 30.0
+ERRAND_SUPERSEDED = "errand_superseded"
 BEATS_PER_LEASE = 4
 FINISH_SECONDS = 60.0
 """How long the worker tries to deliver a result."""
@@ -86,22 +93,38 @@ class Lane:
 
     def _run_one(self, server: ErrandServer) -> None:
         installed = list_installed(self.settings, self.environ)
-        claim = server.claim(self.worker_id, [self.kind], list(installed), WAIT_SECONDS)
+        kinds = [self.kind]
+        if self.kind == ErrandKind.PREVIEW:
+            kinds.append(PREVIEW_REVISIONS)
+        claim = server.claim(self.worker_id, kinds, list(installed), WAIT_SECONDS)
         if claim is None:
             return
         with structlog.contextvars.bound_contextvars(errand_id=claim.errand_id):
-            log.info("errand started", kind=self.kind, model=claim.request.model)
+            request = claim.request
+            name = request.hub if isinstance(request, ImportRequest) else request.model
+            log.info("errand started", kind=self.kind, name=name)
             pulse = Pulse(server, claim)
             try:
                 outcome = self._run_claimed(server, claim, pulse)
-                self._deliver(server, claim, outcome)
+                if outcome is not None:
+                    self._deliver(server, claim, outcome)
             except ErrandLost as lost:
                 log.warning("errand lost", reason=str(lost))
 
     def _run_claimed(
         self, server: ErrandServer, claim: ErrandClaim, pulse: "Pulse"
-    ) -> ErrandOutcome:
+    ) -> ErrandOutcome | None:
+        """Return the outcome, or None if the server has ended the errand."""
         try:
+            if isinstance(claim.request, ImportRequest):
+                return run_import(
+                    claim,
+                    claim.request,
+                    partial(self._send, server, claim),
+                    self.settings,
+                    self.environ,
+                    pulse,
+                )
             if isinstance(claim.request, PrefetchRequest):
                 outcome = run_prefetch(claim.request, self.settings, self.environ, pulse)
                 self.on_change()
@@ -110,13 +133,37 @@ class Lane:
                 claim.request, lambda: server.rows(claim), self.settings, self.environ, pulse
             )
         except (ErrandLost, ServerUnavailable):
-            raise
+            raise  # the server gives the errand to another worker
         except Refused as refusal:
             detail = f"The server rejected the request: {refusal}"
             return _failed(ErrandReason.DATASET_INVALID, detail)
         except Exception as error:
             log.exception("an errand crashed")
             return _failed(ErrandReason.CRASHED, type(error).__name__)
+
+    def _send(
+        self,
+        server: ErrandServer,
+        claim: ErrandClaim,
+        rows: Path,
+        commit: str,
+        pulse: Callable[[], object],
+    ) -> None:
+        """Send the rows of an import. Raises ErrandLost, Refused or ServerUnavailable."""
+        give_up_at = time.monotonic() + FINISH_SECONDS
+        while True:
+            try:
+                server.send_rows(claim, rows, commit, pulse)
+            except ServerUnavailable:
+                if time.monotonic() >= give_up_at or self.stop.wait(PAUSE_SECONDS):
+                    raise
+                pulse()
+                continue
+            except Refused as refusal:
+                if refusal.code == ERRAND_SUPERSEDED:
+                    raise ErrandLost(str(refusal)) from refusal
+                raise
+            return
 
     def _deliver(self, server: ErrandServer, claim: ErrandClaim, outcome: ErrandOutcome) -> None:
         give_up_at = time.monotonic() + FINISH_SECONDS
