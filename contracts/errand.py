@@ -125,7 +125,7 @@ _MESSAGES: dict[ErrandReason, tuple[str, str]] = {
         "The download from the hub failed.",
         "从 Hub 下载失败。",
     ),
-    ErrandReason.DISK_FULL: ("The worker's disk is full.", "工作节点磁盘已满。"),
+    ErrandReason.DISK_FULL: ("The disk is full.", "磁盘已满。"),
     ErrandReason.DATASET_NOT_FOUND: (
         "The hub has no such dataset or revision, or it is private.",
         "Hub 上没有该数据集或该版本，或者它是私有的。",

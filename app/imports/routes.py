@@ -85,6 +85,7 @@ async def receive_rows(
     await run_in_threadpool(check_token)  # before the body is read
     settings: Settings = request.app.state.settings
     async with receiving(storage, request.stream(), sha256) as draft:
+        await run_in_threadpool(service.hold_for_check, database, errand_id, token)
 
         def store() -> bool:
             draft.file.flush()

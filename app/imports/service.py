@@ -52,6 +52,12 @@ def request_import(session: Session, request: ImportRequest) -> Errand:
     return errands.create_errand(session, request)
 
 
+def hold_for_check(database: Database, errand_id: str, token: str) -> None:
+    """Extend the lease, because the worker cannot renew it while it waits for the check. Raises ErrandSuperseded."""
+    with database.writing() as session:
+        errands.extend(session, errand_id, token, CHECK_SECONDS)
+
+
 def store_rows(
     database: Database,
     storage: Storage,
@@ -67,9 +73,8 @@ def store_rows(
 
     Return whether the dataset has yet to be checked. Raises ErrandSuperseded or an AppError; the errand then stays open.
     """
-    with database.writing() as session:
+    with database.reading() as session:
         errand = errands.get_held(session, errand_id, token)
-        errands.extend(session, errand_id, token, CHECK_SECONDS)
         request = ImportRequest.model_validate(errand.request)
     origin = DatasetOrigin(
         hub=request.hub, config=request.config, split=request.split, revision=received.commit

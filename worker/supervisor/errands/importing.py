@@ -30,6 +30,8 @@ _REASONS = {
     HubProblem.TOO_LARGE: ErrandReason.DATASET_TOO_LARGE,
 }
 
+STORAGE_FULL = "storage_full"
+
 
 class Sender(Protocol):
     """Sends the rows to the server."""
@@ -42,6 +44,7 @@ def run_import(
     claim: ErrandClaim,
     request: ImportRequest,
     send: Sender,
+    *,
     settings: Settings,
     environ: Mapping[str, str],
     pulse: Callable[[ErrandProgress | None], object],
@@ -84,9 +87,9 @@ def run_import(
                 lambda: pulse(ErrandProgress(bytes_done=total, bytes_total=total)),
             )
         except ServerUnavailable as error:
-            return _failed(
-                ErrandReason.DOWNLOAD_FAILED, f"the server did not accept the rows: {error}"
-            )
+            is_full = STORAGE_FULL in str(error)
+            reason = ErrandReason.DISK_FULL if is_full else ErrandReason.DOWNLOAD_FAILED
+            return _failed(reason, f"the server did not accept the rows: {error}")
         except Refused as refusal:
             if refusal.status == 413:
                 return _failed(ErrandReason.DATASET_TOO_LARGE, str(refusal))

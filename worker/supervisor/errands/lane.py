@@ -121,9 +121,9 @@ class Lane:
                     claim,
                     claim.request,
                     partial(self._send, server, claim),
-                    self.settings,
-                    self.environ,
-                    pulse,
+                    settings=self.settings,
+                    environ=self.environ,
+                    pulse=pulse,
                 )
             if isinstance(claim.request, PrefetchRequest):
                 outcome = run_prefetch(claim.request, self.settings, self.environ, pulse)

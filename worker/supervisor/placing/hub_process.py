@@ -70,7 +70,7 @@ def download_model(request: ModelRequest) -> HubAnswer:
             bytes_cached=sum(each.file_size for each in files if not each.will_download),
         )
         write_model(request.size_file, size)
-        _require_space(Path(HF_HUB_CACHE), size.bytes_total - size.bytes_cached)
+        require_space(Path(HF_HUB_CACHE), size.bytes_total - size.bytes_cached)
     path = Path(snapshot_download(request.name, **chosen))
     if not any(path.glob("*.safetensors")) or not (path / "config.json").exists():
         return HubAnswer(
@@ -96,7 +96,7 @@ def download_dataset(request: DatasetRequest) -> HubAnswer:
         files = load_dataset_builder(source.hub, source.config, revision=commit).config.data_files
         size = _sum_sizes(files or {}, sizes)
         write_model(request.size_file, DownloadSize(bytes_total=size, bytes_cached=0))
-        _require_space(Path(HF_HUB_CACHE), COPIES * size)
+        require_space(Path(HF_HUB_CACHE), COPIES * size)
     rows = load_dataset(source.hub, source.config, split=source.split, revision=commit)
     temporary = request.target.with_name(request.target.name + ".tmp")
     written = 0
@@ -119,7 +119,7 @@ def _sum_sizes(data_files: Mapping[str, Sequence[str]], sizes: Mapping[str, int]
     return sum(sizes.get(path, 0) for path in paths)
 
 
-def _require_space(directory: Path, needed_bytes: int) -> None:
+def require_space(directory: Path, needed_bytes: int) -> None:
     """Raise OSError with ENOSPC if the disk of this directory has less free space than a download needs."""
     existing = next(path for path in (directory, *directory.parents) if path.exists())
     free = shutil.disk_usage(existing).free
