@@ -20,6 +20,9 @@ class Hub:
         outer = self
         self.downloaded: list[str] = []
         self.tokens: set[str | None] = set()
+        self.opened = threading.Event()
+        """Downloads wait until it is set."""
+        self.opened.set()
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -83,6 +86,7 @@ class Hub:
             if path.startswith(prefix):
                 file = path.removeprefix(prefix).partition("/")[2]
                 if file in files:
+                    self.opened.wait(60)
                     if method == "GET":
                         self.downloaded.append(file)
                     etag = hashlib.sha1(files[file], usedforsecurity=False).hexdigest()

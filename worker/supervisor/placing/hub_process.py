@@ -84,13 +84,14 @@ def download_model(request: ModelRequest) -> HubAnswer:
 
 def download_dataset(request: DatasetRequest) -> HubAnswer:
     """Download a dataset at one commit and write its rows as JSONL."""
-    from datasets import load_dataset, load_dataset_builder  # noqa: PLC0415  # slow import, not needed for a model
     from huggingface_hub import HfApi  # noqa: PLC0415
     from huggingface_hub.constants import HF_HUB_CACHE  # noqa: PLC0415
 
     source = request.source
     info = HfApi().dataset_info(source.hub, revision=source.revision, files_metadata=True)
     commit = info.sha
+    from datasets import load_dataset, load_dataset_builder  # noqa: PLC0415  # slow import, after the check that the dataset exists
+
     if request.size_file is not None:
         sizes = {each.rfilename: each.size or 0 for each in info.siblings or []}
         files = load_dataset_builder(source.hub, source.config, revision=commit).config.data_files
@@ -144,8 +145,7 @@ def run(request: HubRequest) -> HubAnswer:
 
 def _problem(error: Exception) -> HubProblem | None:
     """Return the cause of a dataset's failure. `datasets` reports some causes only in the text of general errors."""
-    from datasets.exceptions import DatasetNotFoundError  # noqa: PLC0415  # slow import
-    from huggingface_hub.errors import (  # noqa: PLC0415
+    from huggingface_hub.errors import (  # noqa: PLC0415  # slow import
         GatedRepoError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -160,7 +160,7 @@ def _problem(error: Exception) -> HubProblem | None:
         return HubProblem.HAS_SCRIPT
     if isinstance(error, ValueError) and any(words in text for words in _NO_SPLIT):
         return HubProblem.SPLIT_NOT_FOUND
-    if isinstance(error, RepositoryNotFoundError | RevisionNotFoundError | DatasetNotFoundError):
+    if isinstance(error, RepositoryNotFoundError | RevisionNotFoundError):
         return HubProblem.NOT_FOUND
     return None
 

@@ -191,7 +191,7 @@ def test_a_download_that_does_not_fit_on_the_disk_fails_first_and_says_how_much_
 
 
 def _import(
-    hub: Hub, directory: Path, limit_bytes: int, **changes: str
+    running: Hub, directory: Path, limit_bytes: int, **changes: str
 ) -> tuple[ErrandOutcome | None, list[tuple[list[object], str]]]:
     """Run an import; return its outcome and what it sent."""
     sent: list[tuple[list[object], str]] = []
@@ -200,11 +200,11 @@ def _import(
         pulse()
         sent.append(([json.loads(line) for line in rows.read_text().splitlines()], commit))
 
-    request = ImportRequest.model_validate({"kind": "import", "hub": "team/rows"} | changes)
+    request = ImportRequest.model_validate({"kind": "import", "hub": "team/rows", **changes})
     claim = ErrandClaim(
         errand_id="e", token="t", lease_seconds=20, request=request, limit_bytes=limit_bytes
     )
-    environ = {"HF_ENDPOINT": hub.url, "HF_HOME": str(directory), "PATH": os.environ["PATH"]}
+    environ = {"HF_ENDPOINT": running.url, "HF_HOME": str(directory), "PATH": os.environ["PATH"]}
     settings = Settings(work_dir=directory / "work")
     outcome = run_import(
         claim, request, send, settings=settings, environ=environ, pulse=lambda _: None
