@@ -190,14 +190,17 @@ class Pulse:
     def __init__(self, server: ErrandServer, claim: ErrandClaim) -> None:
         self._server = server
         self._claim = claim
+        self._has_progress = False
         self._interval_seconds = claim.lease_seconds / BEATS_PER_LEASE
         self._next = time.monotonic() + self._interval_seconds
 
     def __call__(self, progress: ErrandProgress | None = None) -> None:
-        """Send a beat if one is due."""
+        """Send a beat if one is due, or if there is progress for the first time."""
         now = time.monotonic()
-        if now < self._next:
+        is_first = progress is not None and not self._has_progress
+        if now < self._next and not is_first:
             return
+        self._has_progress = self._has_progress or progress is not None
         self._next = now + self._interval_seconds
         try:
             self._server.beat(self._claim, progress)
