@@ -31,14 +31,15 @@ from contracts.wire import COMMIT_HEADER, ERRAND_DATASET_PATH, SHA256_HEADER
 
 log = structlog.get_logger(__name__)
 
-public = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=JsonRoute)
+public = APIRouter(prefix="/v1/dataset-imports", tags=["datasets"], route_class=JsonRoute)
+"""Separate, because a path below `/v1/datasets` would also be the path of a dataset."""
 internal = APIRouter(tags=["internal"], include_in_schema=False, route_class=WorkerRoute)
 
 # Checking rows may take minutes. It must not occupy the threads that answer other requests.
 _CHECKING = CapacityLimiter(4)
 
 
-@public.post("/imports", status_code=202, responses={202: {"headers": LOCATION}})
+@public.post("", status_code=202, responses={202: {"headers": LOCATION}})
 def import_dataset(
     *,
     wanted: Import,

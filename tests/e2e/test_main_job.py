@@ -108,7 +108,7 @@ def test_a_dataset_is_imported_although_its_worker_is_killed_and_a_job_trains_on
 ) -> None:
     hub.opened.clear()
     wanted = {"hub": "team/rows", "split": "train[:30]", "revision": COMMIT[:12]}
-    begun = service.client.post("/v1/datasets/imports", json=wanted)
+    begun = service.client.post("/v1/dataset-imports", json=wanted)
     assert begun.status_code == 202, begun.text
     url = begun.headers["Location"]
     wait_for(lambda: service.get(url)["progress"] is not None, 30, service.logs)
@@ -120,6 +120,7 @@ def test_a_dataset_is_imported_although_its_worker_is_killed_and_a_job_trains_on
 
     errand = service.get(url)
     assert errand["status"] == "succeeded", errand
+    assert errand["progress"]["bytes_done"] == errand["progress"]["bytes_total"] > 0
     dataset = service.get(f"/v1/datasets/{errand['dataset']}")
     assert (dataset["rows"], dataset["source"]["revision"]) == (30, COMMIT)
     assert f"Bearer {HUB_TOKEN}" in hub.tokens

@@ -1,6 +1,7 @@
 """Imports of datasets from the hub: requests, the rows that a worker sends, and what it must not send."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -8,13 +9,15 @@ from fastapi import FastAPI
 from httpx2 import Response
 
 from app.config.settings import Settings
+from app.datasets import store
 from app.datasets.validation.runner import Validator
+from app.db.engine import Database
 from contracts.errand import ErrandClaim
 from contracts.wire import ERRAND_TOKEN_HEADER
 from tests.app.errands.errand_worker import ErrandWorker
 from tests.app.player import WORKER, Player
 
-URL = "/v1/datasets/imports"
+URL = "/v1/dataset-imports"
 WANTED = {"hub": "team/rows", "split": "train[:9]", "revision": "v1"}
 ROWS = [{"question": f"q{n}", "output": f"a{n}"} for n in range(3)]
 JSONL = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
@@ -183,6 +186,38 @@ def test_datasets_with_equal_rows_share_one_file_until_the_last_one_is_deleted(
     assert len(player.get(f"/v1/datasets/{second}")["preview"]) == 3
     assert player.client.delete(f"/v1/datasets/{second}").status_code == 200
     assert list(stored.iterdir()) == []
+
+
+def test_a_file_is_kept_if_its_dataset_is_deleted_while_another_one_begins_to_share_it(
+    player: Player, database: Database, settings: Settings
+) -> None:
+    old = player.upload()
+    with ThreadPoolExecutor(1) as pool:
+        with database.writing() as session:
+            dataset = store.find_any(session, old)
+            assert dataset is not None
+            path = store.find_stored_path(session, dataset.sha256)
+            deletion = pool.submit(player.client.delete, f"/v1/datasets/{old}")
+            fields = (
+                "filename",
+                "upload_sha256",
+                "upload_bytes",
+                "sha256",
+                "bytes",
+                "rows",
+                "forms",
+            )
+            row = {name: getattr(dataset, name) for name in fields}
+            row |= {"id": "ds_00000000", "path": path, "created_at": dataset.created_at}
+            store.insert_dataset(session, row)
+            with pytest.raises(TimeoutError):
+                deletion.result(0.2)  # it waits for this transaction
+        assert deletion.result(10).status_code == 200
+
+    assert path is not None
+    assert (settings.data_dir / path).exists()
+    assert player.client.delete("/v1/datasets/ds_00000000").status_code == 200
+    assert not (settings.data_dir / path).exists()
 
 
 def test_an_errand_is_cancelled_while_it_is_queued_or_running_and_listed_newest_first(

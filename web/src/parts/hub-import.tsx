@@ -41,7 +41,7 @@ export function HubImport({ use }: { use: (dataset: DatasetDetail) => void }) {
       revision: fields.revision.trim() || null,
     };
     try {
-      const errand = await call<Errand>("POST", "/v1/datasets/imports", { body });
+      const errand = await call<Errand>("POST", "/v1/dataset-imports", { body });
       setQuery({ import: errand.id });
     } catch (error) {
       setProblem(sentences(error as ApiError));
