@@ -67,8 +67,10 @@ export function DatasetsPage() {
           <h1>{say(DATASETS.title)}</h1>
           <p class="note">{say(DATASETS.intro)}</p>
         </div>
-        <ImportButton />
-        <UploadButton upload={upload} />
+        <div class="row">
+          <ImportButton />
+          <UploadButton upload={upload} />
+        </div>
       </header>
       <UploadMessage message={upload.message} />
       <HubImport use={change} />

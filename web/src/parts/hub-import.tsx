@@ -60,7 +60,7 @@ export function HubImport({ use }: { use: (dataset: DatasetDetail) => void }) {
     </label>
   );
   return (
-    <section class="card" aria-label={say(IMPORT.open)}>
+    <section class="card hub-import" aria-label={say(IMPORT.open)}>
       <form
         class="row"
         onSubmit={(event) => {
