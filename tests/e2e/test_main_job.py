@@ -123,6 +123,7 @@ def test_a_dataset_is_imported_although_its_worker_is_killed_and_a_job_trains_on
     assert errand["progress"]["bytes_done"] == errand["progress"]["bytes_total"] > 0
     dataset = service.get(f"/v1/datasets/{errand['dataset']}")
     assert (dataset["rows"], dataset["source"]["revision"]) == (30, COMMIT)
+    assert not list((service.directory / "work").glob("import-*"))
     assert f"Bearer {HUB_TOKEN}" in hub.tokens
     job_id = service.post_job(**spec_of_job(dataset["id"], steps=1))
     assert service.wait_for_end(job_id)["status"] == "succeeded", service.logs()

@@ -1,8 +1,9 @@
 """Downloads a dataset from the hub, converts it to JSONL and sends it to the server, which checks the rows."""
 
 import os
-import tempfile
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from contracts.failure import FailureReason
 from contracts.job import HubDataset
 from worker.settings import Settings
 from worker.supervisor.errands.prefetch import read_progress, size_of
+from worker.supervisor.host.identity import slug
 from worker.supervisor.host.models.hub_cache import cache_dir
 from worker.supervisor.placing.hub import DatasetRequest, HubProblem, fetch
 from worker.supervisor.server.answers import Refused, ServerUnavailable
@@ -29,8 +31,8 @@ _REASONS = {
     HubProblem.HAS_SCRIPT: ErrandReason.DATASET_HAS_SCRIPT,
     HubProblem.TOO_LARGE: ErrandReason.DATASET_TOO_LARGE,
 }
-
 STORAGE_FULL = "storage_full"
+"""The server's error code for a full disk."""
 
 
 class Sender(Protocol):
@@ -45,22 +47,23 @@ def run_import(
     request: ImportRequest,
     send: Sender,
     *,
+    directory: Path,
     settings: Settings,
     environ: Mapping[str, str],
     pulse: Callable[[ErrandProgress | None], object],
 ) -> ErrandOutcome | None:
     """Import a dataset. Return the failure, or None if the server has received the rows and so ended the errand.
 
-    Calls pulse regularly with the progress; if pulse raises, ends the download. The download runs in the process that also serves
-    jobs (placing/hub_process.py); only that process gets the hub's token.
+    `directory` holds the rows until the server has them; it must belong to this worker alone. Calls pulse regularly with the progress;
+    if pulse raises, ends the download. The download runs in the process that also serves jobs (placing/hub_process.py); only that process
+    gets the hub's token.
     """
     if not settings.hub:
         return _failed(ErrandReason.DOWNLOAD_FAILED, "this worker does not download from the hub")
     blobs = cache_dir(environ) / f"datasets--{request.hub.replace('/', '--')}" / "blobs"
     before = size_of(blobs)
-    settings.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=settings.work_dir, prefix="import-") as directory:
-        rows, size_file = Path(directory) / "rows.jsonl", Path(directory) / "size.json"
+    with _emptied(directory):
+        rows, size_file = directory / "rows.jsonl", directory / "size.json"
         source = HubDataset(
             hub=request.hub, config=request.config, split=request.split, revision=request.revision
         )
@@ -95,6 +98,22 @@ def run_import(
                 return _failed(ErrandReason.DATASET_TOO_LARGE, str(refusal))
             return _failed(ErrandReason.CRASHED, f"the server rejected the request: {refusal}")
     return None
+
+
+def import_dir(settings: Settings, worker_id: str) -> Path:
+    """Return the directory of a worker's imports. A worker that was killed leaves it; the next one deletes it when it starts."""
+    return settings.work_dir.resolve() / f"import-{slug(worker_id)}"
+
+
+@contextmanager
+def _emptied(directory: Path) -> Iterator[None]:
+    """Create an empty directory, and delete it at the end of the block."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(mode=0o700, parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _failed(reason: ErrandReason, detail: str) -> ErrandOutcome:

@@ -5,6 +5,7 @@ A claim waits at the server, which answers as soon as there is an errand. A serv
 lane then asks again only after the next hello.
 """
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -26,7 +27,7 @@ from contracts.errand import (
     PrefetchRequest,
 )
 from worker.settings import Settings
-from worker.supervisor.errands.importing import run_import
+from worker.supervisor.errands.importing import import_dir, run_import
 from worker.supervisor.errands.prefetch import run_prefetch
 from worker.supervisor.errands.preview import run_preview
 from worker.supervisor.host.models.hub_cache import list_installed
@@ -41,6 +42,7 @@ PAUSE_SECONDS = 2.0
 """Pause after a failed claim."""
 LONGEST_PAUSE_SECONDS = 30.0
 ERRAND_SUPERSEDED = "errand_superseded"
+"""The server's error code for an errand that this worker does not hold any more."""
 BEATS_PER_LEASE = 4
 FINISH_SECONDS = 60.0
 """How long the worker tries to deliver a result."""
@@ -71,6 +73,8 @@ class Lane:
         """Run errands until `stop` is set."""
         token = self.settings.worker_token.get_secret_value()
         pause = PAUSE_SECONDS
+        if self.kind == ErrandKind.IMPORT:
+            shutil.rmtree(import_dir(self.settings, self.worker_id), ignore_errors=True)
         with ErrandServer(self.settings.server_url, token) as server:
             while not self.stop.is_set():
                 if not self.hello.wait(1.0):
@@ -121,6 +125,7 @@ class Lane:
                     claim,
                     claim.request,
                     partial(self._send, server, claim),
+                    directory=import_dir(self.settings, self.worker_id),
                     settings=self.settings,
                     environ=self.environ,
                     pulse=pulse,

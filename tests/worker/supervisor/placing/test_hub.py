@@ -205,9 +205,14 @@ def _import(
         errand_id="e", token="t", lease_seconds=20, request=request, limit_bytes=limit_bytes
     )
     environ = {"HF_ENDPOINT": running.url, "HF_HOME": str(directory), "PATH": os.environ["PATH"]}
-    settings = Settings(work_dir=directory / "work")
     outcome = run_import(
-        claim, request, send, settings=settings, environ=environ, pulse=lambda _: None
+        claim,
+        request,
+        send,
+        directory=directory / "work" / "import",
+        settings=Settings(),
+        environ=environ,
+        pulse=lambda _: None,
     )
     return outcome, sent
 
