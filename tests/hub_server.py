@@ -20,6 +20,8 @@ class Hub:
         outer = self
         self.downloaded: list[str] = []
         self.tokens: set[str | None] = set()
+        self.claimed_bytes: int | None = None
+        """The size that the hub claims for each file of a dataset; None: the real one."""
         self.opened = threading.Event()
         """Downloads wait until it is set."""
         self.opened.set()
@@ -79,7 +81,10 @@ class Hub:
                     code = "GatedRepo" if path.endswith("gated") else "RevisionNotFound"
                     status = 403 if code == "GatedRepo" else 404
                     return status, b'{"error": "no"}', {"X-Error-Code": code}
-                siblings = [{"rfilename": file, "size": len(files[file])} for file in files]
+                siblings = [
+                    {"rfilename": file, "size": self.claimed_bytes or len(files[file])}
+                    for file in files
+                ]
                 info = {"id": name, "sha": COMMIT, "siblings": siblings, "tags": [], "downloads": 0}
                 return 200, json.dumps(info).encode(), {}
             prefix = f"/{name}/resolve/" if kind == "models" else f"/{repository}/resolve/"

@@ -1,7 +1,6 @@
 """Runs the hub's real client libraries in their own process against a local hub with one model and one dataset."""
 
 import contextlib
-import errno
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ from tests.programs.processes import children_of, environment_of
 from worker.settings import Settings
 from worker.supervisor.errands.importing import run_import
 from worker.supervisor.errands.prefetch import run_prefetch
-from worker.supervisor.placing.hub import DatasetRequest, HubAnswer, ModelRequest, fetch
+from worker.supervisor.placing.hub import DatasetRequest, HubAnswer, HubProblem, ModelRequest, fetch
 from worker.supervisor.placing.hub_process import require_space, run
 
 MODEL_FILES = {
@@ -141,7 +140,6 @@ def test_a_hub_dataset_is_written_as_jsonl_and_its_commit_is_returned(
         ({"revision": "absent"}, ErrandReason.DATASET_NOT_FOUND),
         ({"hub": "team/absent"}, ErrandReason.DATASET_NOT_FOUND),
         ({"revision": "gated"}, ErrandReason.DATASET_GATED),
-        ({"split": "absent"}, ErrandReason.SPLIT_NOT_FOUND),
         ({"config": "absent"}, ErrandReason.SPLIT_NOT_FOUND),
     ],
 )
@@ -182,11 +180,17 @@ def test_a_dataset_with_a_script_is_refused_and_its_script_is_not_run(tmp_path: 
 
 
 def test_a_download_that_does_not_fit_on_the_disk_fails_first_and_says_how_much_is_missing(
-    tmp_path: Path,
+    hub: Hub, tmp_path: Path
 ) -> None:
-    with pytest.raises(OSError, match="bytes are missing") as raised:
-        require_space(tmp_path / "hub", 2**60)
-    assert raised.value.errno == errno.ENOSPC
+    hub.claimed_bytes = 2**50
+    outcome, _ = _import(hub, tmp_path, 1000)
+
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert outcome.failure.reason is ErrandReason.DISK_FULL
+    assert f"needs {3 * 2**50} bytes" in outcome.failure.detail
+    assert "bytes are missing" in outcome.failure.detail
+    assert hub.downloaded == []
     require_space(tmp_path / "hub", 1)
 
 
@@ -223,4 +227,5 @@ def test_a_missing_split_is_reported_as_not_found(hub: Hub, tmp_path: Path) -> N
 
     assert answer.failure is not None
     assert answer.failure.reason is FailureReason.DATASET_NOT_FOUND
+    assert answer.problem is HubProblem.SPLIT_NOT_FOUND
     assert "absent" in answer.failure.detail
