@@ -49,6 +49,7 @@ from app.health import routes as job_health
 from app.history import routes as history
 from app.http import handlers
 from app.http.document import DocumentedApp
+from app.imports import routes as imports
 from app.jobs import routes as jobs
 from app.jobs.requests.waiting import Waits
 from app.leases.gate import KnownTokens
@@ -118,6 +119,7 @@ def create_app(settings: Settings) -> FastAPI:
         uploads,
         previews,
         prefetches,
+        imports,
         models,
         presets,
         plans,

@@ -19,6 +19,16 @@ class ChosenColumns(BaseModel):
     """Maps the column name that the format expects to the name in the file."""
 
 
+class DatasetOrigin(BaseModel):
+    """Where an imported dataset comes from."""
+
+    hub: str
+    config: str | None
+    split: str
+    revision: str
+    """The commit that was imported."""
+
+
 class CheckProgress(BaseModel):
     """How much of a large file has been checked."""
 
@@ -51,6 +61,8 @@ class DatasetView(BaseModel):
     """Numbers of rows that need special chat template features; null for datasets stored by earlier versions."""
     columns: ChosenColumns | None
     """The format and columns chosen at upload; null if each row's columns determine its format."""
+    source: DatasetOrigin | None
+    """The dataset on the hub from which this one was imported first; null for uploads."""
     created_at: datetime
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import (
     delete,
     or_,
     select,
+    update,
 )
 from sqlalchemy.orm import Session
 
@@ -38,6 +39,33 @@ def lock_dataset(session: Session, dataset_id: str) -> Dataset | None:
 def insert_dataset(session: Session, row: dict[str, Any]) -> bool:
     """Store a dataset and return whether it is new."""
     return insert_missing(session, Dataset, [row]) == 1
+
+
+def find_stored_path(session: Session, sha256: str) -> str | None:
+    """Return the path of a stored file with this content, or None.
+
+    A dataset that uses the file is locked: it cannot be deleted before the caller's transaction has ended.
+    """
+    query = select(Dataset).where(Dataset.sha256 == sha256, Dataset.status == DatasetStatus.READY)
+    found = session.scalars(query.order_by(Dataset.number).limit(1).with_for_update())
+    dataset = found.one_or_none()
+    return None if dataset is None else dataset.path
+
+
+def uses_path(session: Session, path: str, sha256: str) -> bool:
+    """Return whether a dataset uses this file, whose content has this SHA-256."""
+    uses = select(Dataset.id).where(Dataset.sha256 == sha256, Dataset.path == path).exists()
+    return session.scalar(select(uses)) is True
+
+
+def add_source(session: Session, dataset_id: str, source: dict[str, Any]) -> None:
+    """Record where a dataset comes from, unless that is known already."""
+    session.execute(
+        update(Dataset)
+        .where(Dataset.id == dataset_id, Dataset.source.is_(None))
+        .values(source=source)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def delete_dataset(session: Session, dataset_id: str) -> None:

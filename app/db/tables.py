@@ -114,8 +114,8 @@ class Dataset(Base):
     filename: Mapped[str] = mapped_column(String(255))
     upload_sha256: Mapped[str] = mapped_column(String(64))
     upload_bytes: Mapped[int] = mapped_column(BigInteger)
-    sha256: Mapped[str] = mapped_column(String(64))
-    """SHA-256 of the stored JSONL; `bytes` is its length."""
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    """SHA-256 of the stored JSONL; `bytes` is its length. Datasets with the same JSONL share one file."""
     bytes: Mapped[int] = mapped_column(BigInteger)
     rows: Mapped[int] = mapped_column(BigInteger)
     forms: Mapped[dict[str, Any]]
@@ -124,6 +124,8 @@ class Dataset(Base):
     """Chat template features that the rows need (RowFeatures); null if an earlier version stored the dataset."""
     columns: Mapped[dict[str, Any] | None]
     """The format and column names chosen at upload; null if none were chosen."""
+    source: Mapped[dict[str, Any] | None]
+    """Where an imported dataset comes from (DatasetOrigin); null for uploads."""
     path: Mapped[str] = mapped_column(String(400))
     """Relative to the data directory; empty unless the dataset is ready."""
     status: Mapped[DatasetStatus] = mapped_column(
@@ -709,6 +711,7 @@ class Errand(Base):
     """SHA-256 of the request."""
     status: Mapped[ErrandStatus]
     model: Mapped[str] = mapped_column(String(200))
+    """Empty for an import."""
     dataset_id: Mapped[str | None] = mapped_column(
         ForeignKey("datasets.id", ondelete="CASCADE"), index=True
     )

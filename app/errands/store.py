@@ -32,6 +32,12 @@ def find_newest(session: Session, key: str) -> Errand | None:
     return session.scalars(query).one_or_none()
 
 
+def list_errands(session: Session, below: int | None, limit: int) -> Sequence[Errand]:
+    """Return at most `limit` errands with numbers below `below`, newest first."""
+    query = select(Errand).order_by(Errand.number.desc()).limit(limit)
+    return session.scalars(query if below is None else query.where(Errand.number < below)).all()
+
+
 def find_result(session: Session, errand_id: str) -> bytes | None:
     """Return the compressed result of an errand, or None."""
     query = select(Errand).where(Errand.id == errand_id).options(undefer(Errand.result))
@@ -112,15 +118,32 @@ def finish_errand(
     now: datetime,
     result: bytes | None,
     failure: Mapping[str, Any] | None,
+    progress: Mapping[str, Any] | None,
 ) -> bool:
-    """End a running errand. Return False if the caller does not hold it."""
+    """End a running errand; `progress` None keeps the last one. Return False if the caller does not hold it."""
     status = ErrandStatus.FAILED if failure is not None else ErrandStatus.SUCCEEDED
+    values = {} if progress is None else {"progress": progress}
     return _change(
         session,
         errand_id,
         *_is_held(token_sha256),
         status=status,
         result=result,
+        failure=failure,
+        finished_at=now,
+        **values,
+    )
+
+
+def cancel_errand(
+    session: Session, errand_id: str, failure: Mapping[str, Any], now: datetime
+) -> bool:
+    """End an open errand. Return False if it has ended already."""
+    return _change(
+        session,
+        errand_id,
+        Errand.status.in_(OPEN),
+        status=ErrandStatus.CANCELLED,
         failure=failure,
         finished_at=now,
     )

@@ -261,6 +261,12 @@ class ErrandSuperseded(AppError):
     code, status = "errand_superseded", 409
 
 
+class ErrandEnded(AppError):
+    """The errand has ended, so it cannot be cancelled."""
+
+    code, status = "errand_ended", 409
+
+
 class UploadNotFound(AppError):
     """No upload has this id."""
 

@@ -176,10 +176,10 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "请升级这些工作节点。",
     ),
     "hub_not_enabled": _both(
-        "No live worker may download models from the hub.",
-        "没有在线的工作节点允许从 Hub 下载模型。",
-        "Start a worker with STEPLINE_HUB=true, or copy the model to the models directory of a worker. Live workers: {workers}.",
-        "请以 STEPLINE_HUB=true 启动工作节点，或将模型复制到工作节点的模型目录。在线工作节点：{workers}。",
+        "No live worker may download from the hub.",
+        "没有在线的工作节点允许从 Hub 下载。",
+        "Start a worker with STEPLINE_HUB=true, or copy a model to the models directory of a worker, or upload a dataset. Live workers: {workers}.",
+        "请以 STEPLINE_HUB=true 启动工作节点，或将模型复制到工作节点的模型目录，数据集可直接上传。在线工作节点：{workers}。",
     ),
     "row_not_found": _both(
         "Dataset {dataset} has no row {row}; it has {count} rows.",
@@ -202,6 +202,10 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "errand_superseded": _both(
         "Errand {errand} has ended or was given to another worker.",
         "短任务 {errand} 已结束或已交给其他工作节点。",
+    ),
+    "errand_ended": _both(
+        "Errand {errand} is {status}; it cannot be cancelled.",
+        "短任务 {errand} 的状态为 {status}，无法取消。",
     ),
     "upload_not_found": _both(
         "Upload {upload} does not exist.",

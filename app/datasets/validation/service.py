@@ -96,15 +96,20 @@ def release(session: Session, held: Held, *, is_counted: bool) -> None:
     )
 
 
-def accept(session: Session, held: Held, columns: dict[str, Any]) -> bool:
-    """Make the dataset ready. Return False if this server no longer holds the check."""
+def accept(session: Session, held: Held, columns: dict[str, Any]) -> str | None:
+    """Make the dataset ready and return the path of its rows: another file than the given one if that has the same content.
+
+    Return None if this server no longer holds the check.
+    """
     # Locked in the same order as a deletion does.
     if datasets.lock_dataset(session, held.dataset.id) is None:
-        return False
+        return None
     if not store.delete_held(session, held.dataset.id, held.token):
-        return False
-    store.update_dataset(session, held.dataset.id, status=DatasetStatus.READY, **columns)
-    return True
+        return None
+    path: str = datasets.find_stored_path(session, columns["sha256"]) or columns["path"]
+    values = columns | {"path": path}
+    store.update_dataset(session, held.dataset.id, status=DatasetStatus.READY, **values)
+    return path
 
 
 def fail(session: Session, dataset_id: str, token: str, refused: Refused) -> bool:

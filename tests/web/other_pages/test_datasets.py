@@ -63,6 +63,29 @@ def test_datasets_are_uploaded_searched_read_used_and_deleted(visit: Visit, site
     expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text(site.running)
 
 
+def test_a_dataset_on_the_hub_is_imported_with_progress_or_the_reason_in_either_language(
+    visit: Visit, site: Site
+) -> None:
+    visitor = visit()
+    visitor.may_fail = True
+    page = visitor.go("/datasets")
+    page.get_by_role("button", name="Import from the Hub").click()
+    form = page.get_by_role("region", name="Import from the Hub")
+    expect(form.get_by_role("button", name="Import")).to_be_disabled()
+    form.get_by_label("Repository").fill("../x")
+    form.get_by_role("button", name="Import").click()
+    expect(form.get_by_role("alert")).to_be_visible()
+    form.get_by_label("Repository").fill("team/rows")
+    form.get_by_role("button", name="Import").click()
+
+    # No hub is reachable from this service.
+    alert = form.get_by_role("alert").filter(has_text="team/rows")
+    expect(alert).to_contain_text("The download from the hub failed.", timeout=60_000)
+    assert "import=errand_" in page.url
+    page.reload()
+    expect(form.get_by_role("alert")).to_contain_text("team/rows")
+
+
 def test_a_large_file_is_checked_while_the_page_shows_its_progress_and_then_its_problems(
     visit: Visit, site: Site
 ) -> None:

@@ -24,7 +24,7 @@ from contracts.errand import (
 from contracts.run.run_dir import RUNAWAY_SIGNAL
 from processes.environment import BASIC, choose
 from worker.settings import Settings
-from worker.supervisor.host.models.hub_cache import list_installed
+from worker.supervisor.host.models.hub_cache import cache_dir, find_snapshot, list_installed
 from worker.supervisor.placing.models import PlacedModel, PlacingFailed, find_local, placed_snapshot
 
 SECONDS = 120
@@ -55,11 +55,12 @@ def run_preview(
 ) -> ErrandOutcome:
     """Return the preview or the failure. Calls pulse regularly; if pulse raises, ends the process. `rows` gets them from the server."""
     try:
-        model = _find_model(request.model, settings, environ)
+        model = _find_model(request.model, request.revision, settings, environ)
     except PlacingFailed as error:
         return _failed(ErrandReason.MODEL_REFUSED, error.failure.detail)
     if model is None:
-        return _failed(ErrandReason.MODEL_NOT_FOUND, f"{request.model} is not on this worker")
+        at = "" if request.revision is None else f" at revision {request.revision}"
+        return _failed(ErrandReason.MODEL_NOT_FOUND, f"{request.model}{at} is not on this worker")
     task = PreviewTask(
         rows=rows(),
         model=model.path,
@@ -111,11 +112,17 @@ def render(
         return _read(process.returncode, out, err, is_late)
 
 
-def _find_model(name: str, settings: Settings, environ: Mapping[str, str]) -> PlacedModel | None:
+def _find_model(
+    name: str, revision: str | None, settings: Settings, environ: Mapping[str, str]
+) -> PlacedModel | None:
+    """Return the model, found like that of a job: a directory under the models root has no revision and takes precedence."""
     local = find_local(settings.models_dir, name)
     if local is not None:
         return local
-    snapshot = list_installed(settings, environ).get(name)
+    if revision is None or not settings.hub:
+        snapshot = list_installed(settings, environ).get(name)
+    else:
+        snapshot = find_snapshot(cache_dir(environ), name, revision)
     return None if snapshot is None else placed_snapshot(name, snapshot, snapshot.name)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from contracts.attempt import Ability, Device, WorkerInfo
 from contracts.base import utc_now
-from contracts.errand import ErrandKind
+from contracts.errand import PREVIEW_REVISIONS, ErrandKind
 from worker.settings import Settings
 from worker.supervisor.host.cards.device import DeviceMissing, find_device
 from worker.supervisor.host.cards.gpu_lock import try_lock
@@ -109,8 +109,9 @@ def with_current_state(worker: WorkerInfo, settings: Settings) -> WorkerInfo:
 
 def _errand_kinds(settings: Settings) -> list[str]:
     """Return the kinds of errands that this worker runs."""
-    kinds = [ErrandKind.PREVIEW, *([ErrandKind.PREFETCH] if settings.hub else [])]
-    return [kind.value for kind in kinds]
+    downloads = [ErrandKind.PREFETCH, ErrandKind.IMPORT] if settings.hub else []
+    kinds = [ErrandKind.PREVIEW, *downloads]
+    return [*(kind.value for kind in kinds), PREVIEW_REVISIONS]
 
 
 def worker_home(work_dir: Path, worker_id: str) -> Path:
