@@ -52,6 +52,7 @@ from app.http.document import DocumentedApp
 from app.jobs import routes as jobs
 from app.jobs.requests.waiting import Waits
 from app.leases.gate import KnownTokens
+from app.measurements import routes as measurements
 from app.migrate import missing_migrations
 from app.models import routes as models
 from app.ops import health
@@ -117,6 +118,7 @@ def create_app(settings: Settings) -> FastAPI:
         datasets,
         uploads,
         previews,
+        measurements,
         prefetches,
         models,
         presets,

@@ -14,6 +14,7 @@ from contracts.base import Tolerant
 from contracts.dataset.conversation import Form
 from contracts.failure import Language
 from contracts.job import DatasetId, ModelName, Revision
+from contracts.measurement import MeasureRequest, MeasureResult
 from contracts.record import Count
 
 MOST_PREVIEWED_ROWS = 20
@@ -35,10 +36,11 @@ class ErrandKind(StrEnum):
 
     PREVIEW = "preview"
     PREFETCH = "prefetch"
+    MEASURE = "measure"
 
     @property
     def unclaimed_seconds(self) -> float:
-        """Time after which an errand that no worker has claimed fails. One prefetch may wait for the end of others."""
+        """Time after which an errand that no worker has claimed fails. One that takes long may wait for the end of others."""
         return 60.0 if self is ErrandKind.PREVIEW else 6 * 3600.0
 
 
@@ -149,7 +151,9 @@ class PrefetchRequest(Tolerant):
     revision: Revision | None = None
 
 
-ErrandRequest = Annotated[PreviewRequest | PrefetchRequest, Field(discriminator="kind")]
+ErrandRequest = Annotated[
+    PreviewRequest | PrefetchRequest | MeasureRequest, Field(discriminator="kind")
+]
 
 
 class PreviewToken(Tolerant):
@@ -202,7 +206,9 @@ class PrefetchResult(Tolerant):
     bytes: Count
 
 
-ErrandResult = Annotated[PreviewResult | PrefetchResult, Field(discriminator="kind")]
+ErrandResult = Annotated[
+    PreviewResult | PrefetchResult | MeasureResult, Field(discriminator="kind")
+]
 
 
 class ErrandFailure(Tolerant):
@@ -214,7 +220,7 @@ class ErrandFailure(Tolerant):
 
 
 class ErrandProgress(Tolerant):
-    """How much of a download is done."""
+    """How much is done: bytes of a model that is downloaded, or of the rows whose tokens are counted."""
 
     bytes_done: Count
     bytes_total: Count | None = None

@@ -15,6 +15,7 @@ BLOB_PATH = "/internal/v1/attempts/{attempt_id}/checkpoint-files/{sha256}"
 EARLIER_PATH = "/internal/v1/attempts/{attempt_id}/earlier/{number}/records"
 ERRAND_CLAIM_PATH = "/internal/v1/errands/claim"
 ERRAND_ROWS_PATH = "/internal/v1/errands/{errand_id}/rows"
+ERRAND_DATASET_PATH = "/internal/v1/errands/{errand_id}/dataset"
 ERRAND_BEAT_PATH = "/internal/v1/errands/{errand_id}/beat"
 ERRAND_FINISH_PATH = "/internal/v1/errands/{errand_id}/finish"
 

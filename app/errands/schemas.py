@@ -9,7 +9,7 @@ from contracts.errand import ErrandKind, ErrandReason, ErrandStatus
 
 
 class ErrandProgressView(BaseModel):
-    """How much of a download is done."""
+    """How much is done: bytes of a model that is downloaded, or of the rows whose tokens are counted."""
 
     bytes_done: int
     bytes_total: int | None
@@ -25,7 +25,7 @@ class ErrandError(BaseModel):
 
 
 class ErrandView(BaseModel):
-    """A short task of a worker: a preview of rows, or the download of a model."""
+    """A short task of a worker: a preview of rows, a count of tokens, or the download of a model."""
 
     object: Literal["errand"] = "errand"
     id: str
@@ -33,7 +33,7 @@ class ErrandView(BaseModel):
     status: ErrandStatus
     model: str
     dataset: str | None
-    """The dataset of a preview."""
+    """The dataset of a preview or a count of tokens."""
     revision: str | None
     """The commit, tag or branch of a download: as requested, and the commit when it has succeeded."""
     worker: str | None

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
+from app.datasets import store as datasets
+from app.datasets.tokens.store import replace_tokens
 from app.db.engine import database_now
 from app.db.ids import is_id, new_id
 from app.db.tables import Errand, to_json
@@ -23,12 +25,13 @@ from contracts.errand import (
     ErrandKind,
     ErrandOutcome,
     ErrandReason,
+    ErrandRequest,
     ErrandStatus,
     PrefetchRequest,
     PrefetchResult,
-    PreviewRequest,
 )
 from contracts.failure import Language
+from contracts.measurement import MeasureRequest, MeasureResult
 
 LEASE_SECONDS = 20.0
 """Silence after which an errand is given to another worker."""
@@ -44,7 +47,7 @@ MOST_OPEN = 100
 """Maximum number of errands of a kind that have not ended."""
 
 
-def find_answer(session: Session, request: PreviewRequest | PrefetchRequest) -> Errand | None:
+def find_answer(session: Session, request: ErrandRequest) -> Errand | None:
     """Return an errand that answers a request: an open one, or one that has ended lately."""
     errand = store.find_newest(session, _key(request))
     if errand is None or errand.finished_at is None:
@@ -54,7 +57,7 @@ def find_answer(session: Session, request: PreviewRequest | PrefetchRequest) -> 
     return errand if age_seconds < fresh else None
 
 
-def create_errand(session: Session, request: PreviewRequest | PrefetchRequest) -> Errand:
+def create_errand(session: Session, request: ErrandRequest) -> Errand:
     """Create an errand, or return the open one of an equal request. Raises TooManyErrands."""
     kind, key = ErrandKind(request.kind), _key(request)
     known = store.find_newest(session, key)
@@ -70,7 +73,7 @@ def create_errand(session: Session, request: PreviewRequest | PrefetchRequest) -
         "key": key,
         "status": ErrandStatus.QUEUED,
         "model": request.model,
-        "dataset_id": request.dataset_id if isinstance(request, PreviewRequest) else None,
+        "dataset_id": None if isinstance(request, PrefetchRequest) else request.dataset_id,
         "request": to_json(request),
         "tries": 0,
         "created_at": now,
@@ -110,7 +113,7 @@ def claim_next(
             return None
         _lose(session, held, now)
     for errand in store.list_queued(session, request.kinds, now):
-        if errand.kind is ErrandKind.PREVIEW and errand.model not in request.models:
+        if errand.kind is not ErrandKind.PREFETCH and errand.model not in request.models:
             continue
         token = secrets.token_urlsafe(32)
         is_claimed = store.claim_errand(
@@ -165,19 +168,38 @@ def finish(session: Session, errand_id: str, token: str, outcome: ErrandOutcome)
             reason=ErrandReason.CRASHED, detail="The worker sent no result of this kind."
         )
     packed = None
-    if failure is None and result is not None:
+    now = database_now(session)
+    if failure is None and isinstance(result, MeasureResult):
+        _keep_tokens(session, errand, result, now)
+    elif failure is None and result is not None:
         content = result.model_dump_json(exclude_defaults=True)
         packed = zlib.compress(content.encode(), level=1)
     is_finished = store.finish_errand(
         session,
         errand_id,
         _hash(token),
-        now=database_now(session),
+        now=now,
         result=packed,
         failure=None if failure is None else to_json(failure),
     )
     if not is_finished:
         raise ErrandSuperseded(errand=errand_id[:100])
+
+
+def _keep_tokens(session: Session, errand: Errand, result: MeasureResult, now: datetime) -> None:
+    """Store token counts, which outlive their errand. Raises ErrandSuperseded if the dataset has been deleted."""
+    request = MeasureRequest.model_validate(errand.request)
+    if datasets.lock_dataset(session, request.dataset_id) is None:
+        raise ErrandSuperseded(errand=errand.id)
+    replace_tokens(
+        session,
+        request.dataset_id,
+        result.tokenizer,
+        result.counts,
+        now,
+        model=errand.model,
+        worker_id=errand.worker_id or "",
+    )
 
 
 def extend_running(session: Session) -> None:
@@ -250,7 +272,7 @@ def _lose(session: Session, errand: Errand, now: datetime) -> bool:
     return store.give_up(session, errand, to_json(failure), now)
 
 
-def _key(request: PreviewRequest | PrefetchRequest) -> str:
+def _key(request: ErrandRequest) -> str:
     return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
 
 

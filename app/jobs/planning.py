@@ -25,9 +25,10 @@ from app.errors.kinds import (
 from app.jobs.queue import waits
 from app.jobs.queue.gpu_need import GpuNeed, find_need
 from app.jobs.schemas import Plan
+from app.measurements import service as measurements
 from app.models.checks import check_model
 from app.plans.forecast import Counts, Least, forecast_job
-from app.plans.rows import RowSample, read_sample
+from app.plans.rows import RowSample, read_sample, take_sample
 from app.plans.schemas import Forecast
 from app.plans.words import say
 from app.storage.data_dir import Storage
@@ -37,6 +38,7 @@ from contracts.dataset.features import RowFeatures
 from contracts.failure import Language
 from contracts.field_error import FieldProblem
 from contracts.job import DatasetSource, JobSpec
+from contracts.measurement import TokenCounts
 from contracts.run.plan import evaluation_cost
 from contracts.values.text import UNSAFE, find_unsafe
 
@@ -49,13 +51,18 @@ class Planned(NamedTuple):
 
 
 def read_rows(session: Session, storage: Storage, spec: JobSpec) -> RowSample | None:
-    """Return a sample of a job's training rows; None if they are not an uploaded dataset.
+    """Return the lengths of a job's training rows: counted if possible, otherwise those of a sample, estimated.
 
-    Call it before the transaction that stores the job, because it reads a file.
+    None if they are not an uploaded dataset. Call it before the transaction that stores the job, because it reads a file.
     """
     source = spec.dataset.train
     dataset = datasets.find_dataset(session, source) if isinstance(source, str) else None
-    return None if dataset is None else read_sample(storage.path(dataset.path))
+    if dataset is None:
+        return None
+    counted = measurements.find_counts(session, dataset.id, spec.model)
+    if counted is not None:
+        return take_sample(TokenCounts.model_validate(counted.counts))
+    return read_sample(storage.path(dataset.path))
 
 
 def plan_job(

@@ -111,6 +111,12 @@ def find_facts(session: Session, name: str) -> ModelFacts | None:
     return next((facts for facts in found if facts.sizes is not None), found[0] if found else None)
 
 
+def list_tokenizers(session: Session, name: str) -> set[str]:
+    """Return the tokenizers that workers have reported for a model; none from workers of earlier versions."""
+    found = [ModelFacts.model_validate(row.facts) for row in store.list_reported(session, [name])]
+    return {facts.tokenizer for facts in found if facts.tokenizer is not None}
+
+
 def list_names(session: Session, queue: str) -> set[str]:
     """Return the names of the models on the live workers of a queue."""
     live = store.list_workers(session, queue, _live_since(database_now(session)))

@@ -1,4 +1,4 @@
-"""Estimates the tokens of a dataset from the characters of some of its rows. The server has no tokenizer."""
+"""The lengths of some rows of a dataset in tokens: counted by a worker, or estimated from characters. The server has no tokenizer."""
 
 import functools
 import json
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from contracts.dataset.conversation import Conversation, Document, Message, Parsed
 from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_row
+from contracts.measurement import TokenCounts
 
 _PLACES = 4
 _PLACE_BYTES = 256 * 1024
@@ -23,7 +24,7 @@ _SYSTEM_TOKENS = 15
 
 
 class RowLength(NamedTuple):
-    """Estimated tokens of a row."""
+    """Tokens of a row."""
 
     tokens: int
     supervised: int
@@ -38,6 +39,14 @@ class RowSample(NamedTuple):
     """Whether these are all rows."""
     is_text: bool = False
     """Whether some rows are documents, which are joined and cut into samples of equal length."""
+    counts: TokenCounts | None = None
+    """The figures of all rows, if a worker has counted the tokens."""
+
+
+def take_sample(counts: TokenCounts) -> RowSample:
+    """Return the rows of which a worker has reported the lengths."""
+    lengths = tuple(RowLength(row.tokens, row.trained) for row in counts.sample)
+    return RowSample(lengths, counts.is_complete, counts.documents > 0, counts)
 
 
 @functools.lru_cache(maxsize=256)
@@ -61,7 +70,7 @@ def read_sample(path: Path) -> RowSample:
 
 
 def pack_sample(sample: RowSample | None) -> dict[str, Any] | None:
-    """Return a sample as JSON content."""
+    """Return a sample as JSON content, without `counts`."""
     if sample is None:
         return None
     lengths = [list(row) for row in sample.lengths]

@@ -108,7 +108,9 @@ def with_current_state(worker: WorkerInfo, settings: Settings) -> WorkerInfo:
 
 def _errand_kinds(settings: Settings) -> list[str]:
     """Return the kinds of errands that this worker runs."""
-    kinds = [ErrandKind.PREVIEW, *([ErrandKind.PREFETCH] if settings.hub else [])]
+    kinds = [ErrandKind.PREVIEW, ErrandKind.MEASURE]
+    if settings.hub:
+        kinds.append(ErrandKind.PREFETCH)
     return [kind.value for kind in kinds]
 
 

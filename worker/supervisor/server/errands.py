@@ -1,6 +1,7 @@
 """ErrandServer: the HTTP client for errands."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -19,12 +20,14 @@ from contracts.errand import (
 from contracts.wire import (
     ERRAND_BEAT_PATH,
     ERRAND_CLAIM_PATH,
+    ERRAND_DATASET_PATH,
     ERRAND_FINISH_PATH,
     ERRAND_ROWS_PATH,
     ERRAND_TOKEN_HEADER,
 )
 from worker.supervisor.server.answers import check_success, reaching_server, read, read_nothing
 from worker.supervisor.server.client import TIMEOUT, is_loopback
+from worker.supervisor.server.transfer import receive_file
 
 READ_SECONDS = 60
 """Time limit for the server to answer, in addition to the time that it is asked to wait."""
@@ -67,6 +70,13 @@ class ErrandServer:
         with reaching_server():
             response = self._client.get(url, headers=headers, timeout=READ_SECONDS)
         return read(check_success(response), PreviewedLines).rows
+
+    def dataset(
+        self, claim: ErrandClaim, sha256: str, path: Path, pulse: Callable[[], object]
+    ) -> None:
+        """Write the dataset of a measurement to path and check its SHA-256. Calls pulse after each chunk."""
+        url = ERRAND_DATASET_PATH.format(errand_id=claim.errand_id)
+        receive_file(self._client, url, self._headers | _token(claim), sha256, path, pulse=pulse)
 
     def beat(self, claim: ErrandClaim, progress: ErrandProgress | None) -> None:
         """Renew the lease."""

@@ -1,6 +1,6 @@
 """Makes samples of rows: renders them, encodes them, and marks the supervised tokens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
@@ -53,7 +53,7 @@ def tokenize(
     # Encode in a separate thread, which releases the interpreter's lock: a stop request must not wait for the encoding.
     encoder = ThreadPoolExecutor(1, "encoder")
     try:
-        for batch in _batches(rows):
+        for batch in batch_rows(rows):
             are_documents = isinstance(batch[0].content, Document)
             texts = _encode_batch(batch, tokenizer, template, bounds, encoder)
             for text, encoding in texts:
@@ -97,14 +97,30 @@ def _encode_batch(
 ) -> list[tuple[Rendered, Any]]:
     """Return the text and the tokens of each row. The rows are all conversations or all documents."""
     with bounds.prepared():
-        texts = [_render(row, template, bounds) for row in batch]
+        texts = [render_row(row, template, bounds) for row in batch]
+    encodings = encode_texts(
+        batch, texts, tokenizer=tokenizer, template=template, bounds=bounds, encoder=encoder
+    )
+    return list(zip(texts, encodings, strict=True))
+
+
+def encode_texts(
+    batch: Sequence[Row],
+    texts: Sequence[Rendered],
+    *,
+    tokenizer: Any,
+    template: Template,
+    bounds: Bounds,
+    encoder: ThreadPoolExecutor,
+) -> Sequence[Any]:
+    """Return the tokens of rendered rows, which are all conversations or all documents. Raises TrainingError."""
     adds_special_tokens = isinstance(batch[0].content, Document) or template.adds_special_tokens
     encode = partial(_encode, tokenizer, texts, adds_special_tokens)
-    encoded = _wait_for(encoder.submit(encode), batch, bounds)
-    return list(zip(texts, encoded.encodings, strict=True))
+    encodings: Sequence[Any] = _wait_for(encoder.submit(encode), batch, bounds).encodings
+    return encodings
 
 
-def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+def batch_rows(rows: Iterable[Row]) -> Iterator[list[Row]]:
     """Yield rows in batches, each of conversations only or of documents only."""
     batch: list[Row] = []
     characters = 0
@@ -127,7 +143,8 @@ def _characters(row: Row) -> int:
     return sum(len(turn.content) for turn in row.content.turns)
 
 
-def _render(row: Row, template: Template, bounds: Bounds) -> Rendered:
+def render_row(row: Row, template: Template, bounds: Bounds) -> Rendered:
+    """Return the text of a row. Raises TrainingError. Call it within `bounds.prepared()`."""
     if isinstance(row.content, Document):
         return Rendered(row.content.text, [])
     return _render_conversation(row, row.content, template, bounds)
@@ -165,7 +182,7 @@ def _is_usable(template: Template, bounds: Bounds) -> bool:
         return False
 
 
-def _encode(tokenizer: Any, texts: list[Rendered], add_special_tokens: bool) -> Any:
+def _encode(tokenizer: Any, texts: Sequence[Rendered], add_special_tokens: bool) -> Any:
     return tokenizer(
         [text.text for text in texts],
         add_special_tokens=add_special_tokens,
