@@ -1,9 +1,9 @@
 """SQL for token counts."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import Row, delete, select
 from sqlalchemy.orm import Session
 
 from app.db.measurement_tables import DatasetTokens
@@ -37,6 +37,13 @@ def replace_tokens(
     )
     session.add(row)
     session.flush()
+
+
+def list_counted(session: Session, dataset_id: str) -> Sequence[Row[str, str, datetime]]:
+    """Return the model, tokenizer and time of each of a dataset's counts, newest first."""
+    query = select(DatasetTokens.model, DatasetTokens.tokenizer, DatasetTokens.created_at)
+    query = query.where(DatasetTokens.dataset_id == dataset_id)
+    return session.execute(query.order_by(DatasetTokens.created_at.desc())).all()
 
 
 def find_tokens(
