@@ -39,6 +39,7 @@ from worker.training.learning.evaluate import Evaluation
 from worker.training.learning.optim import build_optimizer, is_fused
 from worker.training.learning.watchdog import Watchdog
 from worker.training.loop import count_steps, measure, save_checkpoint, score, train
+from worker.training.memory.helpers import plan_helpers
 from worker.training.memory.plan import MemoryPlan, Planner
 from worker.training.memory.rehearsal import try_largest_batch
 from worker.training.model.files import check_model_files, digest_base
@@ -158,8 +159,16 @@ def _run(
     template = Template(tokenizer, placed.submitted_at)
     counter = RowCounter(run_dir.progress)
     bounds = Bounds(stop.check)
-    cache = Cache.of(placed)
-    data = prepare(run_dir, spec, tokenizer, template, counter=counter, bounds=bounds, cache=cache)
+    data = prepare(
+        run_dir,
+        spec,
+        tokenizer,
+        template,
+        counter=counter,
+        bounds=bounds,
+        cache=Cache.of(placed),
+        helpers=plan_helpers(run_dir, spec, placed),
+    )
     stop.check()
 
     recorder.phase(Phase.LOADING)

@@ -1,5 +1,6 @@
 """Data: the training and evaluation samples of a run, prepared from the files of its run directory."""
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from worker.training.data.bounds import Bounds
 from worker.training.data.cache.cache import Cache
 from worker.training.data.cache.key import find_key
 from worker.training.data.facts import measure_rows
+from worker.training.data.helpers import Helpers
 from worker.training.data.prepared import EVALUATION, TRAIN, Data, digest
 from worker.training.data.rendering.template import Template
 from worker.training.data.rows import Row, hold_out, read_rows
@@ -36,11 +38,12 @@ def prepare(
     counter: RowCounter = _NO_COUNTER,
     bounds: Bounds | None = None,
     cache: Cache | None = None,
+    helpers: Helpers | None = None,
 ) -> Data:
     """Read, split, render and tokenize the rows, or read their tokens from the cache.
 
     Raises TrainingError for unusable rows or too few of them. `bounds` limits the template; an error raised by its `check`
-    stops the preparation within about a second.
+    stops the preparation within about a second. `helpers` are closed.
     """
     bounds = bounds or Bounds()
     begun = time.monotonic()
@@ -54,13 +57,15 @@ def prepare(
             counter=counter,
             bounds=bounds,
             directory=directory,
+            helpers=helpers,
         )
 
-    if cache is None:
-        data, source = make(None), "tokenized"
-    else:
-        key = partial(find_key, run_dir, spec, tokenizer, template, bounds)
-        data, source = cache.find_or_make(key, make, bounds)
+    with contextlib.closing(helpers) if helpers else contextlib.nullcontext():
+        if cache is None:
+            data, source = make(None), "tokenized"
+        else:
+            key = partial(find_key, run_dir, spec, tokenizer, template, bounds)
+            data, source = cache.find_or_make(key, make, bounds)
     _check_amounts(data, spec)
     return replace(data, source=f"{source} in {time.monotonic() - begun:.1f} s")
 
@@ -74,6 +79,7 @@ def _make(
     counter: RowCounter,
     bounds: Bounds,
     directory: Path | None,
+    helpers: Helpers | None,
 ) -> Data:
     """Make the samples, in files of `directory` if there is one."""
     preference = spec.dataset.preference
@@ -91,6 +97,7 @@ def _make(
             max_length=spec.training.max_length,
             bounds=bounds,
             count=count,
+            helpers=helpers,
         )
         train = tokenize_rows(train_rows, writer=Writer(directory and directory / TRAIN))
         evaluation = tokenize_rows(eval_rows, writer=Writer(directory and directory / EVALUATION))

@@ -14,6 +14,8 @@ from contracts.failure import FailureReason
 from worker.training.data.arrays import Sample, Samples, Writer
 from worker.training.data.bounds import POLL_SECONDS, Bounds, OutOfBounds
 from worker.training.data.documents import Joiner
+from worker.training.data.helpers import Helpers, MadeRow
+from worker.training.data.making import make_in_order
 from worker.training.data.rendering.answers import RenderingFailed, Span
 from worker.training.data.rendering.template import Rendered, Template
 from worker.training.data.rows import Row
@@ -42,8 +44,9 @@ def tokenize(
     bounds: Bounds,
     count: Count,
     writer: Writer,
+    helpers: Helpers | None = None,
 ) -> Tokenized:
-    """Render and encode rows.
+    """Render and encode rows, with `helpers` if there are many.
 
     Conversations are truncated to `max_length` tokens, and dropped if no answer is left. Documents are joined and split
     into samples of `max_length` tokens. `writer` collects the samples.
@@ -52,29 +55,56 @@ def tokenize(
     joiner = Joiner(max_length, tokenizer.eos_token_id)
     # Encode in a separate thread, which releases the interpreter's lock: a stop request must not wait for the encoding.
     encoder = ThreadPoolExecutor(1, "encoder")
+    make = partial(
+        make_rows,
+        tokenizer=tokenizer,
+        template=template,
+        max_length=max_length,
+        bounds=bounds,
+        encoder=encoder,
+    )
     try:
-        for batch in batch_rows(rows):
+        for batch, made in make_in_order(batch_rows(rows), len(rows), make, helpers, bounds):
             are_documents = isinstance(batch[0].content, Document)
-            texts = _encode_batch(batch, tokenizer, template, bounds, encoder)
-            for text, encoding in texts:
+            for sample, total in made:
                 if are_documents:
-                    for ids in joiner.add(encoding.ids):
+                    for ids in joiner.add(sample.ids):
                         writer.add(whole_sample(ids))
                     continue
-                sample = build_sample(text, encoding, max_length)
                 if not sample.supervised_tokens:
                     dropped += 1
                     continue
-                truncated += len(encoding.ids) > max_length
+                truncated += total > max_length
                 writer.add(sample)
             writer.flush()
-            count(len(texts), len(texts))
+            count(len(batch), len(batch))
             bounds.poll()
     finally:
         encoder.shutdown(wait=False, cancel_futures=True)
     for ids in joiner.finish():
         writer.add(whole_sample(ids))
     return Tokenized(writer.finish(), truncated, dropped)
+
+
+def make_rows(
+    batch: Sequence[Row],
+    tokenizer: Any,
+    template: Template,
+    *,
+    max_length: int,
+    bounds: Bounds,
+    encoder: ThreadPoolExecutor,
+) -> list[MadeRow]:
+    """Return the tokens of each row. The rows are all conversations or all documents. Raises TrainingError."""
+    texts = _encode_batch(batch, tokenizer, template, bounds, encoder)
+    if isinstance(batch[0].content, Document):
+        samples = [whole_sample(np.array(encoding.ids, np.int32)) for _, encoding in texts]
+    else:
+        samples = [build_sample(text, encoding, max_length) for text, encoding in texts]
+    return [
+        MadeRow(sample, len(encoding.ids))
+        for sample, (_, encoding) in zip(samples, texts, strict=True)
+    ]
 
 
 def encode_row(

@@ -268,7 +268,9 @@ class Template:
         *,
         add_generation_prompt: bool = False,
     ) -> str:
-        if not turns:  # a list of conversations may contain an empty one, but templates expect a turn
+        if (
+            not turns
+        ):  # a list of conversations may contain an empty one, but templates expect a turn
             raise RenderingFailed("the conversation begins with an answer")
         return self._apply_all([turns], tools, add_generation_prompt=add_generation_prompt)[0]
 
