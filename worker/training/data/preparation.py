@@ -16,7 +16,7 @@ from contracts.run.run_dir import RunDir
 from worker.training.data.arrays import Writer
 from worker.training.data.bounds import Bounds
 from worker.training.data.cache.cache import Cache
-from worker.training.data.cache.key import find_key
+from worker.training.data.cache.key import FileState, find_key, read_state
 from worker.training.data.facts import measure_rows
 from worker.training.data.helpers import Helpers
 from worker.training.data.prepared import EVALUATION, TRAIN, Data, digest
@@ -39,11 +39,13 @@ def prepare(
     bounds: Bounds | None = None,
     cache: Cache | None = None,
     helpers: Helpers | None = None,
+    loaded_from: FileState | None = None,
 ) -> Data:
     """Read, split, render and tokenize the rows, or read their tokens from the cache.
 
     Raises TrainingError for unusable rows or too few of them. `bounds` limits the template; an error raised by its `check`
     stops the preparation within about a second. `helpers` are closed.
+    `loaded_from`: the state of the model's files before the tokenizer was loaded.
     """
     bounds = bounds or Bounds()
     begun = time.monotonic()
@@ -60,12 +62,20 @@ def prepare(
             helpers=helpers,
         )
 
+    def is_current() -> bool:
+        return loaded_from is None or read_state(run_dir.model) == loaded_from
+
     with contextlib.closing(helpers) if helpers else contextlib.nullcontext():
         if cache is None:
             data, source = make(None), "tokenized"
         else:
             key = partial(find_key, run_dir, spec, tokenizer, template, bounds)
-            data, source = cache.find_or_make(key, make, bounds)
+            data, source = cache.find_or_make(key, make, bounds, is_current)
+        if helpers is not None and helpers.are_running and not is_current():
+            raise TrainingError(
+                FailureReason.MODEL_REFUSED,
+                "the files of the model's tokenizer changed while the rows were tokenized. Submit the job again",
+            )
     _check_amounts(data, spec)
     return replace(data, source=f"{source} in {time.monotonic() - begun:.1f} s")
 
