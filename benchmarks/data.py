@@ -1,6 +1,6 @@
 """Prepares the rows of a job with Stepline, first without and then with its token cache, and with `datasets.map`.
 
-    python -m benchmarks.data MODEL [--rows 100000] [--data FILE.json | --tools] [--max-length 1024]
+    python -m benchmarks.data MODEL [--rows 100000] [--data FILE.json | --tools] [--max-length 1024] [--helpers N]
 
 MODEL is a directory with a tokenizer and a chat template. The rows are generated or taken from FILE (a JSON array or
 JSONL) and repeated, each prefixed with a number, until there are enough. With `--tools`, they are generated chats with tools, a tool
@@ -90,6 +90,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--tools", action="store_true", help="generate chats with tool calls")
     parser.add_argument("--max-length", type=int, default=1024)
+    parser.add_argument(
+        "--helpers", type=int, help="by default as many as the training program would start"
+    )
     parser.add_argument("--side", choices=sorted(SIDES), help="used to start one side")
     parser.add_argument("--folder", type=Path, help="used to start one side")
     return parser.parse_args()
@@ -172,6 +175,7 @@ def measure(options: argparse.Namespace, side: str) -> dict[str, float]:
     """Run one side in its own process, and add the peak memory of that process and its children."""
     command = [sys.executable, "-m", "benchmarks.data", str(options.model), "--side", side]
     command += ["--tools"] if options.tools else []
+    command += [] if options.helpers is None else ["--helpers", str(options.helpers)]
     command += ["--folder", str(options.folder), "--max-length", str(options.max_length)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         sampler = Sampler(process.pid)
@@ -230,6 +234,7 @@ def run_stepline(options: argparse.Namespace, *, is_alone: bool = False) -> dict
     from contracts.job import JobSpec  # noqa: PLC0415
     from contracts.run.run_dir import Placed, RunDir  # noqa: PLC0415
     from worker.training.data.cache.cache import Cache  # noqa: PLC0415
+    from worker.training.data.helpers import Helpers  # noqa: PLC0415
     from worker.training.data.preparation import prepare  # noqa: PLC0415
     from worker.training.data.rendering.template import Template  # noqa: PLC0415
     from worker.training.memory.helpers import plan_helpers  # noqa: PLC0415
@@ -244,6 +249,9 @@ def run_stepline(options: argparse.Namespace, *, is_alone: bool = False) -> dict
         }
     )
     tokenizer = load_tokenizer(run_dir.model)
+    helpers = plan_helpers(run_dir, spec, Placed())
+    if options.helpers is not None:
+        helpers = Helpers(options.helpers, run_dir.model, None, options.max_length)
     begun = time.perf_counter()
     data = prepare(
         run_dir,
@@ -251,7 +259,7 @@ def run_stepline(options: argparse.Namespace, *, is_alone: bool = False) -> dict
         tokenizer,
         Template(tokenizer),
         cache=None if is_alone else Cache(options.folder / "token_cache", 2**40),
-        helpers=None if is_alone else plan_helpers(run_dir, spec, Placed()),
+        helpers=None if is_alone else helpers,
     )
     seconds = time.perf_counter() - begun
     return {"rows": len(data.train) + len(data.evaluation), "seconds": seconds}

@@ -7,17 +7,23 @@ from contracts.run.run_dir import Placed, RunDir
 from worker.training.data.helpers import HELPER_BYTES, Helpers
 from worker.training.memory.host import free_host_bytes
 
-MOST = 8
+LEAST, MOST = 3, 8
+"""Two helpers are not faster than the training program alone, because the tokenizer's own threads use both processors as well."""
 SHARE = 0.25
 """Share of the free memory that they may use."""
 
 
 def plan_helpers(run_dir: RunDir, spec: JobSpec, placed: Placed) -> Helpers | None:
-    """Return one helper for each processor of this rank; None if there is one processor, or too little memory."""
+    """Return the helpers for a run; None if it prepares its rows alone."""
     # With a cache, one rank prepares the rows for all of them.
     ranks = 1 if placed.token_cache is not None else placed.ranks
-    by_memory = int(SHARE * free_host_bytes()) // HELPER_BYTES
-    count = min(MOST, len(os.sched_getaffinity(0)) // ranks, by_memory)
-    if count <= 1:
+    count = count_helpers(len(os.sched_getaffinity(0)) // ranks, free_host_bytes() // ranks)
+    if count == 0:
         return None
     return Helpers(count, run_dir.model, placed.submitted_at, spec.training.max_length)
+
+
+def count_helpers(processors: int, free_bytes: int) -> int:
+    """Return one helper for each processor, as far as the memory is sufficient; 0 if too few would be left."""
+    count = min(MOST, processors, int(SHARE * free_bytes) // HELPER_BYTES)
+    return count if count >= LEAST else 0
