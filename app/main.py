@@ -53,6 +53,7 @@ from app.imports import routes as imports
 from app.jobs import routes as jobs
 from app.jobs.requests.waiting import Waits
 from app.leases.gate import KnownTokens
+from app.measurements import routes as measurements
 from app.migrate import missing_migrations
 from app.models import routes as models
 from app.ops import health
@@ -118,6 +119,7 @@ def create_app(settings: Settings) -> FastAPI:
         datasets,
         uploads,
         previews,
+        measurements,
         prefetches,
         imports,
         models,

@@ -14,6 +14,7 @@ from contracts.base import Tolerant
 from contracts.data_spec import DatasetId
 from contracts.dataset.conversation import Form
 from contracts.failure import Language
+from contracts.measurement import MeasureRequest, MeasureResult
 from contracts.record import Count
 from contracts.values.hub_names import ModelName, Revision
 
@@ -36,11 +37,12 @@ class ErrandKind(StrEnum):
 
     PREVIEW = "preview"
     PREFETCH = "prefetch"
+    MEASURE = "measure"
     IMPORT = "import"
 
     @property
     def unclaimed_seconds(self) -> float:
-        """Time after which an errand that no worker has claimed fails. One download may wait for the end of others."""
+        """Time after which an errand that no worker has claimed fails. One that takes long may wait for the end of others."""
         return 60.0 if self is ErrandKind.PREVIEW else 6 * 3600.0
 
 
@@ -205,7 +207,8 @@ class ImportRequest(Tolerant):
 
 
 ErrandRequest = Annotated[
-    PreviewRequest | PrefetchRequest | ImportRequest, Field(discriminator="kind")
+    PreviewRequest | PrefetchRequest | MeasureRequest | ImportRequest,
+    Field(discriminator="kind"),
 ]
 
 
@@ -270,7 +273,10 @@ class ImportResult(Tolerant):
     """Size of the JSONL."""
 
 
-ErrandResult = Annotated[PreviewResult | PrefetchResult | ImportResult, Field(discriminator="kind")]
+ErrandResult = Annotated[
+    PreviewResult | PrefetchResult | MeasureResult | ImportResult,
+    Field(discriminator="kind"),
+]
 
 
 class ErrandFailure(Tolerant):
@@ -282,7 +288,7 @@ class ErrandFailure(Tolerant):
 
 
 class ErrandProgress(Tolerant):
-    """How much of a download is done."""
+    """How much is done: bytes of a model that is downloaded, or of the rows whose tokens are counted."""
 
     bytes_done: Count
     bytes_total: Count | None = None

@@ -6,12 +6,10 @@ from alembic import context
 from sqlalchemy import Connection, Index, UnaryExpression, text
 
 from app.config.settings import Settings
+from app.db import job_tables, measurement_tables, plan_tables  # noqa: F401  # adds their tables to the metadata
 from app.db.engine import Database
-from app.db.job_tables import JobDataset
-from app.db.plan_tables import StoredPlan
+from app.db.tables import Base
 
-TABLES = (StoredPlan, JobDataset)
-"""A table of each module, so that the metadata contain all tables."""
 LOCK_NUMBER = 7_316_453
 """Arbitrary key of the advisory lock that serializes concurrent migrations of a PostgreSQL database."""
 
@@ -24,7 +22,7 @@ def run(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK_NUMBER})
     context.configure(
         connection=connection,
-        target_metadata=TABLES[0].metadata,
+        target_metadata=Base.metadata,
         include_object=_can_be_compared if connection.dialect.name == "sqlite" else None,
         render_as_batch=connection.dialect.name == "sqlite",
         transactional_ddl=True,  # also on SQLite, because the engine's connections emit BEGIN themselves

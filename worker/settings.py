@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     """Maximum size of an attempt's records on disk. Near the limit, metrics are thinned out and the gaps are recorded."""
     token_cache_bytes: int = Field(10 * 1024**3, ge=0)
     """Maximum size of the token cache in `work_dir`, which later attempts and jobs read. 0 turns it off."""
+    measure_seconds: int = Field(300, ge=1)
+    """Time for counting the tokens of a dataset. A dataset that takes longer is counted in a random sample."""
     hang_seconds: float = Field(1800, ge=1)
     """Maximum time between two micro-batches. If it is exceeded, the attempt fails with no_progress."""
     device_check_seconds: float = Field(60, gt=0)

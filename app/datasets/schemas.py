@@ -85,6 +85,15 @@ class Conversation(BaseModel):
     messages: list[Turn]
 
 
+class CountedTokens(BaseModel):
+    """The tokens of a dataset have been counted with this tokenizer. `GET /v1/datasets/{id}/tokens` returns the counts."""
+
+    model: str
+    tokenizer: str
+    """As in a model's `tokenizer`."""
+    created_at: datetime
+
+
 class DatasetDetail(DatasetView):
     """One dataset, with its first rows."""
 
@@ -93,6 +102,8 @@ class DatasetDetail(DatasetView):
     review: DatasetReview | None
     """Warnings and statistics; null for large files and datasets stored by earlier versions, which
     `GET /v1/datasets/{id}/review` reviews."""
+    token_counts: list[CountedTokens]
+    """The tokenizers with which the tokens have been counted, newest first."""
     problems: list[str] = []
     """If the dataset `failed`, all problems that were counted, each with its file, row and line."""
 

@@ -19,11 +19,13 @@ from app.datasets.review.origins import Origins
 from app.datasets.review.reviewer import Reviewed
 from app.datasets.schemas import (
     CheckProgress,
+    CountedTokens,
     DatasetDetail,
     DatasetOrigin,
     DatasetView,
     Validation,
 )
+from app.datasets.tokens.store import list_counted
 from app.datasets.upload import Upload
 from app.datasets.validation import service as validations
 from app.datasets.validation.store import list_validations
@@ -162,7 +164,11 @@ def get_dataset(
     rows = list(preview(storage.path(dataset.path))) if is_ready else []
     review = stored_reviews.find_review(session, dataset_id)
     shown = None if review is None else reviews.view(review, language)
-    return DatasetDetail(**fields, preview=rows, review=shown)
+    counted = [
+        CountedTokens(model=model, tokenizer=tokenizer, created_at=at)
+        for model, tokenizer, at in list_counted(session, dataset_id)
+    ]
+    return DatasetDetail(**fields, preview=rows, review=shown, token_counts=counted)
 
 
 def count_rows(session: Session, dataset_id: str) -> int:

@@ -19,6 +19,7 @@ from app.http.negotiation.language import LanguageDep
 from app.http.paging import Page
 from app.leases.gate import WorkerRoute
 from app.storage.data_dir import StorageDep
+from app.storage.responses import StoredFile
 from contracts.errand import (
     ErrandBeat,
     ErrandClaim,
@@ -31,9 +32,11 @@ from contracts.errand import (
 from contracts.wire import (
     ERRAND_BEAT_PATH,
     ERRAND_CLAIM_PATH,
+    ERRAND_DATASET_PATH,
     ERRAND_FINISH_PATH,
     ERRAND_ROWS_PATH,
     ERRAND_TOKEN_HEADER,
+    SHA256_HEADER,
 )
 
 log = structlog.get_logger(__name__)
@@ -59,7 +62,7 @@ def list_errands(
 
 @public.get("/{errand_id}")
 def get_errand(errand_id: str, database: DatabaseDep, language: LanguageDep) -> ErrandView:
-    """Return an errand: a preview of rows, the download of a model or the import of a dataset, with its progress."""
+    """Return an errand: a preview of rows, a count of tokens, the download of a model or the import of a dataset, with its progress."""
     with database.reading() as session:
         return service.view(session, service.get_errand(session, errand_id), language)
 
@@ -122,6 +125,23 @@ def download_rows(
     with storage_errors():
         rows = read_rows(storage.path(dataset.path), request.rows)
     return Response(PreviewedLines(rows=rows).model_dump_json(), media_type="application/json")
+
+
+@internal.get(ERRAND_DATASET_PATH, response_class=StoredFile)
+def download_dataset(
+    errand_id: str, token: ErrandToken, database: DatabaseDep, storage: StorageDep
+) -> StoredFile:
+    """Send the dataset of an errand."""
+    with database.reading() as session:
+        errand = service.get_held(session, errand_id, token)
+        dataset = datasets.find_dataset(session, errand.dataset_id or "")
+    if dataset is None:
+        raise DatasetNotFound(dataset=errand.dataset_id)
+    return StoredFile(
+        storage.path(dataset.path),
+        media_type="application/jsonl",
+        headers={SHA256_HEADER: dataset.sha256},
+    )
 
 
 @internal.post(ERRAND_BEAT_PATH, status_code=204)

@@ -9,7 +9,7 @@ from contracts.errand import ErrandKind, ErrandReason, ErrandStatus
 
 
 class ErrandProgressView(BaseModel):
-    """How much of a download is done."""
+    """How much is done: bytes of a model that is downloaded, or of the rows whose tokens are counted."""
 
     bytes_done: int
     bytes_total: int | None
@@ -37,7 +37,7 @@ class ErrandSource(BaseModel):
 
 
 class ErrandView(BaseModel):
-    """A short task of a worker: a preview of rows, the download of a model, or the import of a dataset."""
+    """A short task of a worker: a preview of rows, a count of tokens, the download of a model, or the import of a dataset."""
 
     object: Literal["errand"] = "errand"
     id: str
@@ -46,7 +46,7 @@ class ErrandView(BaseModel):
     model: str | None
     """Null for an import."""
     dataset: str | None
-    """The dataset of a preview, or of an import that has succeeded."""
+    """The dataset of a preview or a count of tokens, or of an import that has succeeded."""
     source: ErrandSource | None
     """What is imported; null for other kinds."""
     revision: str | None

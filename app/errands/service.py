@@ -9,7 +9,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.datasets import store as datasets
 from app.datasets.refusal import Refused
+from app.datasets.tokens.store import replace_tokens
 from app.db.engine import database_now
 from app.db.ids import is_id, new_id
 from app.db.tables import Errand, to_json
@@ -29,15 +31,16 @@ from contracts.errand import (
     ErrandOutcome,
     ErrandProgress,
     ErrandReason,
+    ErrandRequest,
     ErrandResult,
     ErrandStatus,
     ImportRequest,
     ImportResult,
-    PrefetchRequest,
     PrefetchResult,
     PreviewRequest,
 )
 from contracts.failure import Language
+from contracts.measurement import MeasureRequest, MeasureResult
 
 LEASE_SECONDS = 20.0
 """Silence after which an errand is given to another worker."""
@@ -51,12 +54,11 @@ MOST_KEPT = 100
 """Maximum number of ended errands that are kept."""
 MOST_OPEN = 100
 """Maximum number of errands of a kind that have not ended."""
+_NEEDING_MODELS = {ErrandKind.PREVIEW, ErrandKind.MEASURE}
+"""Kinds that only a worker with the model can run."""
 
 
-AnyRequest = PreviewRequest | PrefetchRequest | ImportRequest
-
-
-def find_answer(session: Session, request: PreviewRequest) -> Errand | None:
+def find_answer(session: Session, request: ErrandRequest) -> Errand | None:
     """Return an errand that answers a request: an open one, or one that has ended lately."""
     errand = store.find_newest(session, _key(request))
     if errand is None or errand.finished_at is None:
@@ -68,7 +70,7 @@ def find_answer(session: Session, request: PreviewRequest) -> Errand | None:
     return errand if age_seconds < fresh else None
 
 
-def create_errand(session: Session, request: AnyRequest) -> Errand:
+def create_errand(session: Session, request: ErrandRequest) -> Errand:
     """Create an errand, or return the open one of an equal request. Raises TooManyErrands."""
     kind, key = ErrandKind(request.kind), _key(request)
     known = store.find_newest(session, key)
@@ -84,7 +86,9 @@ def create_errand(session: Session, request: AnyRequest) -> Errand:
         "key": key,
         "status": ErrandStatus.QUEUED,
         "model": "" if isinstance(request, ImportRequest) else request.model,
-        "dataset_id": request.dataset_id if isinstance(request, PreviewRequest) else None,
+        "dataset_id": request.dataset_id
+        if isinstance(request, PreviewRequest | MeasureRequest)
+        else None,
         "request": to_json(request),
         "tries": 0,
         "created_at": now,
@@ -154,7 +158,7 @@ def claim_next(
             return None
         _lose(session, held, now)
     for errand in store.list_queued(session, request.kinds, now):
-        if errand.kind is ErrandKind.PREVIEW and errand.model not in request.models:
+        if errand.kind in _NEEDING_MODELS and errand.model not in request.models:
             continue
         if (
             errand.kind is ErrandKind.PREVIEW
@@ -240,20 +244,39 @@ def finish(
             reason=ErrandReason.CRASHED, detail="The worker sent no result of this kind."
         )
     packed = None
-    if failure is None and result is not None:
+    now = database_now(session)
+    if failure is None and isinstance(result, MeasureResult):
+        _keep_tokens(session, errand, result, now)
+    elif failure is None and result is not None:
         content = result.model_dump_json(exclude_defaults=True)
         packed = zlib.compress(content.encode(), level=1)
     is_finished = store.finish_errand(
         session,
         errand_id,
         _hash(token),
-        now=database_now(session),
+        now=now,
         result=packed,
         failure=None if failure is None else to_json(failure) | _dump(refusal),
         progress=None if failure is not None or result is None else _whole(result),
     )
     if not is_finished:
         raise ErrandSuperseded(errand=errand_id[:100])
+
+
+def _keep_tokens(session: Session, errand: Errand, result: MeasureResult, now: datetime) -> None:
+    """Store token counts, which outlive their errand. Raises ErrandSuperseded if the dataset has been deleted."""
+    request = MeasureRequest.model_validate(errand.request)
+    if datasets.lock_dataset(session, request.dataset_id) is None:
+        raise ErrandSuperseded(errand=errand.id)
+    replace_tokens(
+        session,
+        request.dataset_id,
+        result.tokenizer,
+        result.counts,
+        now,
+        model=errand.model,
+        worker_id=errand.worker_id or "",
+    )
 
 
 def extend_running(session: Session) -> None:
@@ -275,7 +298,8 @@ def view(session: Session, errand: Errand, language: Language) -> ErrandView:
     """Return an errand as users see it."""
     revision, dataset, source = errand.request.get("revision"), errand.dataset_id, None
     content = None
-    if errand.kind is not ErrandKind.PREVIEW and errand.status is ErrandStatus.SUCCEEDED:
+    is_download = errand.kind in {ErrandKind.PREFETCH, ErrandKind.IMPORT}
+    if is_download and errand.status is ErrandStatus.SUCCEEDED:
         content = read_result(session, errand.id)
     if content is not None and errand.kind is ErrandKind.PREFETCH:
         revision = PrefetchResult.model_validate_json(content).revision
@@ -358,7 +382,7 @@ def _lose(session: Session, errand: Errand, now: datetime) -> bool:
     return store.give_up(session, errand, to_json(failure), now)
 
 
-def _key(request: AnyRequest) -> str:
+def _key(request: ErrandRequest) -> str:
     return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
 
 

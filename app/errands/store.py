@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.orm import Session, undefer
 
 from app.db.sql import insert_missing
@@ -102,11 +102,12 @@ def renew(
 ) -> bool:
     """Renew the lease of a running errand. Return False if the caller does not hold it.
 
-    An errand that makes progress counts as claimed once, so that a long download survives any number of lost workers.
+    A download that makes progress counts as claimed once, so that it survives any number of lost workers.
     """
     values: dict[str, Any] = {"expires_at": expires_at}
     if progress is not None:
-        values |= {"progress": progress, "tries": 1}
+        is_download = Errand.kind == ErrandKind.PREFETCH
+        values |= {"progress": progress, "tries": case((is_download, 1), else_=Errand.tries)}
     return _change(session, errand_id, *_is_held(token_sha256), **values)
 
 

@@ -329,6 +329,25 @@ class TooManyErrands(AppError):
     retry_after_seconds = 5
 
 
+class DatasetNotMeasured(AppError):
+    """The tokens of a dataset have not been counted with this model."""
+
+    code, status = "dataset_not_measured", 404
+
+
+class MeasurementFailed(AppError):
+    """A worker could not count the tokens, and a repetition would not help."""
+
+    code, status = "measurement_failed", 400
+
+
+class MeasurementUnavailable(AppError):
+    """No worker has counted the tokens; a later try may succeed."""
+
+    code, status = "measurement_unavailable", 409
+    retry_after_seconds = 30
+
+
 class PreviewFailed(AppError):
     """A worker could not render the rows, and a repetition would not help."""
 

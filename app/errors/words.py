@@ -165,9 +165,9 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "model_not_installed": _both(
         "No worker has the model {model} on its disk.",
         "所有工作节点上都没有安装模型 {model}。",
-        "{guess}Models of the workers: {models}. A preview never downloads a model: use one of these, add {model} to the models directory of a "
+        "{guess}Models of the workers: {models}. Previews and token counts never download a model: use one of these, add {model} to the models directory of a "
         "worker, or download it with POST /v1/models/{model}/prefetch.",
-        "{guess}各工作节点的模型：{models}。预览不会下载模型：请选用其中之一，或将该模型放入工作节点的模型目录，或用 POST /v1/models/{model}/prefetch 下载。",
+        "{guess}各工作节点的模型：{models}。预览和 token 统计不会下载模型：请选用其中之一，或将该模型放入工作节点的模型目录，或用 POST /v1/models/{model}/prefetch 下载。",
     ),
     "workers_too_old": _both(
         "The workers that could do this run an earlier version of Stepline: {workers}.",
@@ -266,6 +266,22 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "已有 {count} 个短任务在等待工作节点，暂不接受更多。",
         "Try again in a few seconds.",
         "请稍后重试。",
+    ),
+    "dataset_not_measured": _both(
+        "The tokens of dataset {dataset} have not been counted with the model {model}.",
+        "尚未用模型 {model} 统计数据集 {dataset} 的 token。",
+        'POST /v1/datasets/{dataset}/tokens with {{"model": "{model}"}} has a worker count them.',
+        '请用 POST /v1/datasets/{dataset}/tokens（请求体 {{"model": "{model}"}}）让工作节点统计。',
+    ),
+    "measurement_failed": _both(
+        "The tokens could not be counted with the model {model}: {problem} {detail}",
+        "无法用模型 {model} 统计 token：{problem}{detail}",
+    ),
+    "measurement_unavailable": _both(
+        "The tokens have not been counted with the model {model}: {problem} {detail}",
+        "暂时无法用模型 {model} 统计 token：{problem}{detail}",
+        "Try again. GET /v1/workers shows whether the workers are alive.",
+        "请重试。GET /v1/workers 可查看工作节点是否在线。",
     ),
     "preview_failed": _both(
         "The rows could not be rendered with the model {model}: {problem} {detail}",

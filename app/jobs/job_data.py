@@ -13,8 +13,9 @@ from app.db.tables import Dataset
 from app.errors.base import FieldError
 from app.errors.field_words import field_message
 from app.errors.kinds import InvalidField, NoTrainingRows, NoTrainingRowsOfDataset, UnknownDataset
+from app.measurements import service as measurements
 from app.plans.forecast import Counts
-from app.plans.rows import RowSample, mix_samples, read_sample
+from app.plans.rows import RowSample, mix_samples, read_sample, take_sample
 from app.storage.data_dir import Storage
 from contracts.data_spec import DatasetSource
 from contracts.dataset.conversation import RATING_FORMS
@@ -22,6 +23,7 @@ from contracts.dataset.features import RowFeatures
 from contracts.failure import Language
 from contracts.field_error import FieldProblem
 from contracts.job import JobSpec
+from contracts.measurement import TokenCounts
 from contracts.run.mixture import held_out_of_each, used_rows
 from contracts.run.plan import evaluation_cost
 
@@ -88,7 +90,9 @@ def list_uploads(spec: JobSpec) -> list[str]:
 
 
 def read_rows(session: Session, storage: Storage, spec: JobSpec) -> RowSample | None:
-    """Return a sample of the rows of an epoch; None unless all training datasets are uploaded.
+    """Return the lengths of the rows of an epoch: counted if possible, otherwise those of a sample, estimated.
+
+    None unless all training datasets are uploaded.
 
     Call it before the transaction that stores the job, because it reads files.
     """
@@ -100,7 +104,7 @@ def read_rows(session: Session, storage: Storage, spec: JobSpec) -> RowSample | 
     ready = [(dataset, weight) for dataset, weight in found if dataset is not None]
     if len(ready) < len(spec.dataset.parts):
         return None
-    samples = [read_sample(storage.path(dataset.path)) for dataset, _ in ready]
+    samples = [_read_lengths(session, storage, dataset, spec.model) for dataset, _ in ready]
     if not spec.dataset.is_mixed:
         return samples[0]
     return mix_samples(
@@ -170,6 +174,13 @@ def require_preference(spec: JobSpec, data: JobData, language: Language) -> None
         error = {"type": FieldProblem.PREFERENCE_REQUIRED, "ctx": values, "input": None}
         code, message = field_message([error], language)
         raise InvalidField([FieldError(param="dataset.preference", code=code, message=message)])
+
+
+def _read_lengths(session: Session, storage: Storage, dataset: Dataset, model: str) -> RowSample:
+    counted = measurements.find_counts(session, dataset.id, model)
+    if counted is not None:
+        return take_sample(TokenCounts.model_validate(counted.counts))
+    return read_sample(storage.path(dataset.path))
 
 
 def _find(session: Session, source: DatasetSource, param: str) -> Source:

@@ -30,6 +30,8 @@ class ModelDetails(BaseModel):
     """`qwen2`: Qwen2's stock template. `own`: the model's own template. `plain`: no template."""
     template: TemplateFacts | None
     """What the chat template renders: roles, tools, tool calls, reasoning."""
+    tokenizer: str | None
+    """SHA-256 of the files of the tokenizer and the chat template. Models with the same one share token counts."""
     license: str | None
 
 

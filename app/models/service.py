@@ -138,6 +138,12 @@ def list_names(session: Session, installation: Installation) -> set[str]:
     return named | store.list_reported_names(session, [worker.id for worker in workers])
 
 
+def list_tokenizers(session: Session, name: str) -> set[str]:
+    """Return the tokenizers that workers have reported for a model; none from workers of earlier versions."""
+    found = [ModelFacts.model_validate(row.facts) for row in store.list_reported(session, [name])]
+    return {facts.tokenizer for facts in found if facts.tokenizer is not None}
+
+
 class Installed(NamedTuple):
     """A live worker and the models on its disk."""
 

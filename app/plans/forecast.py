@@ -16,6 +16,7 @@ from app.plans.memory import MemoryNeed
 from app.plans.rows import RowSample
 from app.plans.schemas import DiskForecast, Forecast, Note, Quantity, WorkerForecast
 from app.plans.tokens import RowTokens, Tokens, forecast_tokens
+from app.plans.truncation import find_cuts
 from contracts.attempt import WorkerInfo
 from contracts.job import JobSpec
 from contracts.model_facts import ModelFacts
@@ -27,7 +28,6 @@ _CHECKPOINT_BYTES = 12
 """A weight of the adapter and its two moments, each in float32."""
 _EXPENSIVE = 0.4
 """Share of evaluation rows from which a plan warns."""
-_TRUNCATED = 0.02
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def forecast_job(
             reason=why,
             seconds=devices[0].seconds if devices else unknown("no_worker"),
             disk=_disk(spec, need, reason),
-            warnings=_warnings(spec, counts, tokens, devices),
+            warnings=_warnings(spec, counts, facts, devices),
         ),
         least,
     )
@@ -194,13 +194,13 @@ def _disk(spec: JobSpec, need: MemoryNeed | None, reason: Note) -> DiskForecast:
 
 
 def _warnings(
-    spec: JobSpec, counts: Counts, tokens: Tokens, devices: Sequence[WorkerForecast]
+    spec: JobSpec,
+    counts: Counts,
+    facts: ModelFacts | None,
+    devices: Sequence[WorkerForecast],
 ) -> list[Note]:
-    found = []
-    if tokens.truncated_share > _TRUNCATED and not counts.is_text:
-        percent = round(100 * tokens.truncated_share)
-        values = {"percent": percent, "max_length": spec.training.max_length}
-        found.append(Note(code="rows_truncated", values=values))
+    context = None if facts is None else facts.max_length
+    found = find_cuts(counts.sample, spec.training.max_length, context)
     if counts.evaluation is not None and counts.evaluation.share > _EXPENSIVE:
         percent = round(100 * counts.evaluation.share)
         found.append(Note(code="evaluation_expensive", values={"percent": percent}))

@@ -1,4 +1,4 @@
-"""Estimates the tokens of a dataset from the characters of some of its rows. The server has no tokenizer."""
+"""The lengths of some rows of a dataset in tokens: counted by a worker, or estimated from characters. The server has no tokenizer."""
 
 import functools
 import json
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from contracts.dataset.conversation import Conversation, Document, Message, Parsed
 from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_row
+from contracts.measurement import TokenCounts
 
 _PLACES = 4
 _PLACE_BYTES = 256 * 1024
@@ -24,7 +25,7 @@ _SYSTEM_TOKENS = 15
 
 
 class RowLength(NamedTuple):
-    """Estimated tokens of a row."""
+    """Tokens of a row."""
 
     tokens: int
     supervised: int
@@ -39,6 +40,14 @@ class RowSample(NamedTuple):
     """Whether these are all rows."""
     is_text: bool = False
     """Whether some rows are documents, which are joined and cut into samples of equal length."""
+    counts: TokenCounts | None = None
+    """The figures of all rows, if a worker has counted the tokens."""
+
+
+def take_sample(counts: TokenCounts) -> RowSample:
+    """Return the rows of which a worker has reported the lengths."""
+    lengths = tuple(RowLength(row.tokens, row.trained) for row in counts.sample)
+    return RowSample(lengths, counts.is_complete, counts.documents > 0, counts)
 
 
 @functools.lru_cache(maxsize=256)
@@ -83,7 +92,7 @@ def mix_samples(samples: Sequence[RowSample], uses: Sequence[int]) -> RowSample:
 
 
 def pack_sample(sample: RowSample | None) -> dict[str, Any] | None:
-    """Return a sample as JSON content."""
+    """Return a sample as JSON content, without `counts`."""
     if sample is None:
         return None
     lengths = [list(row) for row in sample.lengths]

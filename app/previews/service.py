@@ -2,28 +2,20 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy.orm import Session
-
 from app.datasets import service as datasets
 from app.datasets import store as dataset_rows
 from app.db.engine import Database
 from app.db.tables import Errand
 from app.errands import service as errands
+from app.errands.able_workers import require_worker
 from app.errors.kinds import (
     DatasetNotFound,
-    ModelNotInstalled,
     PreviewFailed,
     PreviewRowNotFound,
     PreviewUnavailable,
-    WorkersTooOld,
 )
-from app.models import service as models
-from app.models.checks import guess_model
 from contracts.errand import PREVIEW_REVISIONS, ErrandKind, PreviewRequest
 from contracts.failure import Language
-
-MOST_NAMED = 20
-"""Maximum number of workers, and of models of each worker, that an error names."""
 
 
 def request_preview(
@@ -58,7 +50,8 @@ def request_preview(
         errand = errands.find_answer(session, request)
         if errand is not None:
             return errand
-        _require_worker(session, model, revision, language)
+        kind = ErrandKind.PREVIEW if revision is None else PREVIEW_REVISIONS
+        require_worker(session, kind, model, language)
     with database.writing() as session:
         if dataset_rows.lock_dataset(session, dataset_id) is None:
             raise DatasetNotFound(dataset=dataset_id)
@@ -81,23 +74,3 @@ def read_preview(
             problem = failure.reason.message(language)
             raise kind("model", model=errand.model, problem=problem, detail=failure.detail)
         return errand, errands.read_result(session, errand_id) or b""
-
-
-def _require_worker(session: Session, model: str, revision: str | None, language: Language) -> None:
-    """Raise ModelNotInstalled or WorkersTooOld if no live worker can render rows with the model."""
-    installed = models.list_installed(session)
-    having = [each.worker for each in installed if model in each.models]
-    needed = ErrandKind.PREVIEW if revision is None else PREVIEW_REVISIONS
-    if any(needed in worker.errands for worker in having):
-        return
-    if having:
-        names = ", ".join(worker.worker_id for worker in having[:MOST_NAMED])
-        raise WorkersTooOld("model", workers=names)
-    named = "; ".join(
-        f"{each.worker.worker_id}: {', '.join(each.models[:MOST_NAMED]) or '-'}"
-        for each in installed[:MOST_NAMED]
-    )
-    known = {name for each in installed for name in each.models}
-    raise ModelNotInstalled(
-        "model", model=model, models=named or "-", guess=guess_model(model, known, language)
-    )

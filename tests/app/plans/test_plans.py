@@ -239,7 +239,10 @@ def test_a_plan_warns_of_truncated_rows_and_expensive_evaluations(player: Player
     )
 
     codes = {warning["code"]: warning["message"] for warning in forecast["warnings"]}
-    assert "100 % of the rows are longer" in codes["rows_truncated"]
+    assert "about 100 %, estimated from characters" in codes["rows_over_length"]
+    assert codes["answers_cut"].endswith(
+        "With training.max_length = 320, fewer than 1 % of the rows are affected."
+    )
     assert forecast["tokens"]["longest"]["value"] == 64
 
 

@@ -47,6 +47,9 @@ def test_datasets_are_uploaded_searched_read_used_and_deleted(visit: Visit, site
     expect(page.locator(".form")).to_contain_text(
         "Training data: Rows that repeat an earlier row: 2."
     )
+    counts = page.get_by_role("region", name="Token counts")
+    expect(counts).to_contain_text("Length of a row")
+    expect(page.locator(".forecast [title^='counted with']").first).to_be_visible()
     page.go_back()
     pears.get_by_role("button", name="Hide review").click()
     expect(review).to_have_count(0)
@@ -127,6 +130,11 @@ def _check_tokens(page: Page) -> None:
     trained = rows.first.locator(".tokens .trained").all_inner_texts()
     assert "".join(trained) == "A pear.<|im_end|>"
     assert "Name a <b>fruit</b>." in rows.first.inner_text()
+    counts = page.get_by_role("region", name="Token counts")
+    counts.get_by_role("button", name="Count the tokens of all rows").click()
+    expect(counts).to_contain_text("Cut at 1,024 tokens", timeout=60_000)
+    expect(counts.get_by_role("listitem")).to_have_count(1)  # the rows are equal
+    expect(counts.get_by_role("listitem")).to_contain_text("3 rows")
     view.get_by_label("Rows", exact=True).fill("2")
     view.get_by_label("max_length").fill("8")
     view.get_by_label("max_length").press("Enter")

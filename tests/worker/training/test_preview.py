@@ -20,6 +20,7 @@ from contracts.errand import (
 )
 from tests.chat_templates import QWEN25_LIKE
 from tests.tiny_model import make_tokenizer, write_rows
+from worker.training.confined import pack
 from worker.training.data.arrays import Writer
 from worker.training.data.bounds import Bounds
 from worker.training.data.rendering.template import Template
@@ -27,7 +28,7 @@ from worker.training.data.rows import read_rows
 from worker.training.data.samples import tokenize
 from worker.training.errors import TrainingError
 from worker.training.model.tokenizer import load_tokenizer
-from worker.training.preview import pack, preview
+from worker.training.preview import preview
 
 PAIR = [{"role": "user", "content": "一加一？ 👩‍👩‍👧"}]
 CALL = {"type": "function", "function": {"name": "weather", "arguments": {"city": "北京"}}}

@@ -26,8 +26,10 @@ from contracts.errand import (
     ImportRequest,
     PrefetchRequest,
 )
+from contracts.measurement import MeasureRequest
 from worker.settings import Settings
 from worker.supervisor.errands.importing import import_dir, run_import
+from worker.supervisor.errands.measure import run_measurement
 from worker.supervisor.errands.prefetch import run_prefetch
 from worker.supervisor.errands.preview import run_preview
 from worker.supervisor.host.models.hub_cache import list_installed
@@ -134,6 +136,15 @@ class Lane:
                 outcome = run_prefetch(claim.request, self.settings, self.environ, pulse)
                 self.on_change()
                 return outcome
+            if isinstance(claim.request, MeasureRequest):
+                sha256 = claim.request.sha256
+                return run_measurement(
+                    claim.request,
+                    lambda path: server.dataset(claim, sha256, path, pulse),
+                    self.settings,
+                    self.environ,
+                    pulse,
+                )
             return run_preview(
                 claim.request, lambda: server.rows(claim), self.settings, self.environ, pulse
             )

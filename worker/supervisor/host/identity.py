@@ -110,7 +110,7 @@ def with_current_state(worker: WorkerInfo, settings: Settings) -> WorkerInfo:
 def _errand_kinds(settings: Settings) -> list[str]:
     """Return the kinds of errands that this worker runs."""
     downloads = [ErrandKind.PREFETCH, ErrandKind.IMPORT] if settings.hub else []
-    kinds = [ErrandKind.PREVIEW, *downloads]
+    kinds = [ErrandKind.PREVIEW, ErrandKind.MEASURE, *downloads]
     return [*(kind.value for kind in kinds), PREVIEW_REVISIONS]
 
 

@@ -30,7 +30,7 @@ from contracts.wire import (
 )
 from worker.supervisor.server.answers import check_success, reaching_server, read, read_nothing
 from worker.supervisor.server.client import TIMEOUT, is_loopback
-from worker.supervisor.server.transfer import read_chunks, send_file
+from worker.supervisor.server.transfer import read_chunks, receive_file, send_file
 
 CHECK_SECONDS = 900
 """Time limit for the server to check the rows of an import."""
@@ -89,6 +89,13 @@ class ErrandServer:
         url = ERRAND_DATASET_PATH.format(errand_id=claim.errand_id)
         timeout = httpx2.Timeout(CHECK_SECONDS, connect=5)
         read_nothing(send_file(self._client, url, headers, rows, pulse=pulse, timeout=timeout))
+
+    def dataset(
+        self, claim: ErrandClaim, sha256: str, path: Path, pulse: Callable[[], object]
+    ) -> None:
+        """Write the dataset of a measurement to path and check its SHA-256. Calls pulse after each chunk."""
+        url = ERRAND_DATASET_PATH.format(errand_id=claim.errand_id)
+        receive_file(self._client, url, self._headers | _token(claim), sha256, path, pulse=pulse)
 
     def beat(self, claim: ErrandClaim, progress: ErrandProgress | None) -> None:
         """Renew the lease."""

@@ -1,5 +1,6 @@
 """Data: the training and evaluation samples of a run, prepared from the files of its run directory."""
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,8 +16,9 @@ from contracts.run.run_dir import RunDir
 from worker.training.data.arrays import Writer
 from worker.training.data.bounds import Bounds
 from worker.training.data.cache.cache import Cache
-from worker.training.data.cache.key import find_key
+from worker.training.data.cache.key import FileState, find_key, read_state
 from worker.training.data.facts import measure_rows
+from worker.training.data.helpers import Helpers
 from worker.training.data.mixing import hold_out, repeat_samples, select_rows
 from worker.training.data.prepared import EVALUATION, TRAIN, Data, digest
 from worker.training.data.rendering.template import Template
@@ -37,11 +39,14 @@ def prepare(
     counter: RowCounter = _NO_COUNTER,
     bounds: Bounds | None = None,
     cache: Cache | None = None,
+    helpers: Helpers | None = None,
+    loaded_from: FileState | None = None,
 ) -> Data:
     """Read, split, render and tokenize the rows, or read their tokens from the cache.
 
     Raises TrainingError for unusable rows or too few of them. `bounds` limits the template; an error raised by its `check`
-    stops the preparation within about a second.
+    stops the preparation within about a second. `helpers` are closed.
+    `loaded_from`: the state of the model's files before the tokenizer was loaded.
     """
     bounds = bounds or Bounds()
     begun = time.monotonic()
@@ -55,13 +60,23 @@ def prepare(
             counter=counter,
             bounds=bounds,
             directory=directory,
+            helpers=helpers,
         )
 
-    if cache is None:
-        data, source = make(None), "tokenized"
-    else:
-        key = partial(find_key, run_dir, spec, tokenizer, template, bounds)
-        data, source = cache.find_or_make(key, make, bounds)
+    def is_current() -> bool:
+        return loaded_from is None or read_state(run_dir.model) == loaded_from
+
+    with contextlib.closing(helpers) if helpers else contextlib.nullcontext():
+        if cache is None:
+            data, source = make(None), "tokenized"
+        else:
+            key = partial(find_key, run_dir, spec, tokenizer, template, bounds)
+            data, source = cache.find_or_make(key, make, bounds, is_current)
+        if helpers is not None and helpers.are_running and not is_current():
+            raise TrainingError(
+                FailureReason.MODEL_REFUSED,
+                "the files of the model's tokenizer changed while the rows were tokenized. Submit the job again",
+            )
     data = repeat_samples(data, spec)
     _check_amounts(data, spec)
     return replace(data, source=f"{source} in {time.monotonic() - begun:.1f} s")
@@ -76,6 +91,7 @@ def _make(
     counter: RowCounter,
     bounds: Bounds,
     directory: Path | None,
+    helpers: Helpers | None,
 ) -> Data:
     """Make the samples, in files of `directory` if there is one."""
     preference = spec.dataset.preference
@@ -97,6 +113,7 @@ def _make(
             max_length=spec.training.max_length,
             bounds=bounds,
             count=count,
+            helpers=helpers,
         )
         writer, eval_writer = (
             Writer(directory and directory / name) for name in (TRAIN, EVALUATION)
