@@ -1,6 +1,7 @@
 """Rules for datasets: which files are accepted, how ids are assigned, and when datasets can be deleted."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import PurePath
 from shutil import copyfileobj
 from typing import Any
@@ -46,19 +47,26 @@ def add_dataset(
     limits: Limits,
     language: Language,
     background_bytes: int,
+    also: Callable[[Session, str], None] = lambda *_: None,
 ) -> tuple[DatasetDetail, bool]:
     """Store an uploaded file; return the dataset and whether it is new.
 
     A file of at least `background_bytes` is checked later (app/datasets/validation) and reviewed on request, a smaller one
     now, outside a transaction. `limits` are those of the review. The same bytes with the same choice are stored once; a
-    failed dataset is checked again.
+    failed dataset is checked again. `also` is called with the dataset's id in the transaction that stores it; if it raises,
+    nothing is stored.
     """
     sha256, length = hash_file(upload.file)
     dataset_id = _dataset_id(sha256, upload, columns)
     with database.reading() as session:
         known = store.find_any(session, dataset_id)
+        stored = None
         if known is not None and known.status is not DatasetStatus.FAILED:
-            return get_dataset(session, storage, dataset_id, language), False
+            stored = get_dataset(session, storage, dataset_id, language)
+    if stored is not None:
+        with database.writing() as session:
+            also(session, dataset_id)
+        return stored, False
     row = {
         "id": dataset_id,
         "filename": _shown_name(upload),
@@ -77,17 +85,27 @@ def add_dataset(
             copyfileobj(upload.file, draft.file, _BLOCK_BYTES)
         path = storage.dataset(dataset_id) if is_checked else storage.received(dataset_id)
         draft.keep(path)
-    with database.writing() as session:
-        if is_checked:
-            validations.forget_failed_one(session, dataset_id)
-            now = database_now(session)
-            row |= {"sha256": draft.sha256, "bytes": draft.bytes, "path": path, "created_at": now}
-            is_new = store.insert_dataset(session, row)
-            if reviewed is not None:
-                stored_reviews.insert_review(session, dataset_id, reviewed, now)
-        else:
-            is_new = validations.add_validation(session, row, path, upload.encoding)
-        detail = get_dataset(session, storage, dataset_id, language)
+    try:
+        with database.writing() as session:
+            if is_checked:
+                validations.forget_failed_one(session, dataset_id)
+                now = database_now(session)
+                row |= {
+                    "sha256": draft.sha256,
+                    "bytes": draft.bytes,
+                    "path": path,
+                    "created_at": now,
+                }
+                is_new = store.insert_dataset(session, row)
+                if reviewed is not None:
+                    stored_reviews.insert_review(session, dataset_id, reviewed, now)
+            else:
+                is_new = validations.add_validation(session, row, path, upload.encoding)
+            detail = get_dataset(session, storage, dataset_id, language)
+            also(session, dataset_id)
+    except Exception:
+        storage.delete(path)
+        raise
     if not is_new:
         storage.delete(path)
     return detail, is_new
