@@ -51,8 +51,8 @@ def add_dataset(
 ) -> tuple[DatasetDetail, bool]:
     """Store an uploaded file; return the dataset and whether it is new.
 
-    A file of at least `background_bytes` is checked later (app/datasets/validation) and reviewed on request, a smaller one
-    now, outside a transaction. `limits` are those of the review. The same bytes with the same choice are stored once; a
+    A file of at least `background_bytes` is checked and reviewed later (app/datasets/validation), a smaller one now,
+    outside a transaction. `limits` are those of the review. The same bytes with the same choice are stored once; a
     failed dataset is checked again. `also` is called with the dataset's id in the transaction that stores it; if it raises,
     nothing is stored.
     """

@@ -5,6 +5,7 @@ lease expires, and a server starts the check again.
 """
 
 import secrets
+from base64 import b64decode
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,9 @@ from app.datasets import store as datasets
 from app.datasets.files.file_error import FileError, FileProblem
 from app.datasets.files.found import Rejected
 from app.datasets.refusal import Refused
+from app.datasets.review.findings import Review
+from app.datasets.review.reviewer import Reviewed
+from app.datasets.review.store import insert_review
 from app.datasets.validation import store
 from app.db.engine import database_now
 from app.db.tables import Dataset, DatasetValidation
@@ -96,14 +100,22 @@ def release(session: Session, held: Held, *, is_counted: bool) -> None:
     )
 
 
-def accept(session: Session, held: Held, columns: dict[str, Any]) -> bool:
-    """Make the dataset ready. Return False if this server no longer holds the check."""
+def accept(session: Session, held: Held, accepted: dict[str, Any]) -> bool:
+    """Make the dataset ready, and store its review. Return False if this server no longer holds the check.
+
+    `accepted`: the child's result (`request.py`).
+    """
     # Locked in the same order as a deletion does.
     if datasets.lock_dataset(session, held.dataset.id) is None:
         return False
     if not store.delete_held(session, held.dataset.id, held.token):
         return False
+    columns = dict(accepted)
+    review, hashes = columns.pop("review", None), columns.pop("hashes", "")
     store.update_dataset(session, held.dataset.id, status=DatasetStatus.READY, **columns)
+    if review is not None:
+        reviewed = Reviewed(Review.model_validate(review), b64decode(hashes))
+        insert_review(session, held.dataset.id, reviewed, database_now(session))
     return True
 
 
