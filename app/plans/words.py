@@ -87,7 +87,7 @@ def message_of(note: Note, language: Language) -> str:
 def _shown(name: str, value: float | str) -> str:
     if isinstance(value, str):
         return escape_lines(value)
-    return f"{value / 2**30:.1f} GiB" if name.endswith("_bytes") else f"{value:,g}"
+    return f"{value / 2**30:.1f} GiB" if name.endswith("_bytes") else f"{value:,}"
 
 
 def _fill(content: Any, language: Language) -> None:
