@@ -10,7 +10,7 @@ from app.plans.rows import read_sample
 
 @pytest.mark.parametrize(
     ("characters", "at_least"),
-    [([100] * 9_000, 400), ([100] * 9_000 + [300_000], 300), ([600_000] * 3, 1)],
+    [([100] * 9_000, 400), ([100] * 9_000 + [900_000], 300), ([600_000] * 3, 1)],
 )
 def test_rows_larger_than_a_block_do_not_empty_the_sample(
     tmp_path: Path, characters: list[int], at_least: int
