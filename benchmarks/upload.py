@@ -3,7 +3,7 @@
     python -m benchmarks.upload [--bytes 1000000000] [--row-bytes 1600]
 
 A server with a new SQLite database gets the file as the body of one request and checks it after the response. Meanwhile,
-a client reads the list of jobs 20 times a second. The benchmark prints the seconds of the upload and of the check, MB per
+a client reads the list of jobs 20 times a second. The benchmark prints the seconds of the upload, of the check and of the review, MB per
 second and per processor second, the peak of resident memory before, during the upload and during the check, and the latency of the other requests
 before and during each of them; the last line is JSON. The folder for temporary files needs four times the size of the file.
 """
@@ -32,6 +32,8 @@ WORDS = ["run", "train", "step", "loss", "model", "token", "adapter", "layer", "
 JOBS = 50
 QUIET_SECONDS = 5.0
 BLOCK_BYTES = 1024 * 1024
+FEWEST_REQUESTS = 2
+"""Quantiles need this many."""
 MB = 1e6
 
 
@@ -130,9 +132,13 @@ def measure(
     uploaded = time.monotonic()
     watch.phase = "check"
     path = f"/v1/datasets/{response.json()['id']}"
+    checked = None
     while (dataset := client.get(path).json())["status"] == "validating":
+        if checked is None and dataset["progress"]["bytes"] == dataset["bytes"]:
+            checked, watch.phase = time.monotonic(), "review"
         time.sleep(0.1)
-    checked = time.monotonic()
+    reviewed = time.monotonic()
+    checked = checked or reviewed
     watch.phase = "after"
     watch.stop()
     if (dataset["status"], dataset["rows"]) != ("ready", rows):
@@ -144,10 +150,13 @@ def measure(
         "upload_seconds": round(uploaded - began, 1),
         "check_seconds": round(checked - uploaded, 1),
         "check_mb_per_second": round(size / MB / (checked - uploaded), 1),
-        "check_mb_per_cpu_second": round(size / MB / watch.child_cpu_seconds, 1),
+        "check_mb_per_cpu_second": round(size / MB / watch.check_cpu_seconds, 1),
+        "review_seconds": round(reviewed - checked, 1),
+        "reviewed_rows": (dataset["review"] or {}).get("reviewed_rows", 0),
     }
-    for phase in ("before", "upload", "check"):
-        seconds = watch.seconds[phase]
+    for phase, seconds in watch.seconds.items():
+        if phase == "after" or len(seconds) < FEWEST_REQUESTS:
+            continue
         peaks = watch.peaks[phase]
         found[phase] = {
             "server_mb": round(peaks["server"] / MB),
@@ -174,8 +183,8 @@ class Watch:
         self.phase = "before"
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.peaks: dict[str, dict[str, int]] = defaultdict(lambda: {"server": 0, "child": 0})
-        self.child_cpu_seconds = 0.0
-        """Of the child that checks the file. A busy machine gives it less than one processor."""
+        self.check_cpu_seconds = 0.0
+        """Of the child that checks the file, until its review. A busy machine gives it less than one processor."""
         self._process = process
         self._url = url
         self._stopping = threading.Event()
@@ -205,7 +214,8 @@ class Watch:
                 peak["child"] = max(peak["child"], sum(c.memory_info().rss for c in children))
                 times = [child.cpu_times() for child in children]
                 used_seconds = sum(each.user + each.system for each in times)
-                self.child_cpu_seconds = max(self.child_cpu_seconds, used_seconds)
+                if self.phase == "check":
+                    self.check_cpu_seconds = max(self.check_cpu_seconds, used_seconds)
 
 
 if __name__ == "__main__":

@@ -100,8 +100,8 @@ class DatasetDetail(DatasetView):
     preview: list[Conversation]
     """In the form used for training; long text is truncated. Empty until the dataset is `ready`."""
     review: DatasetReview | None
-    """Warnings and statistics; null for large files and datasets stored by earlier versions, which
-    `GET /v1/datasets/{id}/review` reviews."""
+    """Warnings and statistics; null unless the dataset is `ready`, or if it has no review.
+    `GET /v1/datasets/{id}/review` then makes one."""
     token_counts: list[CountedTokens]
     """The tokenizers with which the tokens have been counted, newest first."""
     problems: list[str] = []

@@ -1,6 +1,7 @@
 """Rules for datasets: which files are accepted, how ids are assigned, and when datasets can be deleted."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import PurePath
 from shutil import copyfileobj
 from typing import Any
@@ -54,6 +55,7 @@ def add_dataset(
     limits: Limits,
     language: Language,
     background_bytes: int,
+    also: Callable[[Session, str], None] = lambda *_: None,
 ) -> tuple[DatasetDetail, bool]:
     """Store an uploaded file like store_dataset; return the dataset and whether it is new. Raises an AppError."""
     try:
@@ -64,6 +66,7 @@ def add_dataset(
             columns=columns,
             limits=limits,
             background_bytes=background_bytes,
+            also=also,
         )
     except Refused as refused:
         raise refused.error(language) from refused
@@ -80,12 +83,14 @@ def store_dataset(
     limits: Limits,
     background_bytes: int,
     source: DatasetOrigin | None = None,
+    also: Callable[[Session, str], None] = lambda *_: None,
 ) -> tuple[str, bool]:
     """Store an uploaded or imported file; return the dataset's id and whether it is new. Raises Refused or an AppError.
 
-    A file of at least `background_bytes` is checked later (app/datasets/validation) and reviewed on request, a smaller one
-    now, outside a transaction. `limits` are those of the review. The same bytes with the same choice are stored once; a
-    failed dataset is checked again. Datasets whose JSONL is equal share one stored file.
+    A file of at least `background_bytes` is checked and reviewed later (app/datasets/validation), a smaller one now,
+    outside a transaction. `limits` are those of the review. The same bytes with the same choice are stored once; a
+    failed dataset is checked again. Datasets whose JSONL is equal share one stored file. `also` is called with the dataset's id in the transaction that stores it; if it raises,
+    nothing is stored.
     """
     sha256, length = hash_file(upload.file)
     dataset_id = _dataset_id(sha256, upload, columns)
@@ -93,9 +98,10 @@ def store_dataset(
         known = store.find_any(session, dataset_id)
     origin = None if source is None else source.model_dump()
     if known is not None and known.status is not DatasetStatus.FAILED:
-        if origin is not None:
-            with database.writing() as session:
+        with database.writing() as session:
+            if origin is not None:
                 store.add_source(session, dataset_id, origin)
+            also(session, dataset_id)
         return dataset_id, False
     row = {
         "id": dataset_id,
@@ -116,18 +122,23 @@ def store_dataset(
             copyfileobj(upload.file, draft.file, _BLOCK_BYTES)
         path = storage.dataset(dataset_id) if is_checked else storage.received(dataset_id)
         draft.keep(path)
-    with database.writing() as session:
-        if is_checked:
-            validations.forget_failed_one(session, dataset_id)
-            now = database_now(session)
-            shared = store.find_stored_path(session, draft.sha256)
-            row |= {"sha256": draft.sha256, "bytes": draft.bytes, "created_at": now}
-            is_new = store.insert_dataset(session, row | {"path": shared or path})
-            if reviewed is not None:
-                stored_reviews.insert_review(session, dataset_id, reviewed, now)
-        else:
-            shared = None
-            is_new = validations.add_validation(session, row, path, upload.encoding)
+    try:
+        with database.writing() as session:
+            if is_checked:
+                validations.forget_failed_one(session, dataset_id)
+                now = database_now(session)
+                shared = store.find_stored_path(session, draft.sha256)
+                row |= {"sha256": draft.sha256, "bytes": draft.bytes, "created_at": now}
+                is_new = store.insert_dataset(session, row | {"path": shared or path})
+                if reviewed is not None:
+                    stored_reviews.insert_review(session, dataset_id, reviewed, now)
+            else:
+                shared = None
+                is_new = validations.add_validation(session, row, path, upload.encoding)
+            also(session, dataset_id)
+    except Exception:
+        storage.delete(path)
+        raise
     if not is_new or shared is not None:
         storage.delete(path)
     return dataset_id, is_new

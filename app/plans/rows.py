@@ -1,6 +1,7 @@
 """The lengths of some rows of a dataset in tokens: counted by a worker, or estimated from characters. The server has no tokenizer."""
 
 import functools
+import itertools
 import json
 import random
 from collections.abc import Iterator, Sequence
@@ -118,7 +119,11 @@ def _lines(path: Path, size: int, *, is_complete: bool) -> Iterator[bytes]:
             file.seek(size * place // _PLACES)
             lines = file.read(_PLACE_BYTES).splitlines()
             blocks.append(lines[bool(place) : -1])
-    yield from (line for lines in zip(*blocks, strict=False) for line in lines)
+        if not any(blocks):  # the rows are larger than the blocks
+            file.seek(0)
+            yield file.readline()
+    for group in itertools.zip_longest(*blocks):
+        yield from (line for line in group if line is not None)
 
 
 def _parse(line: bytes) -> Parsed | None:

@@ -26,7 +26,7 @@ from app.errors.kinds import (
     UploadSizeMismatch,
     UploadTooLarge,
 )
-from app.storage.data_dir import Storage
+from app.storage.data_dir import Draft, Storage
 from app.uploads import store
 from app.uploads.schemas import (
     MOST_PARTS,
@@ -140,18 +140,23 @@ def complete_upload(
     received = sum(part.bytes for part in parts)
     if received != declared:
         raise UploadSizeMismatch("part_ids", received=received, bytes=declared)
+    paths: list[str] = []
+
+    def end(session: Session, dataset_id: str) -> None:
+        locked = store.lock_upload(session, upload_id)
+        if locked is None:
+            raise UploadNotFound(upload=upload_id)
+        if locked.status != "completed":  # another request may have completed it
+            _require_pending(session, locked)
+            store.mark_ended(session, upload_id, "completed", database_now(session), dataset_id)
+            paths.extend(store.delete_parts(session, upload_id))
+
     with storage_errors(), storage.draft() as draft:
-        md5 = hashlib.md5(usedforsecurity=False)
-        for part in parts:
-            with storage.path(part.path).open("rb") as source:
-                while block := source.read(_BLOCK_BYTES):
-                    draft.write(block)
-                    md5.update(block)
-        draft.file.flush()
-        if completion.md5 is not None and md5.hexdigest() != completion.md5.lower():
-            raise Md5Mismatch("md5", found=md5.hexdigest(), declared=completion.md5.lower())
+        md5 = _join(database, storage, upload_id, parts, draft)
+        if completion.md5 is not None and md5 != completion.md5.lower():
+            raise Md5Mismatch("md5", found=md5, declared=completion.md5.lower())
         with draft.path.open("rb") as file:
-            dataset, _ = add_dataset(
+            add_dataset(
                 database,
                 storage,
                 Upload(file, filename, encoding, limits),
@@ -159,21 +164,36 @@ def complete_upload(
                 limits=review_limits,
                 background_bytes=background_bytes,
                 language=language,
+                also=end,
             )
-    paths: list[str] = []
-    with database.writing() as session:
-        locked = store.lock_upload(session, upload_id)
-        if locked is None:
-            raise UploadNotFound(upload=upload_id)
-        if locked.status != "completed":  # another request may have completed it
-            _require_pending(session, locked)
-            store.mark_ended(session, upload_id, "completed", database_now(session), dataset.id)
-            paths = store.delete_parts(session, upload_id)
-            session.refresh(locked)
-        found = view(session, locked)
     for path in paths:
         storage.delete(path)
-    return found
+    with database.reading() as session:
+        return view(session, _require(session, upload_id))
+
+
+def _join(
+    database: Database,
+    storage: Storage,
+    upload_id: str,
+    parts: Sequence[UploadPart],
+    draft: Draft,
+) -> str:
+    """Write the parts to the draft; return their MD5. Raises UploadEnded if another request has ended the upload."""
+    md5 = hashlib.md5(usedforsecurity=False)
+    for part in parts:
+        try:
+            source = storage.path(part.path).open("rb")
+        except FileNotFoundError:
+            with database.reading() as session:
+                _require_pending(session, _require(session, upload_id))
+            raise
+        with source:
+            while block := source.read(_BLOCK_BYTES):
+                draft.write(block)
+                md5.update(block)
+    draft.file.flush()
+    return md5.hexdigest()
 
 
 def cancel_upload(database: Database, storage: Storage, upload_id: str) -> UploadView:
@@ -203,8 +223,11 @@ def get_upload(session: Session, upload_id: str) -> UploadView:
 def end_expired(database: Database, storage: Storage) -> int:
     """End uploads whose time has passed, and delete their parts. Return their number."""
     paths: list[str] = []
-    with database.writing() as session:
+    with database.reading() as session:
         now = database_now(session)
+        if not store.has_ended(session, now, now - KEPT):
+            return 0
+    with database.writing() as session:
         expired = store.list_expired(session, now, _EXPIRED_AT_ONCE)
         for upload_id in expired:
             store.mark_ended(session, upload_id, "expired", now)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.db.tables import PartialUpload, UploadPart
@@ -58,6 +58,13 @@ def delete_parts(session: Session, upload_id: str) -> list[str]:
     paths = session.scalars(select(UploadPart.path).where(UploadPart.upload_id == upload_id)).all()
     session.execute(delete(UploadPart).where(UploadPart.upload_id == upload_id))
     return list(paths)
+
+
+def has_ended(session: Session, now: datetime, before: datetime) -> bool:
+    """Return whether an upload has expired, or ended before a time."""
+    is_expired = and_(PartialUpload.status == "pending", PartialUpload.expires_at < now)
+    query = select(PartialUpload.id).where(or_(is_expired, PartialUpload.ended_at < before))
+    return session.scalar(select(query.exists())) is True
 
 
 def list_expired(session: Session, now: datetime, limit: int) -> Sequence[str]:

@@ -1,36 +1,22 @@
 """The server side: starts the child process and reads the rows it returns."""
 
-import contextlib
-import os
 import signal
-import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Generator, Iterator
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 import structlog
 
+from app.datasets.children import Child, describe_exit, start_child
 from app.datasets.conversion.frames import MAX_FRAME_BYTES, BrokenFrame, decode
 from app.datasets.conversion.request import Request
 from app.datasets.files.file_error import FileError, FileProblem
 from app.datasets.files.found import Found, Rejected
-from processes.environment import BASIC, choose
 
 log = structlog.get_logger(__name__)
 
 PROGRAM = (sys.executable, "-m", "app.datasets.conversion")
-LOGGED_BYTES = 2000
-ENVIRONMENT = {
-    # A single thread per library, because stacks and arenas count towards the memory limit.
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "ARROW_IO_THREADS": "1",
-    "MALLOC_ARENA_MAX": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "PYDANTIC_DISABLE_PLUGINS": "true",
-}
 
 
 def convert(file: BinaryIO, request: Request) -> Generator[Found, None, None]:
@@ -39,44 +25,26 @@ def convert(file: BinaryIO, request: Request) -> Generator[Found, None, None]:
     If the child ends early, the last item is a Rejected with the reason. Raises OSError if a temporary file cannot be
     written.
     """
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            [*PROGRAM, str(os.getpid()), request.dump()],
-            stdin=file,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=choose(os.environ, *BASIC) | ENVIRONMENT,
-        )
-        timed_out = threading.Event()
+    timed_out = threading.Event()
+    with start_child(PROGRAM, request.dump(), file) as child:
 
         def end_late_process() -> None:
             timed_out.set()
-            process.kill()
+            child.process.kill()
 
         deadline = threading.Timer(request.limits.seconds, end_late_process)
         deadline.daemon = True
         deadline.start()
         try:
-            assert process.stdout is not None  # noqa: S101  # a pipe
-            yield from _read(process.stdout, process, timed_out, request, errors)
+            yield from _read(child, timed_out, request)
         finally:
             deadline.cancel()
-            process.kill()
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
 
 
-def _read(
-    output: IO[bytes],
-    process: subprocess.Popen[bytes],
-    timed_out: threading.Event,
-    request: Request,
-    errors: IO[bytes],
-) -> Iterator[Found]:
+def _read(child: Child, timed_out: threading.Event, request: Request) -> Iterator[Found]:
     rows, file = 0, ""
     how = ""
-    while line := output.readline(MAX_FRAME_BYTES + 1):
+    while line := child.output.readline(MAX_FRAME_BYTES + 1):
         try:
             found = decode(line)
         except BrokenFrame:
@@ -89,14 +57,13 @@ def _read(
         file, rows = found.file, rows + 1
         yield found
     if how:
-        process.kill()
-    error = _explain(process.wait(), timed_out.is_set(), request, rows, how)
-    errors.seek(max(0, errors.seek(0, os.SEEK_END) - LOGGED_BYTES))
+        child.process.kill()
+    error = _explain(child.process.wait(), timed_out.is_set(), request, rows, how)
     log.warning(
         "a dataset could not be converted",
         file=request.filename,
         problem=str(error),
-        output=errors.read().decode(errors="replace"),
+        output=child.last_errors(),
     )
     yield Rejected(error, file=file)
 
@@ -110,14 +77,6 @@ def _explain(status: int, timed_out: bool, request: Request, rows: int, how: str
     if status == -signal.SIGKILL:  # by the kernel's OOM killer
         return FileError(FileProblem.MEMORY, limit=limits.memory_bytes, rows=rows)
     return FileError(FileProblem.CRASHED, how=describe_exit(status), rows=rows)
-
-
-def describe_exit(status: int) -> str:
-    """Return how a process ended, from its status as in `Popen.returncode`: the name of a signal, or the exit status."""
-    if status < 0:
-        with contextlib.suppress(ValueError):
-            return signal.Signals(-status).name
-    return f"exit status {status}"
 
 
 def _number(seconds: float) -> str:

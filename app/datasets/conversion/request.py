@@ -21,7 +21,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class ChildRequest:
-    """A request that is passed to a child process as an argument. Subclasses have a field `limits`."""
+    """A request that is passed to a child process as an argument. Names of fields with Limits end in `limits`."""
 
     def dump(self) -> str:
         """Return the request as JSON."""
@@ -31,7 +31,8 @@ class ChildRequest:
     def load(cls, text: str) -> Self:
         """Return the request serialized by `dump`."""
         fields = json.loads(text)
-        return cls(**fields | {"limits": Limits(**fields["limits"])})
+        limits = {name: Limits(**fields[name]) for name in fields if name.endswith("limits")}
+        return cls(**fields | limits)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,10 @@ from typing import BinaryIO
 import structlog
 
 from app.config.settings import Settings
-from app.datasets.conversion.process import ENVIRONMENT, LOGGED_BYTES
+from app.datasets.children import environment, read_end
 from app.datasets.conversion.request import Limits
 from app.datasets.review.request import Request, load_answer
 from app.datasets.review.reviewer import Reviewed, review_rows
-from processes.environment import BASIC, choose
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +47,7 @@ def review_file(path: Path, rows: int, limits: Limits) -> Reviewed | None:
 
 
 def _review_in_child(file: BinaryIO, request: Request) -> Reviewed | None:
-    output = b""
+    output = ""
     try:
         with tempfile.TemporaryFile() as errors:
             try:
@@ -57,20 +56,19 @@ def _review_in_child(file: BinaryIO, request: Request) -> Reviewed | None:
                     stdin=file,
                     stdout=subprocess.PIPE,
                     stderr=errors,
-                    env=choose(os.environ, *BASIC) | ENVIRONMENT | {"RAYON_NUM_THREADS": "1"},
+                    env=environment(),
                     timeout=request.limits.seconds,
                     check=True,
                 )
                 return load_answer(done.stdout)
             finally:
-                errors.seek(max(0, errors.seek(0, os.SEEK_END) - LOGGED_BYTES))
-                output = errors.read()
+                output = read_end(errors)
     except (subprocess.SubprocessError, OSError, ValueError) as error:
         log.warning(
             "a dataset could not be reviewed",
             # str(error) would contain the command.
             problem=type(error).__name__,
             status=getattr(error, "returncode", None),
-            output=output.decode(errors="replace"),
+            output=output,
         )
     return None

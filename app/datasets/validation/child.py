@@ -1,16 +1,20 @@
-"""The child's work: check the rows, store them as JSONL, and answer with the dataset or the reason against it."""
+"""The child's work: check the rows, store them as JSONL, review them, and answer with the dataset or the reason against it."""
 
 import errno
 import os
 import time
+from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from app.datasets.conversion.request import Limits
 from app.datasets.files.file_error import FileError, FileProblem
 from app.datasets.files.found import Rejected
 from app.datasets.intake import check_rows
 from app.datasets.refusal import Refused
+from app.datasets.review.origins import Origins, relocate
+from app.datasets.review.process import review_file
 from app.datasets.upload import Upload
 from app.datasets.validation.request import (
     ACCEPTED,
@@ -25,6 +29,10 @@ from contracts.dataset.columns import Columns
 
 PROGRESS_SECONDS = 0.5
 """Time between two reports of progress."""
+REVIEW_SECONDS = 120.0
+"""Maximum time of a review. It covers the first 1 to 2 GB of rows, and is shorter than `SILENT_SECONDS` of the server."""
+REVIEW_SHARE = 0.5
+"""Maximum share of the check's remaining time that a review takes."""
 
 
 class Output(Protocol):
@@ -66,10 +74,15 @@ def _store(file: BinaryIO, request: CheckRequest, progress: "_Progress") -> dict
     place = Path(request.draft)
     with place.open("wb") as rows:
         draft = Draft(Storage(Path(request.data_dir)), place, rows)
-        checked = check_rows(upload, draft, columns, progress.notice)
-        # A review of the accepted rows belongs here, before the file is kept.
+        origins = Origins()
+        checked = check_rows(upload, draft, columns, progress.notice, origins)
+        rows.flush()
+        progress.finish()
+        used_seconds = time.monotonic() - progress.started_at
+        review_limits = _review_limits(request, used_seconds)
+        reviewed = _review(draft, checked.rows, origins, columns, review_limits)
         draft.keep(request.path)
-    return {
+    return reviewed | {
         "sha256": draft.sha256,
         "bytes": draft.bytes,
         "rows": checked.rows,
@@ -79,13 +92,36 @@ def _store(file: BinaryIO, request: CheckRequest, progress: "_Progress") -> dict
     }
 
 
+def _review(
+    draft: Draft, rows: int, origins: Origins, columns: Columns, limits: Limits
+) -> dict[str, Any]:
+    """Return the review of the accepted rows and their hashes, or neither if the review is not possible."""
+    reviewed = review_file(draft.path, rows, limits)
+    if reviewed is None:
+        return {}
+    located = relocate(reviewed.review, origins, columns.sources)
+    return {
+        "review": located.model_dump(mode="json"),
+        "hashes": b64encode(reviewed.hashes).decode(),
+    }
+
+
+def _review_limits(request: CheckRequest, used_seconds: float) -> Limits:
+    """Return the limits of the review. It has a part of the remaining time, so that it cannot end the check."""
+    limits, left = request.review_limits, request.limits.seconds - used_seconds
+    seconds = min(limits.seconds, REVIEW_SECONDS, REVIEW_SHARE * left)
+    # The kernel does not let a child have more memory than its parent.
+    memory = min(limits.memory_bytes, request.limits.memory_bytes)
+    return replace(limits, seconds=max(0.1, seconds), memory_bytes=memory)
+
+
 class _Progress:
     """Reports how much of the file has been read, a few times a second."""
 
     def __init__(self, file: BinaryIO, output: Output) -> None:
         self._file = file
         self._output = output
-        self._due_at = time.monotonic()
+        self._due_at = self.started_at = time.monotonic()
         self.rows = 0
 
     def notice(self, rows: int) -> None:
@@ -94,9 +130,13 @@ class _Progress:
         if time.monotonic() < self._due_at:
             return
         self._due_at = time.monotonic() + PROGRESS_SECONDS
+        self.finish()
+
+    def finish(self) -> None:
+        """Report the rows so far."""
         # A conversion shares this descriptor's position.
         position = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
-        self._output.write(pack(PROGRESS, position, rows))
+        self._output.write(pack(PROGRESS, position, self.rows))
 
 
 def _unreadable(error: FileError) -> Refused:

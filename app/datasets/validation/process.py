@@ -4,17 +4,15 @@ import json
 import os
 import select
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import structlog
 
-from app.datasets.conversion.process import ENVIRONMENT, describe_exit
+from app.datasets.children import Child, describe_exit, start_child
 from app.datasets.files.file_error import FileError, FileProblem
 from app.datasets.files.found import Rejected
 from app.datasets.refusal import Refused
@@ -28,12 +26,10 @@ from app.datasets.validation.request import (
 )
 from app.errors.disk import storage_failure
 from app.errors.kinds import StorageFull
-from processes.environment import BASIC, choose
 
 log = structlog.get_logger(__name__)
 
 PROGRAM = (sys.executable, "-m", "app.datasets.validation")
-LOGGED_BYTES = 2000
 BEAT_SECONDS = 2.0
 """Time between two calls of `beat`."""
 SILENT_SECONDS = 300.0
@@ -64,44 +60,27 @@ def run_check(
     file: BinaryIO,
     request: CheckRequest,
     beat: Callable[[Progress], bool],
-    silent_seconds: float = SILENT_SECONDS,
 ) -> dict[str, Any]:
     """Check a file in a child process; return the columns of the dataset's row.
 
     `beat` is called every BEAT_SECONDS. Raises Refused, Interrupted, or Abandoned if `beat` returns False. The child has
     ended when this function returns or raises.
     """
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            [*PROGRAM, str(os.getpid()), request.dump()],
-            stdin=file,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=choose(os.environ, *BASIC) | ENVIRONMENT,
-        )
-        try:
-            return _Check(process, request, beat, silent_seconds, errors).follow()
-        finally:
-            process.kill()
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+    with start_child(PROGRAM, request.dump(), file) as child:
+        return _Check(child, request, beat).follow()
 
 
 @dataclass
 class _Check:
     """One running child."""
 
-    process: subprocess.Popen[bytes]
+    child: Child
     request: CheckRequest
     beat: Callable[[Progress], bool]
-    silent_seconds: float
-    errors: IO[bytes]
 
     def follow(self) -> dict[str, Any]:
         """Read the child's answers until the last one."""
-        assert self.process.stdout is not None  # noqa: S101  # a pipe
-        output = self.process.stdout.fileno()
+        output = self.child.output.fileno()
         progress, pending = Progress(), b""
         now = time.monotonic()
         ends_at, beat_at, heard_at = now + self.request.limits.seconds, now, now
@@ -113,10 +92,11 @@ class _Check:
                 beat_at = now + BEAT_SECONDS
                 if not self.beat(progress):
                     raise Abandoned
-            if now >= heard_at + self.silent_seconds:
-                how = f"no progress in {self.silent_seconds:g} seconds"
+            silent_at = heard_at + SILENT_SECONDS
+            if now >= silent_at:
+                how = f"no progress in {SILENT_SECONDS:g} seconds"
                 raise Interrupted(self._ended(FileProblem.CHECK_CRASHED, progress, how=how))
-            if not select.select([output], [], [], min(ends_at, beat_at) - now)[0]:
+            if not select.select([output], [], [], min(ends_at, beat_at, silent_at) - now)[0]:
                 continue
             block = os.read(output, 64 * 1024)
             if not block:
@@ -139,20 +119,19 @@ class _Check:
 
     def _lost(self, progress: Progress) -> Exception:
         """Return the reason why the child ended without a result."""
-        status = self.process.wait()
+        status = self.child.process.wait()
         if status == -signal.SIGXCPU:
             return self._late(progress)
         how = describe_exit(status)
         return Interrupted(self._ended(FileProblem.CHECK_CRASHED, progress, how=how))
 
     def _ended(self, problem: FileProblem, progress: Progress, **figures: str | int) -> Refused:
-        self.errors.seek(max(0, self.errors.seek(0, os.SEEK_END) - LOGGED_BYTES))
         error = FileError(problem, 0, file="", rows=progress.rows, **figures)
         log.warning(
             "a dataset could not be checked",
             file=self.request.filename,
             problem=str(error),
-            output=self.errors.read().decode(errors="replace"),
+            output=self.child.last_errors(),
         )
         return Refused("dataset_unreadable", [Rejected(error)])
 

@@ -1,7 +1,7 @@
 """What the server asks of the child that checks a file, and what the child answers: one JSON array per line.
 
 - `["progress", bytes, rows]`: read so far
-- `["accepted", {…}]`: the columns of the stored dataset
+- `["accepted", {…}]`: the columns of the stored dataset and, if it was reviewed, its `review` and `hashes` in base64
 - `["refused", {…}]`: a Refused
 - `["no_room", errno]`: a file in the data directory could not be written
 """
@@ -33,6 +33,8 @@ class CheckRequest(ChildRequest):
     limits: Limits
     """Of this check; a conversion within it has the same ones, and the shorter time."""
     conversion_seconds: float
+    review_limits: Limits
+    """Of the review after the check."""
 
 
 def pack(kind: str, *values: Any) -> bytes:

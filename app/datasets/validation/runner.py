@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.config.settings import Settings
 from app.datasets.conversion.request import Limits
 from app.datasets.refusal import Refused
+from app.datasets.review.process import review_limits
 from app.datasets.validation import service, store
 from app.datasets.validation.process import Abandoned, Interrupted, Progress, run_check
 from app.datasets.validation.request import CheckRequest
@@ -147,6 +148,7 @@ class Validator:
                 seconds=settings.validation_seconds,
             ),
             conversion_seconds=settings.conversion_seconds,
+            review_limits=review_limits(settings),
         )
 
 

@@ -5,6 +5,7 @@ lease expires, and a server starts the check again.
 """
 
 import secrets
+from base64 import b64decode
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,9 @@ from app.datasets import store as datasets
 from app.datasets.files.file_error import FileError, FileProblem
 from app.datasets.files.found import Rejected
 from app.datasets.refusal import Refused
+from app.datasets.review.findings import Review
+from app.datasets.review.reviewer import Reviewed
+from app.datasets.review.store import insert_review
 from app.datasets.validation import store
 from app.db.engine import database_now
 from app.db.tables import Dataset, DatasetValidation
@@ -96,19 +100,25 @@ def release(session: Session, held: Held, *, is_counted: bool) -> None:
     )
 
 
-def accept(session: Session, held: Held, columns: dict[str, Any]) -> str | None:
-    """Make the dataset ready and return the path of its rows: another file than the given one if that has the same content.
+def accept(session: Session, held: Held, accepted: dict[str, Any]) -> str | None:
+    """Make the dataset ready, and store its review. Return None if this server no longer holds the check.
 
-    Return None if this server no longer holds the check.
+    `accepted`: the child's result (`request.py`). Returns the path of the rows: another file than the given one if that has
+    the same content.
     """
     # Locked in the same order as a deletion does.
     if datasets.lock_dataset(session, held.dataset.id) is None:
         return None
     if not store.delete_held(session, held.dataset.id, held.token):
         return None
+    columns = dict(accepted)
+    review, hashes = columns.pop("review", None), columns.pop("hashes", "")
     path: str = datasets.find_stored_path(session, columns["sha256"]) or columns["path"]
     values = columns | {"path": path}
     store.update_dataset(session, held.dataset.id, status=DatasetStatus.READY, **values)
+    if review is not None:
+        reviewed = Reviewed(Review.model_validate(review), b64decode(hashes))
+        insert_review(session, held.dataset.id, reviewed, database_now(session))
     return path
 
 

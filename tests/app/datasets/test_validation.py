@@ -82,11 +82,54 @@ def test_a_large_file_is_answered_at_once_and_becomes_the_dataset_that_a_small_o
         "/v1/datasets", files={"file": ("rows.jsonl", content)}, params={"validate_only": "true"}
     ).json()
     assert (ready["status"], ready["progress"], ready["failure"]) == ("ready", None, None)
-    # A large file is reviewed on request.
-    compared = checked.keys() - {"object", "review"}
+    compared = checked.keys() - {"object"}
     assert {name: ready[name] for name in compared} == {name: checked[name] for name in compared}
     assert [path.parent.name for path in stored_files(validator)] == ["datasets"]
     assert player.submit(dataset={"train": dataset["id"]})
+
+
+def test_a_dry_run_warns_about_the_rows_of_a_large_file_with_their_lines(
+    player: Player, validator: Validator
+) -> None:
+    rows = [*ROWS, ROWS[6], {"instruction": "x" * 70_000, "output": "<|im_end|>"}]
+    dataset_id = upload(player, make_jsonl(rows))["id"]
+    assert validator.run_next()
+
+    review = player.get(f"/v1/datasets/{dataset_id}")["review"]
+    spec = {"model": "m", "dataset": {"train": dataset_id}}
+    plan = player.client.post("/v1/jobs?dry_run=true", json=spec).json()
+
+    codes = ["duplicates", "special_tokens"]
+    assert [each["code"] for each in review["warnings"]] == codes
+    assert [each["places"][0]["line"] for each in review["warnings"]] == [301, 302]
+    assert {each["code"] for each in plan["data_warnings"]} >= set(codes)
+
+
+def test_a_review_that_fails_does_not_end_the_check(player: Player, validator: Validator) -> None:
+    validator.settings = validator.settings.model_copy(update={"review_seconds": 0.001})
+    rows = [*ROWS, {"instruction": "x" * 70_000, "output": "a"}]
+    dataset_id = upload(player, make_jsonl(rows))["id"]
+
+    assert validator.run_next()
+
+    dataset = player.get(f"/v1/datasets/{dataset_id}")
+    assert (dataset["status"], dataset["review"]) == ("ready", None)
+
+
+def test_a_child_without_progress_is_started_once_more(
+    player: Player, validator: Validator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset_id = upload(player, make_jsonl(ROWS))["id"]
+    said = "echo '[\"progress\", 1, 7]'; exec sleep 1000"
+    monkeypatch.setattr(process, "PROGRAM", ("/bin/sh", "-c", said, "--"))
+    monkeypatch.setattr(process, "SILENT_SECONDS", 0.2)
+
+    assert validator.run_next()
+    assert player.get(f"/v1/datasets/{dataset_id}")["status"] == "validating"
+    assert validator.run_next()
+
+    (problem,) = player.get(f"/v1/datasets/{dataset_id}")["problems"]
+    assert "no progress in 0.2 seconds more than once; 7 rows" in problem
 
 
 def test_a_failed_dataset_keeps_the_error_of_a_small_file_and_all_its_problems(
@@ -236,7 +279,7 @@ def test_a_full_disk_is_told_apart_from_other_errors_of_the_disk(
     limits = Limits(unpacked_bytes=1, memory_bytes=1, seconds=1)
     nothing: dict[str, Any] = {"format": None, "columns": {}}
     request = CheckRequest(
-        "rows", None, nothing, str(validator.storage.root), "/dev/full", "a", limits, 1
+        "rows", None, nothing, str(validator.storage.root), "/dev/full", "a", limits, 1, limits
     )
     with TemporaryFile() as file:
         file.write(make_jsonl(ROWS))
@@ -248,7 +291,7 @@ def test_a_full_disk_is_told_apart_from_other_errors_of_the_disk(
 def test_a_check_survives_the_kill_of_its_child_and_of_the_server(
     tmp_path: Path, sqlite_url: str
 ) -> None:
-    content = make_jsonl([{"instruction": f"question {n}", "output": "a"} for n in range(100_000)])
+    content = make_jsonl([{"instruction": f"question {n}", "output": "a"} for n in range(40_000)])
 
     def find_child(server: Server) -> Any:
         for pid in children_of(server.process.pid):
@@ -275,7 +318,7 @@ def test_a_check_survives_the_kill_of_its_child_and_of_the_server(
         path = f"/v1/datasets/{dataset_id}"
         wait_for(lambda: server.client.get(path).json()["status"] != "validating")
         dataset = server.client.get(path).json()
-        assert (dataset["status"], dataset["rows"]) == ("ready", 100_000), dataset
+        assert (dataset["status"], dataset["rows"]) == ("ready", 40_000), dataset
 
 
 def wait_for(find: Callable[[], T]) -> T:

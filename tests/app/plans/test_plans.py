@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.plans.words import WORDS
+from app.plans.schemas import Note
+from app.plans.words import WORDS, message_of
 from contracts.attempt import Ability, Device
 from contracts.model_facts import ModelFacts
 from tests.app.plans.planned import (
@@ -244,6 +245,13 @@ def test_a_plan_warns_of_truncated_rows_and_expensive_evaluations(player: Player
         "With training.max_length = 320, fewer than 1 % of the rows are affected."
     )
     assert forecast["tokens"]["longest"]["value"] == 64
+
+
+def test_large_numbers_in_a_message_have_all_digits() -> None:
+    note = Note(code="no_checkpoint", values={"steps": 1_234_567, "every_steps": 2_000_000})
+
+    assert "1,234,567 steps" in message_of(note, "en")
+    assert "2,000,000 步" in message_of(note, "zh")
 
 
 def test_each_note_has_words_in_both_languages() -> None:

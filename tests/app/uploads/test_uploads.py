@@ -3,17 +3,21 @@
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from httpx2 import Response
+from sqlalchemy import event
 
 from app.config.settings import Settings
 from app.db.engine import Database, database_now
 from app.db.tables import PartialUpload
 from app.doorbell import Doorbell
+from app.storage.data_dir import Storage
 from app.sweep.sweeper import Sweeper
 from app.uploads import service
 from tests.app.player import Player
@@ -164,6 +168,36 @@ def test_a_cancelled_upload_accepts_nothing_and_keeps_no_bytes(
         assert (response.status_code, code_of(response)[0]) == (409, "upload_ended")
 
 
+@pytest.mark.parametrize("moment", ["path", "dataset"])
+def test_an_upload_cancelled_while_it_is_completed_leaves_no_dataset(
+    player: Player, app: FastAPI, settings: Settings, database: Database, moment: str
+) -> None:
+    """`moment`: the parts are opened, or the rows have been checked."""
+    upload_id = create(player)
+    part = add(player, upload_id, CONTENT).json()["id"]
+    app.state.storage = CancellingStorage(settings.data_dir, database, upload_id, moment)
+
+    late = complete(player, upload_id, [part])
+
+    assert (late.status_code, code_of(late)[0]) == (409, "upload_ended")
+    assert player.get("/v1/datasets")["data"] == []
+    assert [path for path in settings.data_dir.glob("*/**/*") if path.is_file()] == []
+
+
+def test_an_idle_sweep_does_not_write_for_uploads(
+    player: Player, database: Database, settings: Settings
+) -> None:
+    create(player)
+    statements: list[str] = []
+    event.listen(
+        database.writer, "before_cursor_execute", lambda *about: statements.append(about[2])
+    )
+
+    assert service.end_expired(database, Storage(settings.data_dir)) == 0
+
+    assert [each for each in statements if not each.startswith("SELECT")] == []
+
+
 def test_an_upload_expires_and_is_forgotten_later(
     player: Player, database: Database, settings: Settings
 ) -> None:
@@ -191,6 +225,29 @@ def test_open_uploads_are_limited(player: Player, monkeypatch: pytest.MonkeyPatc
 
     assert (second.status_code, code_of(second)[0]) == (429, "too_many_uploads")
     assert second.headers["retry-after"] == "60"
+
+
+@dataclass(frozen=True)
+class CancellingStorage(Storage):
+    """A data directory that cancels an upload when one of its methods is called."""
+
+    database: Database
+    upload_id: str
+    moment: str
+
+    def path(self, relative: str) -> Path:
+        """Return a path, after cancelling the upload if that is the moment."""
+        self._cancel_at("path")
+        return super().path(relative)
+
+    def dataset(self, dataset_id: str) -> str:
+        """Return a path, after cancelling the upload if that is the moment."""
+        self._cancel_at("dataset")
+        return super().dataset(dataset_id)
+
+    def _cancel_at(self, moment: str) -> None:
+        if self.moment == moment:
+            service.cancel_upload(self.database, Storage(self.root), self.upload_id)
 
 
 def move(database: Database, upload_id: str, **times: timedelta) -> None:
