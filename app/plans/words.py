@@ -141,7 +141,9 @@ def _variant(note: Note, name: str) -> Words | None:
 def _shown(name: str, value: float | str) -> str:
     if isinstance(value, str):
         return escape_lines(value)
-    return f"{value / 2**30:.1f} GiB" if name.endswith("_bytes") else f"{value:,}"
+    if name.endswith("_bytes"):
+        return f"{value / 2**30:.1f} GiB"
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:,}"
 
 
 def _fill(content: Any, language: Language) -> None:
