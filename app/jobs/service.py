@@ -332,7 +332,6 @@ def _insert(session: Session, spec: JobSpec, least: Least, now: datetime) -> Job
         # plan_job found the dataset, but another request has deleted it meanwhile.
         raise UnknownDataset("dataset.train", dataset=", ".join(uploads)) from error
     events.insert_event(session, job.id, "job_created", now)
-    session.flush()
     return job
 
 
