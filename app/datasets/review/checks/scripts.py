@@ -28,11 +28,9 @@ _SCRIPTS: Mapping[str, re.Pattern[str]] = {
     "tamil": re.compile("[\u0b80-\u0bff]+"),
     "thai": re.compile("[\u0e00-\u0e7f]+"),
 }
-_CODE = re.compile(
-    r"```.*?(?:```|\Z)|^[\t\x20-\x7e]*(?:[{}\[\]=;_<>]|\w\()[\t\x20-\x7e]*$",
-    re.DOTALL | re.MULTILINE,
-)
-"""Code blocks, and ASCII lines that contain symbols of code. Code is written in Latin letters in every language."""
+_CODE_BLOCK = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_CODE_SYMBOL = re.compile(r"[{}\[\]=;_<>]|\w\(")
+"""Code is written in Latin letters in every language."""
 _LETTER = re.compile(r"[^\W\d_]+")
 
 
@@ -70,7 +68,7 @@ class Scripts:
 
     def add(self, row: int, text: str) -> None:
         """Count a row."""
-        letters = count_letters(_CODE.sub("", text))
+        letters = count_letters(_without_code(text))
         self.rows[main_script(letters)] += 1
         if sum(letters.values()) >= FEWEST_LETTERS:
             self._letters[row] = letters
@@ -88,6 +86,12 @@ class Scripts:
             for row, letters in self._letters.items()
             if letters.get(script, 0) < FOREIGN_SHARE * sum(letters.values())
         ]
+
+
+def _without_code(text: str) -> str:
+    """Return the text without code blocks, and without ASCII lines that contain symbols of code."""
+    lines = _CODE_BLOCK.sub("", text).split("\n")
+    return "\n".join(line for line in lines if not (line.isascii() and _CODE_SYMBOL.search(line)))
 
 
 def _count(pattern: re.Pattern[str], text: str) -> int:

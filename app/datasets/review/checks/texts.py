@@ -3,13 +3,13 @@
 import re
 
 _SPECIAL_TOKEN = re.compile(
-    r"<\|[A-Za-z0-9_.\- ]{2,40}\|>"  # ChatML, Llama 3, Phi
+    r"<\|[A-Za-z0-9_.\-]{2,40}\|>"  # ChatML, Llama 3, Phi
     r"|<｜[\w▁]{2,40}｜>"  # DeepSeek
     r"|\[/?INST\]|<</?SYS>>"  # Llama 2, Mistral
     r"|<(?:start|end)_of_turn>"  # Gemma
     r"|<(?:bos|eos|pad|unk)>"
 )
-_EDGE_TOKEN = re.compile(r"\A\s*<s>|</s>\s*\Z")
+_EDGE_TOKEN = re.compile(r"\A\s*<s>(?![^<]*</s>\s*\S)|</s>\s*\Z")
 """`<s>` and `</s>` also strike text through in HTML, so they count only where a tokenizer would write them."""
 
 # The characters that cp1252 shows for the bytes 0x80 to 0xBF, without NBSP, quotes and dashes, which follow letters in
