@@ -273,6 +273,12 @@ class FileNotFound(AppError):
     code, status = "file_not_found", 404
 
 
+class FileOfJob(AppError):
+    """A file that a job has written cannot be deleted by itself."""
+
+    code, status = "file_of_job", 409
+
+
 class UnknownFile(AppError):
     """A new fine-tuning job names a file that does not exist or that has no rows."""
 

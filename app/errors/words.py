@@ -213,6 +213,12 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Upload the file with POST /v1/files, or list the files with GET /v1/files. A file is gone once it or its dataset has been deleted.",
         "请用 POST /v1/files 上传文件，或用 GET /v1/files 查看现有文件。文件或其数据集被删除后，该文件就不再存在。",
     ),
+    "file_of_job": _both(
+        "File {file} was written by job {job} and cannot be deleted by itself.",
+        "文件 {file} 由任务 {job} 生成，不能单独删除。",
+        "Delete the job with DELETE /v1/jobs/{job}.",
+        "请用 DELETE /v1/jobs/{job} 删除该任务。",
+    ),
     "unsupported_method": _both(
         "The method {method} is not supported: Stepline trains with supervised examples only.",
         "不支持 {method} 方法：Stepline 只支持监督微调。",

@@ -94,13 +94,13 @@ def _reject_unsupported(new: NewFineTuningJob) -> None:
                 raise UnsupportedMethod("method.type", method=name)
     if new.integrations:
         first = new.integrations[0]
-        name = first.get("type") if isinstance(first, dict) else first
-        raise UnsupportedIntegration("integrations", integration=str(name)[:100])
+        kind = first.get("type") if isinstance(first, dict) else first
+        raise UnsupportedIntegration("integrations", integration=str(kind)[:100])
 
 
 def _given_fields(session: Session, new: NewFineTuningJob) -> dict[str, Any]:
     """Return the part of our spec that OpenAI's fields set, without the learning rate."""
-    dataset = {"train": find_dataset(session, new.training_file, "training_file")}
+    dataset: dict[str, Any] = {"train": find_dataset(session, new.training_file, "training_file")}
     if new.validation_file is not None:
         dataset["eval"] = find_dataset(session, new.validation_file, "validation_file")
     training: dict[str, Any] = {} if new.seed is None else {"seed": new.seed}
@@ -127,10 +127,10 @@ def _split_batch(samples: int) -> dict[str, int]:
 
 def _hyperparameters(new: NewFineTuningJob) -> tuple[dict[str, Any], str]:
     """Return the hyperparameters that are not `auto`, and the path of the object that contains them."""
-    supervised = new.method and new.method.supervised
-    newer = supervised and supervised.hyperparameters
-    path = "method.supervised.hyperparameters" if newer else "hyperparameters"
-    return _chosen(new.hyperparameters) | _chosen(newer or None), path
+    supervised = new.method.supervised if new.method else None
+    newer = supervised.hyperparameters if supervised else None
+    path = "hyperparameters" if newer is None else "method.supervised.hyperparameters"
+    return _chosen(new.hyperparameters) | _chosen(newer), path
 
 
 def _chosen(given: Hyperparameters | None) -> dict[str, Any]:

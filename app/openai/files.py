@@ -4,7 +4,8 @@ from functools import partial
 from typing import Annotated, Literal
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, File, Form, Query, Request, UploadFile
+from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
+from fastapi.responses import StreamingResponse
 from pydantic import BeforeValidator
 
 from app.datasets.conversion.request import Encoding
@@ -18,7 +19,7 @@ from app.files.schemas import FilePurpose, FileView
 from app.http.body_limits import BodyKind, takes
 from app.http.document import FILE_PARAMETERS, file_answers
 from app.http.negotiation.language import LanguageDep
-from app.openai import file_intake
+from app.openai import file_intake, written_files
 from app.openai.schemas.objects import DeletedFile, ObjectList
 from app.storage.data_dir import StorageDep
 from app.storage.responses import StoredFile
@@ -100,6 +101,9 @@ def list_files(
 @router.get("/{file_id}")
 def get_file(file_id: str, database: DatabaseDep, language: LanguageDep) -> FileView:
     """Return a file."""
+    written = written_files.find_view(database, file_id)
+    if written is not None:
+        return written
     with database.reading() as session:
         return files.get_file(session, file_id, language)
 
@@ -110,10 +114,17 @@ def get_file(file_id: str, database: DatabaseDep, language: LanguageDep) -> File
     responses=file_answers(BYTES),
     openapi_extra=FILE_PARAMETERS,
 )
-def get_file_content(file_id: str, database: DatabaseDep, storage: StorageDep) -> StoredFile:
-    """Download the rows of a file as JSONL, as they were stored after the check."""
+def get_file_content(file_id: str, database: DatabaseDep, storage: StorageDep) -> Response:
+    """Download the rows of a file as JSONL, as they were stored after the check, or a job's metrics or adapter."""
+    results = written_files.find_results(database, file_id)
+    if results is not None:
+        return StreamingResponse(results, media_type="text/csv")
     with database.reading() as session:
-        path, name = file_intake.find_content(session, file_id)
+        adapter = written_files.find_adapter(session, file_id)
+        if adapter is not None:
+            path, name = adapter.path, adapter.name
+        else:
+            path, name = file_intake.find_content(session, file_id)
     return StoredFile(storage.path(path), filename=name, media_type=BYTES)
 
 
@@ -123,6 +134,7 @@ def delete_file(file_id: str, database: DatabaseDep, storage: StorageDep) -> Del
 
     A dataset that an unfinished job uses cannot be deleted.
     """
+    written_files.reject_deletion(file_id)
     storage.give_up_reserve()
     with database.writing() as session:
         paths = files.delete_file(session, file_id)

@@ -144,7 +144,7 @@ def _view(
             else ",".join(_source_name(part.dataset, names) for part in spec.dataset.parts)
         ),
         validation_file=fine_tune.validation_file if fine_tune else _evaluation(job, names),
-        result_files=[],
+        result_files=[ids.results_file(job.id)] if has_succeeded else [],
         trained_tokens=trained_tokens,
         error=_error(job),
         seed=training.seed,
@@ -154,7 +154,7 @@ def _view(
         integrations=[],
         metadata=job.labels,
         user_provided_suffix=spec.name,
-        adapter_file=None,
+        adapter_file=ids.adapter_file(job.id) if has_succeeded else None,
         stepline=job,
     )
 

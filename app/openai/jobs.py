@@ -12,7 +12,8 @@ from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
 from app.jobs import service as own_jobs
 from app.jobs.routes import IdempotencyKey
-from app.openai import ids, job_service
+from app.openai import checkpoints, events, ids, job_service
+from app.openai.schemas.history import FineTuningCheckpoint, FineTuningEvent
 from app.openai.schemas.objects import FineTuningJob, ObjectList
 from app.openai.schemas.requests import NewFineTuningJob
 from app.storage.data_dir import StorageDep
@@ -140,3 +141,28 @@ def resume_fine_tuning_job(
     if queue is not None:
         background.add_task(doorbell.ring, queue)
     return view
+
+
+@router.get("/{ftjob_id}/events")
+def list_fine_tuning_events(
+    ftjob_id: str,
+    database: DatabaseDep,
+    language: LanguageDep,
+    after: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+) -> ObjectList[FineTuningEvent]:
+    """List the events of a job, newest first, with one `metrics` event for each training step."""
+    with database.reading() as session:
+        return events.list_events(session, ftjob_id, after, limit, language)
+
+
+@router.get("/{ftjob_id}/checkpoints")
+def list_fine_tuning_checkpoints(
+    ftjob_id: str,
+    database: DatabaseDep,
+    after: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 10,
+) -> ObjectList[FineTuningCheckpoint]:
+    """List the checkpoints that a job keeps, newest first."""
+    with database.reading() as session:
+        return checkpoints.list_checkpoints(session, ftjob_id, after, limit)

@@ -106,8 +106,7 @@ def test_a_file_of_a_queued_job_cannot_be_deleted(player: Player) -> None:
 def test_an_expired_file_is_gone_and_the_sweep_deletes_its_dataset(
     player: Player, app: FastAPI
 ) -> None:
-    expiry = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
-    file = create(player, **expiry)
+    file = create(player, **_lifetime("3600"))
     assert file["expires_at"] - file["created_at"] == 3600
 
     with app.state.database.writing() as session:
@@ -125,7 +124,7 @@ def test_bad_uploads_are_rejected_with_the_field_and_the_rows(player: Player) ->
     other_purpose = post(player, purpose="assistants")
     no_file = player.client.post("/v1/files", data={"purpose": "fine-tune"})
     no_purpose = player.client.post("/v1/files", files={"file": ("a.jsonl", CONTENT)})
-    short = post(player, **{"expires_after[seconds]": "5"})
+    short = post(player, **_lifetime("5"))
 
     assert code_of(rows) == (400, "dataset_invalid", "file")
     assert "line 1" in rows.json()["error"]["message"]
@@ -147,6 +146,10 @@ def test_a_completed_upload_in_parts_is_a_file(player: Player) -> None:
     assert player.get("/v1/files")["data"] == [file]
     player.client.delete(f"/v1/files/{file['id']}").raise_for_status()
     assert player.get(f"/v1/uploads/{upload}")["file"] is None
+
+
+def _lifetime(seconds: str) -> dict[str, Any]:
+    return {"expires_after[anchor]": "created_at", "expires_after[seconds]": seconds}
 
 
 def _alpaca(rows: int) -> list[str]:
