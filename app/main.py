@@ -56,6 +56,7 @@ from app.leases.gate import KnownTokens
 from app.measurements import routes as measurements
 from app.migrate import missing_migrations
 from app.models import routes as models
+from app.openai import routes as openai
 from app.ops import health
 from app.ops.logs import configure_logging
 from app.ops.process import raise_file_limit
@@ -128,6 +129,7 @@ def create_app(settings: Settings) -> FastAPI:
         errands,
         workers,
         attempts,
+        openai,
     ):
         app.include_router(package.router)
     app.include_router(jobs.names_router)

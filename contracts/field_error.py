@@ -16,6 +16,8 @@ class FieldProblem(StrEnum):
     INVALID_TARGET_MODULES = "invalid_target_modules"
     INVALID_TOKEN_BUDGET = "invalid_token_budget"
     INVALID_GPUS = "invalid_gpus"
+    INVALID_COUNT_OR_AUTO = "invalid_count_or_auto"
+    INVALID_NUMBER_OR_AUTO = "invalid_number_or_auto"
     INVALID_MODEL_NAME = "invalid_model_name"
     INVALID_DATASET_ID = "invalid_dataset_id"
     DUPLICATE_DATASET = "duplicate_dataset"

@@ -6,7 +6,7 @@ from alembic import context
 from sqlalchemy import Connection, Index, UnaryExpression, text
 
 from app.config.settings import Settings
-from app.db import job_tables, measurement_tables, plan_tables  # noqa: F401  # adds their tables to the metadata
+from app.db import job_tables, measurement_tables, openai_tables, plan_tables  # noqa: F401  # adds their tables to the metadata
 from app.db.engine import Database
 from app.db.tables import Base
 

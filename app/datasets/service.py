@@ -55,7 +55,7 @@ def add_dataset(
     limits: Limits,
     language: Language,
     background_bytes: int,
-    also: Callable[[Session, str], None] = lambda *_: None,
+    also: Callable[[Session, str, bool], None] = lambda *_: None,
 ) -> tuple[DatasetDetail, bool]:
     """Store an uploaded file like store_dataset; return the dataset and whether it is new. Raises an AppError."""
     try:
@@ -83,14 +83,14 @@ def store_dataset(
     limits: Limits,
     background_bytes: int,
     source: DatasetOrigin | None = None,
-    also: Callable[[Session, str], None] = lambda *_: None,
+    also: Callable[[Session, str, bool], None] = lambda *_: None,
 ) -> tuple[str, bool]:
     """Store an uploaded or imported file; return the dataset's id and whether it is new. Raises Refused or an AppError.
 
     A file of at least `background_bytes` is checked and reviewed later (app/datasets/validation), a smaller one now,
     outside a transaction. `limits` are those of the review. The same bytes with the same choice are stored once; a
-    failed dataset is checked again. Datasets whose JSONL is equal share one stored file. `also` is called with the dataset's id in the transaction that stores it; if it raises,
-    nothing is stored.
+    failed dataset is checked again. Datasets whose JSONL is equal share one stored file. `also` is called in the transaction that stores the dataset, with
+    its id and whether it is new; if it raises, nothing is stored.
     """
     sha256, length = hash_file(upload.file)
     dataset_id = _dataset_id(sha256, upload, columns)
@@ -101,7 +101,7 @@ def store_dataset(
         with database.writing() as session:
             if origin is not None:
                 store.add_source(session, dataset_id, origin)
-            also(session, dataset_id)
+            also(session, dataset_id, False)
         return dataset_id, False
     row = {
         "id": dataset_id,
@@ -135,7 +135,7 @@ def store_dataset(
             else:
                 shared = None
                 is_new = validations.add_validation(session, row, path, upload.encoding)
-            also(session, dataset_id)
+            also(session, dataset_id, is_new)
     except Exception:
         storage.delete(path)
         raise

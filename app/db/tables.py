@@ -750,6 +750,8 @@ class PartialUpload(Base):
     """`pending`, `completed`, `cancelled` or `expired`."""
     dataset_id: Mapped[str | None] = mapped_column(String(80))
     """The dataset of a completed upload, which may have been deleted since."""
+    file_id: Mapped[str | None] = mapped_column(String(80))
+    """The file of a completed upload, which may have been deleted since; null if an earlier version completed it."""
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     """When a pending upload ends."""

@@ -267,6 +267,48 @@ class ErrandEnded(AppError):
     code, status = "errand_ended", 409
 
 
+class FileNotFound(AppError):
+    """No file has this id."""
+
+    code, status = "file_not_found", 404
+
+
+class FileOfJob(AppError):
+    """A file that a job has written cannot be deleted by itself."""
+
+    code, status = "file_of_job", 409
+
+
+class UnknownFile(AppError):
+    """A new fine-tuning job names a file that does not exist or that has no rows."""
+
+    code, status = "file_not_found", 400
+
+
+class UnsupportedMethod(AppError):
+    """A fine-tuning job asks for a method other than supervised training."""
+
+    code, status = "unsupported_method", 400
+
+
+class UnsupportedIntegration(AppError):
+    """A fine-tuning job asks for an integration."""
+
+    code, status = "unsupported_integration", 400
+
+
+class UnsupportedFilter(AppError):
+    """A list of fine-tuning jobs has a filter that the server does not support."""
+
+    code, status = "unsupported_filter", 400
+
+
+class FieldGivenTwice(AppError):
+    """A field of OpenAI's API and our own field for the same setting are both given."""
+
+    code, status = "field_given_twice", 400
+
+
 class UploadNotFound(AppError):
     """No upload has this id."""
 

@@ -207,6 +207,42 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Errand {errand} is {status}; it cannot be cancelled.",
         "短任务 {errand} 的状态为 {status}，无法取消。",
     ),
+    "file_not_found": _both(
+        "File {file} does not exist.",
+        "文件 {file} 不存在。",
+        "Upload the file with POST /v1/files, or list the files with GET /v1/files. A file is gone once it or its dataset has been deleted.",
+        "请用 POST /v1/files 上传文件，或用 GET /v1/files 查看现有文件。文件或其数据集被删除后，该文件就不再存在。",
+    ),
+    "file_of_job": _both(
+        "File {file} was written by job {job} and cannot be deleted by itself.",
+        "文件 {file} 由任务 {job} 生成，不能单独删除。",
+        "Delete the job with DELETE /v1/jobs/{job}.",
+        "请用 DELETE /v1/jobs/{job} 删除该任务。",
+    ),
+    "unsupported_method": _both(
+        "The method {method} is not supported: Stepline trains with supervised examples only.",
+        "不支持 {method} 方法：Stepline 只支持监督微调。",
+        "Set `method.type` to `supervised`, or omit `method`. With `stepline.dataset.preference`, the good answers of rows that rate answers can be used.",
+        "请将 `method.type` 设为 `supervised`，或省略 `method`。如果数据带有偏好标注，可用 `stepline.dataset.preference` 只训练好的回答。",
+    ),
+    "unsupported_integration": _both(
+        "The integration {integration} is not configured on this server.",
+        "此服务器没有配置集成 {integration}。",
+        "Omit `integrations`. The metrics of a job are in its events and in GET /v1/jobs/{{id}}/metrics.",
+        "请省略 `integrations`。任务的指标可从事件和 GET /v1/jobs/{{id}}/metrics 读取。",
+    ),
+    "unsupported_filter": _both(
+        "The filter {filter} is not supported.",
+        "不支持筛选条件 {filter}。",
+        "Filter by values, such as metadata[key]=value, or omit the filter.",
+        "请按值筛选，例如 metadata[key]=value，或省略该筛选条件。",
+    ),
+    "field_given_twice": _both(
+        "{field} sets the same as {other}.",
+        "{field} 与 {other} 设置的是同一项。",
+        "Remove one of the two.",
+        "请删除其中一个。",
+    ),
     "upload_not_found": _both(
         "Upload {upload} does not exist.",
         "上传 {upload} 不存在。",

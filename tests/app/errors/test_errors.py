@@ -36,6 +36,9 @@ def test_every_route_rejects_invalid_requests_in_the_standard_error_format(
     real |= {"name": "x", "model_id": "owner/x", "code": "stalled", "errand_id": "errand_1"}
     new = {"filename": "a.jsonl", "bytes": 9, "purpose": "fine-tune", "mime_type": "text/plain"}
     real["upload_id"] = player.client.post("/v1/uploads", json=new).json()["id"]
+    rows = {"file": ("a.jsonl", b'{"instruction": "a", "output": "b"}')}
+    file = player.client.post("/v1/files", files=rows, data={"purpose": "fine-tune"})
+    real |= {"file_id": file.json()["id"], "ftjob_id": job.replace("job_", "ftjob-")}
     ended = player.submit()  # its stream ends immediately; the stream of a running job would not
     player.client.post(f"/v1/jobs/{ended}/cancel")
 
