@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +20,8 @@ from stepline.client.views import Columns, Event, JobState
 
 SILENT_SECONDS = 45.0
 """A connection without data for so long is lost: the server sends a comment every few seconds."""
+CLOSE_SECONDS = 2.0
+"""Time that `close` waits for the thread."""
 MOST_WAITING = 1000
 """Updates that may wait for the consumer; then the connection is no longer read."""
 
@@ -145,10 +148,11 @@ class Updates:
         stream = None if response is None else response.extensions.get("network_stream")
         connection = None if stream is None else stream.get_extra_info("socket")
         if connection is not None:
-            try:
-                connection.shutdown(socket.SHUT_RDWR)  # wakes the thread, which close() would not
-            except OSError:
-                return  # the connection has already ended
+            # Wakes the thread, which closing the response would not. The connection may already have ended.
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        if self._thread.is_alive():
+            self._thread.join(CLOSE_SECONDS)
 
     def _run(self) -> None:
         try:

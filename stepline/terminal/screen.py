@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -96,7 +96,11 @@ class Screen:
         if self.job is None:
             yield Text(self._title)
             return
-        parts = [self._head(self.job), self._progress(self.job), self._figures(self.job)]
+        parts: list[RenderableType] = [
+            self._head(self.job),
+            self._progress(self.job),
+            self._figures(self.job),
+        ]
         parts += self._chart(width)
         parts += [self._event(event) for event in self._events]
         if self.job.error is not None:

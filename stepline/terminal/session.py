@@ -55,11 +55,11 @@ class Session:
 
         return Console(stderr=True, highlight=False)
 
-    def say(self, key: str, **values: object) -> str:
+    def say(self, key: str, /, **values: object) -> str:
         """Return a sentence in the session's language."""
         return say(key, self.language, **values)
 
-    def tell(self, key: str, **values: object) -> None:
+    def tell(self, key: str, /, **values: object) -> None:
         """Print a sentence to standard error."""
         click.echo(self.say(key, **values), err=True)
 
@@ -99,7 +99,7 @@ class Session:
             table.add_row(*(Text(cell) for cell in row))
         self.console.print(table)
 
-    def confirm(self, key: str, *, yes: bool, **values: object) -> bool:
+    def confirm(self, key: str, /, *, yes: bool, **values: object) -> bool:
         """Ask a question, unless `yes`. Ends with a usage error if nobody can answer."""
         if yes:
             return True

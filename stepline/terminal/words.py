@@ -254,7 +254,7 @@ WORDS: dict[str, tuple[str, str]] = {
 }
 
 
-def say(key: str, language: Language | None = None, **values: object) -> str:
+def say(key: str, language: Language | None = None, /, **values: object) -> str:
     """Return a sentence in `language`, or in the language of the environment."""
     english, chinese = WORDS[key]
     chosen = choose_language() if language is None else language
