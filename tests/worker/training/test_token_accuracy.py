@@ -8,12 +8,12 @@ from contracts.record import EvalRecord, MetricRecord
 from contracts.run.run_dir import Placed, RunDir, write_model
 from tests.tiny_model import make_rows
 from tests.worker.training import reference
+from tests.worker.training.forked import fork
 from tests.worker.training.run_directory import (
     DEADLINE_SECONDS,
     make_run_dir,
     records,
     run_here,
-    start,
     summary_of,
 )
 
@@ -81,7 +81,7 @@ def test_the_token_accuracy_of_two_ranks_equals_that_of_one(
     run_dir = make_run_dir(tmp_path, tiny_model, ROWS, SPEC)
     write_model(run_dir.placed, Placed(ranks=2))
 
-    assert start(run_dir).wait(DEADLINE_SECONDS) == 0, run_dir.output.read_text()
+    assert fork(run_dir).wait(DEADLINE_SECONDS) == 0, run_dir.output.read_text()
 
     # Rounding may change the order of two logits that are nearly equal.
     assert steps(run_dir) == pytest.approx(steps(finished), abs=0.02)
