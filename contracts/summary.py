@@ -26,6 +26,8 @@ class EvalPoint(Tolerant):
 
     step: int
     loss: float
+    token_accuracy: float | None = None
+    """Fraction of the supervised tokens to which the model gave the largest logit, from 0 to 1; null if not measured."""
 
 
 class MixedDataset(Tolerant):
@@ -69,6 +71,10 @@ class Summary(Tolerant):
     """Mean NLL per supervised token on the evaluation split, after training."""
     base_eval_loss: float | None = None
     """Mean NLL per supervised token on the evaluation split, before training."""
+    eval_token_accuracy: float | None = None
+    """Fraction of the evaluation split's supervised tokens to which the model gives the largest logit, after training."""
+    base_eval_token_accuracy: float | None = None
+    """The same fraction before training."""
     improvement_interval: Interval | None = None
     """Bootstrap confidence interval of base_eval_loss − eval_loss over the evaluation rows."""
     windows: list[WindowLoss] = []

@@ -79,6 +79,7 @@ class _Words:
     tuned_earlier: str
     """If the adapter is not from the last step."""
     gain: str
+    accuracy: str
     layers: str
     parameters: str
     device: str
@@ -114,6 +115,7 @@ _WORDS: dict[Language, _Words] = {
         tuned="• 训练后: loss {loss:.4f} | PPL {perplexity}",
         tuned_earlier="• 训练后(第{step}步的适配器): loss {loss:.4f} | PPL {perplexity}",
         gain="• 验证loss降幅95%置信区间: {low:.4f} ~ {high:.4f}",
+        accuracy="• 验证token准确率: 训练前 {before:.2%}, 训练后 {after:.2%}",
         layers="• 4位量化: {layers}个线性层 (NF4)",
         parameters="• 可训练参数: {trainable:,} / {all:,} ({share:.2%})",
         device="• 设备: {device}{memory}",
@@ -146,6 +148,7 @@ _WORDS: dict[Language, _Words] = {
         tuned="• After: loss {loss:.4f} | PPL {perplexity}",
         tuned_earlier="• After (adapter of step {step}): loss {loss:.4f} | PPL {perplexity}",
         gain="• Drop in eval loss, 95% CI: {low:.4f} to {high:.4f}",
+        accuracy="• Token accuracy (eval): {before:.2%} before, {after:.2%} after",
         layers="• 4-bit: {layers} linear layers (NF4)",
         parameters="• Trainable parameters: {trainable:,} of {all:,} ({share:.2%})",
         device="• Device: {device}{memory}",
@@ -240,6 +243,9 @@ def _measured(summary: Summary, words: _Words) -> Iterator[str]:
     if summary.improvement_interval is not None:
         interval = summary.improvement_interval
         yield words.gain.format(low=interval.low, high=interval.high)
+    before_training, after_training = summary.base_eval_token_accuracy, summary.eval_token_accuracy
+    if before_training is not None and after_training is not None:
+        yield words.accuracy.format(before=before_training, after=after_training)
     if summary.quantized_layers is not None:
         yield words.layers.format(layers=summary.quantized_layers)
         yield words.parameters.format(

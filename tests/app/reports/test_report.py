@@ -158,6 +158,22 @@ def test_a_report_compares_before_and_after_if_the_base_model_was_evaluated() ->
     assert "• After: loss 1.6000 | PPL 4.95" in lines
 
 
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("zh", "• 验证token准确率: 训练前 51.23%, 训练后 60.00%"),
+        ("en", "• Token accuracy (eval): 51.23% before, 60.00% after"),
+    ],
+)
+def test_a_report_shows_the_token_accuracy_before_and_after_training(
+    language: Language, line: str
+) -> None:
+    summary = make_summary(base_eval_token_accuracy=0.51234, eval_token_accuracy=0.6)
+
+    assert line in inside(render_report(summary, language))
+    assert line.removeprefix("• ") in render_markdown(summary, language)
+
+
 def test_a_report_names_the_step_of_an_adapter_that_is_not_from_the_last_step() -> None:
     points = [{"step": step, "loss": loss} for step, loss in [(5, 1.6), (10, 1.7)]]
     kept = make_summary(evaluations=points, eval_loss=1.6)

@@ -1,6 +1,7 @@
 """The page of a job in training: its curve grows, and has no gaps after a lost connection, a restart or a killed process."""
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from typing import Any, cast
@@ -51,6 +52,8 @@ def test_the_curve_grows_without_a_reload_and_equals_the_api(visit: Visit, site:
     assert shown == evaluations[: len(shown)]
     assert shown[0] == 0
     expect(page.locator(".charts canvas").nth(2)).to_be_visible()
+    accuracy = page.locator(".minor figcaption").filter(has_text="Token accuracy")
+    expect(accuracy).to_contain_text(re.compile(r"\d%.*Token accuracy, evaluation.*\d%"))
     page.wait_for_function("/^\\d+% · \\d+\\.\\d+ · running$/.test(document.title)")
 
 

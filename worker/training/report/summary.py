@@ -45,6 +45,8 @@ def summarize(
         ),
         eval_loss=final.loss,
         base_eval_loss=None if base is None else base.loss,
+        eval_token_accuracy=final.token_accuracy,
+        base_eval_token_accuracy=None if base is None else base.token_accuracy,
         improvement_interval=None
         if base is None
         else improvement_interval(base, final, spec.training.seed),

@@ -45,6 +45,7 @@ export const REPORT = texts({
   eval_loss_after: ["Eval loss of the adapter, step {step}", "验证 loss（第 {step} 步的适配器）"],
   eval_loss_before: ["Eval loss before training", "验证 loss（训练前）"],
   perplexity: ["Perplexity", "困惑度"],
+  accuracy: ["Eval token accuracy, before → after", "验证 token 准确率（训练前 → 训练后）"],
   recipe: ["Recipe", "训练配置"],
   model: ["Model", "模型"],
   lora: ["LoRA", "LoRA"],
