@@ -55,7 +55,6 @@ from app.jobs.requests.waiting import Waits
 from app.leases.gate import KnownTokens
 from app.measurements import routes as measurements
 from app.migrate import missing_migrations
-from app.models import routes as models
 from app.openai import routes as openai
 from app.ops import health
 from app.ops.logs import configure_logging
@@ -123,7 +122,6 @@ def create_app(settings: Settings) -> FastAPI:
         measurements,
         prefetches,
         imports,
-        models,
         presets,
         plans,
         errands,

@@ -52,10 +52,16 @@ class ModelView(ModelDetails):
     created: int
     """When a worker first reported the model, in seconds since 1970."""
     owned_by: str
-    """The owner in `owner/name`, or `local`."""
+    """The owner in `owner/name`, or `local`; `stepline` for a fine-tuned model."""
     available: bool
-    """Whether a live worker has the model."""
+    """Whether a live worker has the model. False for a fine-tuned model, which jobs cannot train further."""
     workers: list[ModelWorker]
+    base_model: str | None = None
+    """The model that a fine-tuned model was trained from; null for a model on the workers."""
+    job: str | None = None
+    """The job that trained a fine-tuned model."""
+    adapter_file: str | None = None
+    """The file with the adapter of a fine-tuned model, for `GET /v1/files/{id}/content`."""
 
 
 class ModelPage(Page[ModelView]):

@@ -6,6 +6,8 @@ from typing import Literal
 ORGANIZATION = "stepline"
 """The organization in the names of fine-tuned models."""
 ORGANIZATION_ID = "org-stepline"
+TUNED = "ft:"
+"""Start of the name of every fine-tuned model."""
 SHOWN_DIGITS = 8
 """Number of a job's digits in the name of its model."""
 _JOB, _FINE_TUNING_JOB = "job_", "ftjob-"
@@ -28,7 +30,7 @@ def job_id(given: str) -> str:
 def tuned_model(base: str, suffix: str | None, job_id: str) -> str:
     """Return the name of the model that a job trains. Colons and other separators in the suffix become hyphens."""
     part = _NOT_IN_NAMES.sub("-", suffix or "").strip("-")[:64]
-    return f"ft:{base}:{ORGANIZATION}:{part}:{shown_digits(job_id)}"
+    return f"{TUNED}{base}:{ORGANIZATION}:{part}:{shown_digits(job_id)}"
 
 
 def shown_digits(job_id: str) -> str:

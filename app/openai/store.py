@@ -4,13 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import Select, and_, exists, or_, select
 from sqlalchemy.orm import Session, defer
 
 from app.db.openai_tables import FineTune
-from app.db.tables import Event, Job, Record
+from app.db.tables import Artifact, Attempt, Event, Job, Record
 from app.series.line import Piece
 from contracts.job import JobStatus
+from contracts.wire import ADAPTER_ARTIFACT
 
 
 def insert_fine_tune(session: Session, fine_tune: FineTune) -> None:
@@ -101,18 +102,26 @@ def find_event(session: Session, job_id: str, number: int) -> Event | None:
     return session.scalars(query).one_or_none()
 
 
-def find_finished(session: Session, digits: str) -> Sequence[Job]:
+def find_tuned(session: Session, digits: str) -> Sequence[Job]:
     """Return the jobs with an adapter whose ids begin with these digits, at most 100."""
-    query = select(Job).where(
-        Job.id >= f"job_{digits}",
-        Job.id <= f"job_{digits}{'f' * 24}",
-        Job.status == JobStatus.SUCCEEDED,
-    )
-    return session.scalars(query.options(defer(Job.summary)).limit(100)).all()
+    first, last = f"job_{digits}", f"job_{digits}{'f' * 24}"
+    query = _tuned().where(Job.id >= first, Job.id <= last)
+    return session.scalars(query.limit(100)).all()
 
 
-def list_finished(session: Session, limit: int) -> Sequence[Job]:
+def list_tuned(session: Session, limit: int) -> Sequence[Job]:
     """Return the jobs with an adapter that are not archived, newest first."""
-    query = select(Job).where(Job.status == JobStatus.SUCCEEDED, Job.archived.is_(False))
-    query = query.order_by(Job.created_at.desc(), Job.number.desc())
-    return session.scalars(query.options(defer(Job.summary)).limit(limit)).all()
+    query = _tuned().where(Job.archived.is_(False))
+    return session.scalars(
+        query.order_by(Job.created_at.desc(), Job.number.desc()).limit(limit)
+    ).all()
+
+
+def _tuned() -> Select[Job]:
+    has_adapter = exists().where(
+        Attempt.job_id == Job.id,
+        Artifact.attempt_id == Attempt.id,
+        Artifact.name == ADAPTER_ARTIFACT,
+    )
+    query = select(Job).where(Job.status == JobStatus.SUCCEEDED, has_adapter)
+    return query.options(defer(Job.summary))

@@ -66,7 +66,11 @@ def test_a_script_for_openai_fine_tunes_and_downloads_the_adapter(
     assert client.files.retrieve(results).bytes == len(text)
 
     adapter = client.files.content(done.adapter_file).read()  # type: ignore[attr-defined]
+    assert done.fine_tuned_model in [model.id for model in client.models.list()]
     assert "adapter_model.safetensors" in zipfile.ZipFile(io.BytesIO(adapter)).namelist()
+    assert client.models.delete(done.fine_tuned_model).deleted is True
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve(done.fine_tuned_model)
 
 
 def test_lists_of_the_client_page_to_the_end_and_jobs_can_be_paused_and_cancelled(

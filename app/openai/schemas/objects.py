@@ -28,6 +28,14 @@ class DeletedFile(BaseModel):
     deleted: Literal[True] = True
 
 
+class DeletedModel(BaseModel):
+    """A deleted model."""
+
+    object: Literal["model"] = "model"
+    id: str
+    deleted: Literal[True] = True
+
+
 class UsedHyperparameters(BaseModel):
     """The hyperparameters of a job, with figures for those that were `auto`."""
 

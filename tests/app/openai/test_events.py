@@ -1,4 +1,4 @@
-"""Events and result files of a fine-tuning job: their order, their pages, and resumed attempts."""
+"""Events, result files and models of fine-tuning jobs: order, pages, and deletion."""
 
 import csv
 from typing import Any
@@ -104,3 +104,27 @@ def test_the_result_file_has_a_line_for_each_step(player: Player) -> None:
     assert code_of(player.client.delete(f"/v1/files/{file}"))[:2] == (409, "file_of_job")
     adapter = player.client.get(f"/v1/files/{job['adapter_file']}/content")
     assert adapter.content == player.client.get(f"/v1/jobs/{job_id}/artifacts/adapter.zip").content
+
+
+def test_a_fine_tuned_model_is_listed_and_deleted_but_its_job_remains(player: Player) -> None:
+    job_id = player.submit(name="mine")
+    player.succeed(player.claim())
+    name = player.get(path_of(job_id))["fine_tuned_model"]
+
+    listed = player.get("/v1/models")["data"]
+    assert [model["id"] for model in listed if model["owned_by"] == "stepline"] == [name]
+    model = player.get(f"/v1/models/{name}")
+    assert (model["base_model"], model["job"]) == ("tiny-qwen2", job_id)
+    assert player.get("/v1/models", queue="default")["data"] == []
+    base = player.client.delete("/v1/models/tiny-qwen2")
+    assert code_of(base)[:2] == (404, "model_not_listed")
+    assert player.client.delete(f"/v1/models/{name}").json() == {
+        "id": name,
+        "object": "model",
+        "deleted": True,
+    }
+
+    assert player.client.get(f"/v1/models/{name}").status_code == 404
+    assert player.get("/v1/models")["data"] == []
+    assert player.job(job_id)["status"] == "succeeded"
+    assert player.client.get(f"/v1/files/file-adapter{job_id[4:]}").status_code == 404
