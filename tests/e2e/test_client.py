@@ -13,7 +13,7 @@ import pytest
 
 from stepline import Client, Job, ServerUnreachable, WaitTimeout
 from stepline.client.errors import Conflict, InvalidRequest, NotFound
-from stepline.client.updates import Disconnected, Happened, Metrics, StatusChanged, Update
+from stepline.client.updates import Disconnected, Happened, Metrics, Rewound, StatusChanged, Update
 from tests.e2e.conftest import make_job, spec_of_job, tiny_rows
 from tests.e2e.service import Service
 from tests.programs.ports import find_free_port
@@ -64,12 +64,14 @@ def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPro
 
 
 def loss_steps(updates: list[Update]) -> list[int]:
-    found = [
-        update.series["loss"].step
-        for update in updates
-        if isinstance(update, Metrics) and "loss" in update.series
-    ]
-    return [step for steps in found for step in steps]
+    """Return the steps of all losses, in the order received; a new attempt discards those that it repeats."""
+    steps: list[int] = []
+    for update in updates:
+        if isinstance(update, Rewound):
+            steps = [step for step in steps if step <= update.step]
+        elif isinstance(update, Metrics) and "loss" in update.series:
+            steps += update.series["loss"].step
+    return steps
 
 
 def test_a_job_is_submitted_watched_and_downloaded(client: Client, tmp_path: Path) -> None:
