@@ -28,9 +28,8 @@ def draw_curve(points: Sequence[tuple[int, float]], width: int, height: int) -> 
 
 
 def _columns(points: Sequence[tuple[int, float]], count: int) -> list[float]:
-    """Return a value for each column; fewer than `count` if there are fewer steps than columns."""
+    """Return a value for each column; only one if all points are at one step."""
     first, last = points[0][0], points[-1][0]
-    count = min(count, max(1, last - first + 1) * 2)
     found: list[list[float]] = [[] for _ in range(count)]
     for step, value in points:
         place = 0 if last == first else round((step - first) / (last - first) * (count - 1))

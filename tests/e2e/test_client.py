@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ import pytest
 
 from stepline import Client, Job, ServerUnreachable, WaitTimeout
 from stepline.client.errors import Conflict, InvalidRequest, NotFound
-from stepline.client.updates import Disconnected, Happened, Metrics, StatusChanged, Update
+from stepline.client.updates import Disconnected, Happened, Metrics, Rewound, StatusChanged, Update
 from tests.e2e.conftest import make_job, spec_of_job, tiny_rows
 from tests.e2e.service import Service
 from tests.programs.ports import find_free_port
 from tests.programs.terminal import Terminal
 
-LONG = 100_000
+LONG = 1_000_000
+NOBODY = "nobody"
+"""A queue without workers."""
 
 
 @pytest.fixture
@@ -28,13 +31,41 @@ def client(service: Service) -> Iterator[Client]:
         yield opened
 
 
+@dataclass
+class Watched:
+    """A job that has succeeded, and what its upload and its watch reported."""
+
+    job: Job
+    file_bytes: int
+    sent_bytes: list[int] = field(default_factory=list)
+    updates: list[Update] = field(default_factory=list)
+
+
 @pytest.fixture(scope="module")
-def finished(service: Service) -> Iterator[Job]:
-    """Yield a job that has succeeded."""
+def watched(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    rows = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    rows.write_text(tiny_rows(40))
     with Client(service.url) as opened:
-        job = opened.submit(make_job(service, steps=30, name="first"))
-        job.watch()
-        yield job
+        sent: list[int] = []
+        dataset = opened.datasets.upload(rows, on_progress=lambda done, _: sent.append(done))
+        job = opened.submit(spec_of_job(dataset.id, 30) | {"name": "first"})
+        watched = Watched(job, rows.stat().st_size, sent)
+        job.watch(watched.updates.append)
+        yield watched
+
+
+@pytest.fixture(scope="module")
+def finished(watched: Watched) -> Job:
+    return watched.job
+
+
+@pytest.fixture(scope="module")
+def running(service: Service, watched: Watched) -> str:
+    """Return the id of a job that trains until the service stops."""
+    job = service.post_job(**make_job(service, steps=LONG))
+    service.wait_for_step(job, 1)
+    service.lower_training_priority()
+    return job
 
 
 @pytest.fixture
@@ -64,44 +95,37 @@ def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPro
 
 
 def loss_steps(updates: list[Update]) -> list[int]:
-    found = [
-        update.series["loss"].step
-        for update in updates
-        if isinstance(update, Metrics) and "loss" in update.series
-    ]
-    return [step for steps in found for step in steps]
+    """Return the steps of all losses, in the order received; a new attempt discards those that it repeats."""
+    steps: list[int] = []
+    for update in updates:
+        if isinstance(update, Rewound):
+            steps = [step for step in steps if step <= update.step]
+        elif isinstance(update, Metrics) and "loss" in update.series:
+            steps += update.series["loss"].step
+    return steps
 
 
-def test_a_job_is_submitted_watched_and_downloaded(client: Client, tmp_path: Path) -> None:
-    rows = tmp_path / "rows.jsonl"
-    rows.write_text(tiny_rows(40))
-    sent: list[int] = []
-    dataset = client.datasets.upload(rows, on_progress=lambda done, _: sent.append(done))
-    updates: list[Update] = []
+def test_a_job_is_submitted_watched_and_downloaded(watched: Watched, tmp_path: Path) -> None:
+    adapter = watched.job.download(tmp_path)
 
-    job = client.submit(spec_of_job(dataset.id, 12))
-    ended = job.watch(updates.append)
-    adapter = job.download(tmp_path)
-
-    assert ended.status == "succeeded"
-    assert sent[-1] == rows.stat().st_size
-    assert loss_steps(updates) == list(range(1, 13))
-    statuses = [update.job.status for update in updates if isinstance(update, StatusChanged)]
-    assert statuses[-1] == "succeeded"
-    assert any(isinstance(update, Happened) for update in updates)
+    assert watched.job.status == "succeeded"
+    assert watched.sent_bytes[-1] == watched.file_bytes
+    assert loss_steps(watched.updates) == list(range(1, 31))
+    states = [update.job.status for update in watched.updates if isinstance(update, StatusChanged)]
+    assert states[-1] == "succeeded"
+    assert any(isinstance(update, Happened) for update in watched.updates)
     assert "adapter_model.safetensors" in zipfile.ZipFile(adapter).namelist()
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-    assert ended.load_spec().training.max_steps == 12
+    assert [path.name for path in tmp_path.iterdir()] == [adapter.name]
+    assert watched.job.view.load_spec().training.max_steps == 30
 
 
 def test_a_repeated_submission_creates_one_job(client: Client, service: Service) -> None:
-    spec = make_job(service, steps=1)
+    spec = make_job(service, queue=NOBODY)
 
     first = client.submit(spec, idempotency_key="a-key")
     second = client.submit(spec, idempotency_key="a-key")
 
     assert first.id == second.id
-    first.watch()
 
 
 def test_a_rejected_request_raises_an_error_with_code_and_param(
@@ -132,38 +156,36 @@ def test_a_server_that_does_not_answer_raises_server_unreachable() -> None:
 
 
 def test_a_watched_job_keeps_every_update_across_a_restart_of_the_server(
-    client: Client, service: Service
+    client: Client, service: Service, running: str
 ) -> None:
-    job = client.submit(make_job(service, steps=LONG))
     updates: list[Update] = []
 
-    with job.updates() as received:
+    with client.job(running).updates() as received:
         for update in received:
             updates.append(update)
-            if isinstance(update, Metrics) and not any(
-                isinstance(u, Disconnected) for u in updates
-            ):
+            lost = [place for place, each in enumerate(updates) if isinstance(each, Disconnected)]
+            if isinstance(update, Metrics) and not lost:
                 service.stop("api")
                 service.start_api()
-            lost = [place for place, u in enumerate(updates) if isinstance(u, Disconnected)]
             if lost and loss_steps(updates[lost[-1] :]):
                 break
-    service.cancel(job.id)
 
     steps = loss_steps(updates)
     assert steps == list(range(1, len(steps) + 1))
 
 
-def test_watching_ends_at_the_time_limit_and_leaves_the_job_running(
-    client: Client, service: Service
+def test_watching_ends_at_the_time_limit_and_leaves_the_job_alone(
+    client: Client, environment: dict[str, str], service: Service
 ) -> None:
-    job = client.submit(make_job(service, steps=LONG))
+    job = client.submit(make_job(service, queue=NOBODY))
 
     with pytest.raises(WaitTimeout):
-        job.watch(timeout_seconds=0.5)
+        job.watch(timeout_seconds=0.1)
+    watched = run(environment, "watch", job.id, "--timeout", "0.1")
 
-    assert not job.refresh().status.is_final
-    service.cancel(job.id)
+    assert watched.returncode == 124
+    assert f"stepline watch {job.id}" in watched.stderr
+    assert job.refresh().status == "queued"
 
 
 @pytest.mark.parametrize(("columns", "lang"), [(80, "en"), (200, "zh")])
@@ -182,26 +204,38 @@ def test_the_screen_shows_the_job_and_fits_the_terminal(
 
 
 def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(
-    service: Service, environment: dict[str, str]
+    service: Service, running: str, environment: dict[str, str]
 ) -> None:
-    job = service.post_job(**make_job(service, steps=LONG))
-    with Terminal(stepline("watch", job), environment, 80) as terminal:
-        terminal.wait_for("training")
+    with Terminal(stepline("watch", running), environment, 80) as terminal:
+        terminal.wait_for(f"of {LONG}")
         terminal.press_ctrl_c()
         status = terminal.wait()
 
     assert status == 130
-    assert f"stepline watch {job}" in terminal.output
+    assert f"stepline watch {running}" in terminal.output
     assert "Traceback" not in terminal.output
-    assert service.job(job)["status"] == "running"
+    assert service.job(running)["status"] == "running"
 
-    paused = run(environment, "pause", job)
-    assert paused.returncode == 0, paused.stderr
-    assert run(environment, "watch", job).returncode == 4
-    assert run(environment, "resume", job).returncode == 0
-    assert run(environment, "cancel", job).returncode == 0
-    assert run(environment, "watch", job).returncode == 3
-    assert run(environment, "delete", job, "--yes").returncode == 0
+
+def test_the_exit_status_of_watch_says_that_a_job_is_paused_or_cancelled(
+    service: Service, environment: dict[str, str]
+) -> None:
+    job = service.post_job(**make_job(service, queue=NOBODY))
+
+    done = [
+        run(environment, *arguments).returncode
+        for arguments in (
+            ("pause", job),
+            ("watch", job),
+            ("resume", job),
+            ("cancel", job),
+            ("watch", job),
+            ("delete", job, "--yes"),
+            ("watch", job),
+        )
+    ]
+
+    assert done == [0, 4, 0, 0, 3, 0, 1]
 
 
 def test_submit_uploads_the_file_shows_the_plan_and_prints_the_id(
@@ -209,7 +243,7 @@ def test_submit_uploads_the_file_shows_the_plan_and_prints_the_id(
 ) -> None:
     (tmp_path / "rows.jsonl").write_text(tiny_rows(40))
     given = ("--model", "tiny-qwen2", "--data", str(tmp_path / "rows.jsonl"))
-    small = ("--set", "training.max_steps=2", "--set", "training.max_length=128")
+    small = ("--set", "training.max_steps=2", "--set", f"queue={NOBODY}")
 
     unconfirmed = run(environment, "submit", *given, *small)
     planned = run(environment, "submit", *given, *small, "--dry-run", "--json")
@@ -222,7 +256,6 @@ def test_submit_uploads_the_file_shows_the_plan_and_prints_the_id(
     assert "Training rows" in done.stderr
     job = service.job(done.stdout.strip())
     assert job["spec"]["training"]["max_steps"] == 2
-    service.wait_for_end(job["id"])
 
 
 @pytest.mark.parametrize(
