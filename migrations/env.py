@@ -9,8 +9,9 @@ from app.config.settings import Settings
 from app.db.engine import Database
 from app.db.job_tables import JobDataset
 from app.db.plan_tables import StoredPlan
+from app.db.webhook_tables import WebhookEndpoint
 
-TABLES = (StoredPlan, JobDataset)
+TABLES = (StoredPlan, JobDataset, WebhookEndpoint)
 """A table of each module, so that the metadata contain all tables."""
 LOCK_NUMBER = 7_316_453
 """Arbitrary key of the advisory lock that serializes concurrent migrations of a PostgreSQL database."""

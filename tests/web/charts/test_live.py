@@ -83,7 +83,7 @@ def test_the_view_is_in_the_url_and_survives_a_reload(visit: Visit, site: Site) 
     page.mouse.down()
     page.mouse.move(box["x"] + 300, box["y"] + 50, steps=4)
     page.mouse.up()
-    page.wait_for_function("window.__stepline.range !== null")
+    expect(page).to_have_url(re.compile(r"[?&]from=\d"))
     zoomed = visitor.plotted()["range"]
     assert 0 <= zoomed["from"] < zoomed["to"]
 
