@@ -77,7 +77,9 @@ def test_the_view_is_in_the_url_and_survives_a_reload(visit: Visit, site: Site) 
     page.get_by_label("Log scale").check()
     page.get_by_label("Smoothing").fill("0.9")
     page.get_by_label("Search the log").fill("rows")
-    box = page.locator(".charts .u-over").first.bounding_box()
+    chart = page.locator(".charts .u-over").first
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 50, box["y"] + 50)
     page.mouse.down()
