@@ -71,6 +71,8 @@ from app.stream.schemas import StreamEvent
 from app.stream.streams import Streams
 from app.sweep.sweeper import Sweeper
 from app.uploads import routes as uploads
+from app.webhooks import routes as webhooks
+from app.webhooks.courier import Courier
 from app.workers import routes as workers
 
 gc.freeze()  # exclude imported objects from later collections
@@ -125,6 +127,7 @@ def create_app(settings: Settings) -> FastAPI:
         presets,
         plans,
         errands,
+        webhooks,
         workers,
         attempts,
         openai,
@@ -159,13 +162,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.doorbell.start()
     await run_in_threadpool(state.validator.start)
     sweeper = Sweeper(state.database, state.settings, state.doorbell)
-    sweeping = asyncio.create_task(sweeper.run())
+    tasks = [
+        asyncio.create_task(sweeper.run()),
+        asyncio.create_task(Courier(state.database, state.settings).run()),
+    ]
     try:
         yield
     finally:
-        sweeping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await sweeping
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await state.streams.close()
         await run_in_threadpool(state.validator.stop)
         state.doorbell.stop()

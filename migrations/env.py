@@ -6,7 +6,13 @@ from alembic import context
 from sqlalchemy import Connection, Index, UnaryExpression, text
 
 from app.config.settings import Settings
-from app.db import job_tables, measurement_tables, openai_tables, plan_tables  # noqa: F401  # adds their tables to the metadata
+from app.db import (  # noqa: F401  # adds their tables to the metadata
+    job_tables,
+    measurement_tables,
+    openai_tables,
+    plan_tables,
+    webhook_tables,
+)
 from app.db.engine import Database
 from app.db.tables import Base
 

@@ -334,6 +334,42 @@ class TooManyUploads(AppError):
     retry_after_seconds = 60
 
 
+class WebhookEndpointNotFound(AppError):
+    """A webhook endpoint does not exist."""
+
+    code, status = "webhook_endpoint_not_found", 404
+
+
+class TooManyWebhookEndpoints(AppError):
+    """The maximum number of webhook endpoints exists."""
+
+    code, status = "too_many_webhook_endpoints", 409
+
+
+class WebhookUrlInvalid(AppError):
+    """The URL cannot be that of a webhook endpoint."""
+
+    code, status = "webhook_url_invalid", 400
+
+
+class WebhookAddressRefused(AppError):
+    """The server does not send webhooks to this address."""
+
+    code, status = "webhook_address_refused", 400
+
+
+class WebhookTestFailed(AppError):
+    """The receiver did not respond to a test."""
+
+    code, status = "webhook_test_failed", 400
+
+
+class WebhooksLocalOnly(AppError):
+    """Webhook endpoints can be managed only from the server's host."""
+
+    code, status = "webhooks_local_only", 403
+
+
 class TooManyParts(AppError):
     """An upload has the maximum number of parts."""
 

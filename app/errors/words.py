@@ -267,6 +267,37 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Complete or cancel uploads, or wait until they expire.",
         "请完成或取消已有的上传，或等待其过期。",
     ),
+    "webhook_endpoint_not_found": _both(
+        "There is no webhook endpoint {endpoint_id}.", "不存在 webhook 端点 {endpoint_id}。"
+    ),
+    "too_many_webhook_endpoints": _both(
+        "There are already {limit} webhook endpoints, the maximum.",
+        "已有 {limit} 个 webhook 端点，达到上限。",
+        "Delete an endpoint that is no longer needed.",
+        "请删除不再需要的端点。",
+    ),
+    "webhook_url_invalid": _both(
+        "url must be an http or https URL with a host name, without a user name, a password or a fragment.",
+        "url 应为含主机名的 http 或 https 地址，且不含用户名、密码和片段。",
+    ),
+    "webhook_address_refused": _both(
+        "The server does not send webhooks to {address}, because it is not a public address.",
+        "服务器不向 {address} 发送 webhook，因为它不是公网地址。",
+        "The operator can allow its network with STEPLINE_WEBHOOK_NETWORKS.",
+        "运维人员可通过 STEPLINE_WEBHOOK_NETWORKS 允许该网段。",
+    ),
+    "webhook_test_failed": _both(
+        "The receiver of {endpoint_id} did not respond ({reason}).",
+        "{endpoint_id} 的接收方没有响应（{reason}）。",
+        "Check that the URL can be reached from the server.",
+        "请检查服务器能否访问该 URL。",
+    ),
+    "webhooks_local_only": _both(
+        "Webhook endpoints can be managed only from the server's own host.",
+        "只能在服务器本机上管理 webhook 端点。",
+        "Send the request to the loopback address, for example over SSH.",
+        "请通过回环地址发送请求，例如先用 SSH 登录服务器。",
+    ),
     "too_many_parts": _both(
         "The upload already has {limit} parts, the maximum.",
         "该上传已有 {limit} 个分片，达到上限。",
