@@ -237,7 +237,7 @@ class PreviewRow(Tolerant):
     dropped: bool
     """Whether a job skips this row, because none of its tokens would be trained."""
     total_tokens: int
-    """Number of tokens before the cut."""
+    """Number of tokens before truncation."""
     trained_tokens: int
     tokens: list[PreviewToken]
     error: str | None
@@ -288,7 +288,7 @@ class ErrandFailure(Tolerant):
 
 
 class ErrandProgress(Tolerant):
-    """How much is done: bytes of a model that is downloaded, or of the rows whose tokens are counted."""
+    """Progress in bytes: of the model that is downloaded, or of the rows whose tokens are counted."""
 
     bytes_done: Count
     bytes_total: Count | None = None

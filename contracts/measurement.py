@@ -25,13 +25,13 @@ class LengthPoint(Tolerant):
     rows_over: Count
     """Conversations with more tokens."""
     answers_cut: Count
-    """Conversations of which a part of the trained answers is cut."""
+    """Conversations that lose part of their trained answers."""
     dropped_rows: Count
-    """Conversations of which no trained token is left. A job skips them."""
+    """Conversations with no trained token left. A job skips them."""
     tokens: Count
-    """Tokens that are left."""
+    """Remaining tokens."""
     trained_tokens: Count
-    """Those of them that the loss counts."""
+    """Remaining tokens that the loss counts."""
 
 
 class TokenBin(Tolerant):
@@ -58,12 +58,12 @@ class SampledRow(Tolerant):
 
 
 class TokenCounts(Tolerant):
-    """The lengths of a dataset's rows in tokens. Lengths are those before anything is cut."""
+    """The lengths of a dataset's rows in tokens. Lengths are measured before anything is cut."""
 
     rows: Count
     """Rows of the dataset."""
     measured_rows: Count
-    """Rows that were read: all of them, or a random sample if the time was not sufficient. All other figures are about these."""
+    """Rows that were read: all of them, or a random sample if time ran out. All other figures refer to these."""
     untrained_rows: Count
     """Rows without anything to train on. A job skips them, and no other figure counts them."""
     refused_rows: Count

@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     token_cache_bytes: int = Field(10 * 1024**3, ge=0)
     """Maximum size of the token cache in `work_dir`, which later attempts and jobs read. 0 turns it off."""
     measure_seconds: int = Field(300, ge=1)
-    """Time for counting the tokens of a dataset. A dataset that takes longer is counted in a random sample."""
+    """Time for counting the tokens of a dataset. If a dataset takes longer, only a random sample of its rows is counted."""
     hang_seconds: float = Field(1800, ge=1)
     """Maximum time between two micro-batches. If it is exceeded, the attempt fails with no_progress."""
     device_check_seconds: float = Field(60, gt=0)

@@ -59,7 +59,7 @@ def uses_path(session: Session, path: str, sha256: str) -> bool:
 
 
 def add_source(session: Session, dataset_id: str, source: dict[str, Any]) -> None:
-    """Record where a dataset comes from, unless that is known already."""
+    """Record where a dataset comes from, unless this is already recorded."""
     session.execute(
         update(Dataset)
         .where(Dataset.id == dataset_id, Dataset.source.is_(None))

@@ -236,7 +236,7 @@ class Job(Base):
             postgresql_where=_QUEUED,
             sqlite_where=_QUEUED,
         ),
-        # Finds out whether a worker that cannot mix datasets should pass its ring on.
+        # Used to decide whether a worker that cannot mix datasets should pass its ring on.
         Index(
             "ix_jobs_queued_mixed",
             "queue",

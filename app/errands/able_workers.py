@@ -1,4 +1,4 @@
-"""Which workers can run an errand that needs a model. No errand but a prefetch downloads one."""
+"""Which workers can run an errand that needs a model. Only a prefetch downloads a model."""
 
 from sqlalchemy.orm import Session
 

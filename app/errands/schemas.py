@@ -9,7 +9,7 @@ from contracts.errand import ErrandKind, ErrandReason, ErrandStatus
 
 
 class ErrandProgressView(BaseModel):
-    """How much is done: bytes of a model that is downloaded, or of the rows whose tokens are counted."""
+    """Progress in bytes: of the model that is downloaded, or of the rows whose tokens are counted."""
 
     bytes_done: int
     bytes_total: int | None
@@ -33,7 +33,7 @@ class ErrandSource(BaseModel):
     config: str | None
     split: str
     revision: str | None
-    """As requested, and the commit when the import has succeeded."""
+    """As requested; the commit once the import has succeeded."""
 
 
 class ErrandView(BaseModel):
@@ -50,7 +50,7 @@ class ErrandView(BaseModel):
     source: ErrandSource | None
     """What is imported; null for other kinds."""
     revision: str | None
-    """The commit, tag or branch: as requested, and the commit when the errand has succeeded."""
+    """The commit, tag or branch: as requested, or the commit once the errand has succeeded."""
     worker: str | None
     """The worker that runs it or ran it last."""
     progress: ErrandProgressView | None

@@ -59,7 +59,7 @@ _NEEDING_MODELS = {ErrandKind.PREVIEW, ErrandKind.MEASURE}
 
 
 def find_answer(session: Session, request: ErrandRequest) -> Errand | None:
-    """Return an errand that answers a request: an open one, or one that has ended lately."""
+    """Return an errand that answers a request: an open one, or one that has ended recently."""
     errand = store.find_newest(session, _key(request))
     if errand is None or errand.finished_at is None:
         return errand

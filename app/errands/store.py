@@ -121,7 +121,7 @@ def finish_errand(
     failure: Mapping[str, Any] | None,
     progress: Mapping[str, Any] | None,
 ) -> bool:
-    """End a running errand; `progress` None keeps the last one. Return False if the caller does not hold it."""
+    """End a running errand; `progress=None` keeps the last one. Return False if the caller does not hold it."""
     status = ErrandStatus.FAILED if failure is not None else ErrandStatus.SUCCEEDED
     values = {} if progress is None else {"progress": progress}
     return _change(
@@ -139,7 +139,7 @@ def finish_errand(
 def cancel_errand(
     session: Session, errand_id: str, failure: Mapping[str, Any], now: datetime
 ) -> bool:
-    """End an open errand. Return False if it has ended already."""
+    """End an open errand. Return False if it has already ended."""
     return _change(
         session,
         errand_id,

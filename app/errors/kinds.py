@@ -414,26 +414,26 @@ class DatasetNotMeasured(AppError):
 
 
 class MeasurementFailed(AppError):
-    """A worker could not count the tokens, and a repetition would not help."""
+    """A worker could not count the tokens, and a retry would not help."""
 
     code, status = "measurement_failed", 400
 
 
 class MeasurementUnavailable(AppError):
-    """No worker has counted the tokens; a later try may succeed."""
+    """No worker has counted the tokens; a retry may succeed."""
 
     code, status = "measurement_unavailable", 409
     retry_after_seconds = 30
 
 
 class PreviewFailed(AppError):
-    """A worker could not render the rows, and a repetition would not help."""
+    """A worker could not render the rows, and a retry would not help."""
 
     code, status = "preview_failed", 400
 
 
 class PreviewUnavailable(AppError):
-    """No worker has rendered the rows; a later try may succeed."""
+    """No worker has rendered the rows; a retry may succeed."""
 
     code, status = "preview_unavailable", 409
     retry_after_seconds = 5

@@ -137,7 +137,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "请减小 dataset.eval_size，或上传更多数据。",
     ),
     "no_training_rows_of_dataset": _both(
-        "With a dataset.eval_size of {eval_size}, a dataset has no rows left for training: the datasets have {rows} rows.",
+        "With a dataset.eval_size of {eval_size}, one of the datasets would have no rows left for training: the datasets have {rows} rows.",
         "dataset.eval_size 为 {eval_size} 时，有的数据集没有剩余的训练数据：各数据集的条数为 {rows}。",
         "Lower dataset.eval_size, or remove datasets without rows to train on.",
         "请减小 dataset.eval_size，或去掉没有可训练数据的数据集。",

@@ -77,7 +77,7 @@ async def receive_rows(
     validator: ValidatorDep,
     waits: ErrandWaitsDep,
 ) -> None:
-    """Store the rows of an import as a dataset, and end the errand with the dataset or with the reason against the rows."""
+    """Store the rows of an import as a dataset, and end the errand with the dataset or with the reason for rejecting them."""
 
     def check_token() -> None:
         with database.reading() as session:

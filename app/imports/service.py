@@ -28,7 +28,7 @@ from contracts.errand import (
 
 MOST_NAMED = 20
 CHECK_SECONDS = 900.0
-"""Lease of an errand while the server checks its rows. If the server stops meanwhile, the import starts again after this time."""
+"""Lease of an errand while the server checks its rows. If the server stops in the meantime, the import starts again after this time."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def store_rows(
     review_limits: Limits,
     background_bytes: int,
 ) -> bool:
-    """Store the rows as a dataset, and end the errand with it or with the reason against the rows.
+    """Store the rows as a dataset, and end the errand with it or with the reason for rejecting them.
 
     Return whether the dataset has yet to be checked. Raises ErrandSuperseded or an AppError; the errand then stays open.
     """

@@ -90,7 +90,7 @@ def list_uploads(spec: JobSpec) -> list[str]:
 
 
 def read_rows(session: Session, storage: Storage, spec: JobSpec) -> RowSample | None:
-    """Return the lengths of the rows of an epoch: counted if possible, otherwise those of a sample, estimated.
+    """Return the lengths of the rows of an epoch: counted if possible, otherwise estimated for a sample.
 
     None unless all training datasets are uploaded.
 

@@ -29,9 +29,9 @@ MaxLength = Annotated[int, Query(ge=1, le=LONGEST)]
     status_code=202,
     response_model=ErrandView,
     responses={
-        200: {"model": DatasetTokensView, "description": "The tokens are counted already."},
+        200: {"model": DatasetTokensView, "description": "The tokens have already been counted."},
         202: {
-            "description": "A worker counts the tokens. GET the same path, or the errand for its progress.",
+            "description": "A worker is counting the tokens. GET the same path, or the errand for its progress.",
             "headers": LOCATION,
         },
     },
@@ -60,7 +60,7 @@ def count_tokens(
     responses={
         202: {
             "model": ErrandView,
-            "description": "A worker counts the tokens now. Send the same request again after Retry-After.",
+            "description": "A worker is counting the tokens. Send the same request again after Retry-After.",
             "headers": LOCATION,
         }
     },
@@ -75,7 +75,7 @@ def get_tokens(
 ) -> Response:
     """Return the lengths of a dataset's rows in a model's tokens, and what a job with `max_length` would cut.
 
-    404 `dataset_not_measured` if they have not been counted; POST to the same path starts that.
+    404 `dataset_not_measured` if they have not been counted; POST to the same path starts the count.
     """
     with database.reading() as session:
         answer = service.get_measurement(session, dataset_id, model, max_length, language)

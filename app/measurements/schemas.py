@@ -15,7 +15,7 @@ class MeasurementBody(Strict):
 
     model: ModelName
     again: bool = False
-    """Count again, although there are counts already."""
+    """Count again even if counts exist."""
 
 
 class CutRows(BaseModel):
@@ -25,17 +25,17 @@ class CutRows(BaseModel):
     rows_over: int
     """Conversations with more tokens."""
     answers_cut: int
-    """Conversations of which a part of the trained answers is cut."""
+    """Conversations that lose part of their trained answers."""
     dropped_rows: int
-    """Conversations of which no trained token is left. A job skips them."""
+    """Conversations with no trained token left. A job skips them."""
     tokens: int
-    """Tokens that are left, with those of documents."""
+    """Remaining tokens, including those of documents."""
     trained_tokens: int
-    """Those of them that the loss counts."""
+    """Remaining tokens that the loss counts."""
 
 
 class DatasetTokensView(BaseModel):
-    """The lengths of a dataset's rows in tokens. Lengths are those before anything is cut."""
+    """The lengths of a dataset's rows in tokens. Lengths are measured before anything is cut."""
 
     object: Literal["dataset.tokens"] = "dataset.tokens"
     dataset: str
@@ -49,11 +49,11 @@ class DatasetTokensView(BaseModel):
     """How long counting took."""
     rows: int
     measured_rows: int
-    """Rows that were read: all, or a random sample if the worker's time limit was reached. The other figures are about these."""
+    """Rows that were read: all, or a random sample if the worker's time limit was reached. The other figures refer to these."""
     untrained_rows: int
-    """Rows without anything to train on, which no other figure counts."""
+    """Rows without anything to train on; no other figure counts them."""
     refused_rows: int
-    """Rows that the chat template rejects, which no other figure counts. A job with one of them fails."""
+    """Rows that the chat template rejects; no other figure counts them. A job with one of them fails."""
     refused: list[RefusedRow]
     """The first of them, at most 5."""
     conversations: int
@@ -62,7 +62,7 @@ class DatasetTokensView(BaseModel):
     tokens: int
     trained_tokens: int
     trained_share: float | None
-    """Share of the tokens that the loss counts; null without tokens."""
+    """Share of the tokens that the loss counts; null if there are none."""
     mean: float
     shortest: int
     p50: int

@@ -57,7 +57,7 @@ def request_measurement(
 def get_measurement(
     session: Session, dataset_id: str, model: str, max_length: int, language: Language
 ) -> Answer:
-    """Return the counts, or the errand that makes them now.
+    """Return the counts, or the errand that is producing them.
 
     Raises DatasetNotFound, DatasetValidating, DatasetFailed, DatasetNotMeasured, MeasurementFailed or MeasurementUnavailable.
     """

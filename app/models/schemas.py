@@ -31,7 +31,7 @@ class ModelDetails(BaseModel):
     template: TemplateFacts | None
     """What the chat template renders: roles, tools, tool calls, reasoning."""
     tokenizer: str | None
-    """SHA-256 of the files of the tokenizer and the chat template. Models with the same one share token counts."""
+    """SHA-256 of the files of the tokenizer and the chat template. Models with the same hash share token counts."""
     license: str | None
 
 

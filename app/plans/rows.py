@@ -46,7 +46,7 @@ class RowSample(NamedTuple):
 
 
 def take_sample(counts: TokenCounts) -> RowSample:
-    """Return the rows of which a worker has reported the lengths."""
+    """Return the rows whose lengths a worker has reported."""
     lengths = tuple(RowLength(row.tokens, row.trained) for row in counts.sample)
     return RowSample(lengths, counts.is_complete, counts.documents > 0, counts)
 
@@ -84,7 +84,7 @@ def mix_samples(samples: Sequence[RowSample], uses: Sequence[int]) -> RowSample:
         share = max(1, round(count * used / total)) if lengths and used else 0
         # Evenly spaced among the sorted rows, up to the longest.
         mixed += [lengths[-(-(place + 1) * len(lengths) // share) - 1] for place in range(share)]
-    random.Random(0).shuffle(mixed)  # noqa: S311  # equal for equal datasets
+    random.Random(0).shuffle(mixed)  # noqa: S311  # the same for the same datasets
     return RowSample(
         tuple(mixed),
         is_complete=all(sample.is_complete for sample in samples),

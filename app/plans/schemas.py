@@ -43,7 +43,7 @@ class TokenForecast(BaseModel):
     padding_saved: Quantity
     """Share of the tokens that would be padding if samples were padded to the longest of their micro-batch."""
     note: Note | None = None
-    """Set if the figures are only estimated from characters: how to have the tokens counted."""
+    """How to have the tokens counted; set only if the figures are estimated from characters."""
 
 
 class WorkerForecast(BaseModel):

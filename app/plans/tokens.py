@@ -179,7 +179,7 @@ def _longest(lengths: Sequence[int], sample: RowSample | None, most: int) -> int
     """Return the tokens of the longest row. Other rows than those of a sample may be up to twice as long."""
     if not lengths or sample is None or sample.is_text:
         return most
-    longest = max(lengths)  # of a complete count, the sample contains the longest row
+    longest = max(lengths)  # the sample of a complete count contains the longest row
     return longest if sample.is_complete else min(most, 2 * longest)
 
 

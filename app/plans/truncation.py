@@ -8,7 +8,7 @@ from app.plans.schemas import Note
 from contracts.measurement import TokenCounts
 
 _LEAST_SHARE = 0.02
-"""Share of rows from which an estimate is worth a warning."""
+"""Minimum estimated share of rows for a warning."""
 _STEP = 64
 
 Values = dict[str, float | int | str]
@@ -46,7 +46,7 @@ def _counted(counts: TokenCounts, max_length: int, context: int | None) -> list[
 
 
 def _estimated(sample: RowSample, max_length: int, context: int | None) -> list[Note]:
-    """Return the warnings by the estimated lengths of some rows, as shares of all rows."""
+    """Return the warnings based on the estimated lengths of some rows, as shares of all rows."""
     over = [row for row in sample.lengths if row.tokens > max_length]
     count = len(sample.lengths)
     if len(over) <= _LEAST_SHARE * count:
@@ -70,7 +70,7 @@ def _percent(part: float, whole: int) -> float:
 
 
 def _advice(max_length: int, advised: int | None, context: int | None) -> Values:
-    """Return which length would cut fewer than 1 % of the rows, or that none does. Empty if the job's length does."""
+    """Say which length would cut fewer than 1 % of the rows, or that none does. Empty if the job's length does."""
     if advised is None or advised <= max_length:
         return {}
     if context is not None and advised > context:

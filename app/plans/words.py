@@ -69,18 +69,18 @@ WORDS: dict[str, Words] = {
         "zh": "超过 training.max_length（{max_length} token）的数据：约 {percent}%，根据字符数估算。",
     },
     "answers_cut": {
-        "en": "Rows that lose a part of their trained answers at this length: {rows}. Rows that lose all of them and are skipped: {dropped_rows}.",
-        "zh": "在此长度下，{rows} 条数据的回答会被截断一部分，{dropped_rows} 条会失去全部回答而被跳过。",
+        "en": "Rows that lose part of their trained answers at this length: {rows}. Rows that lose all of them and are skipped: {dropped_rows}.",
+        "zh": "在此长度下，{rows} 条数据会丢失部分回答，{dropped_rows} 条会失去全部回答而被跳过。",
     },
     "answers_cut.measured_sample": {
-        "en": "Rows that lose a part of their trained answers at this length: about {rows}. Rows that lose all of them and are skipped: "
+        "en": "Rows that lose part of their trained answers at this length: about {rows}. Rows that lose all of them and are skipped: "
         "about {dropped_rows}.",
-        "zh": "在此长度下，约 {rows} 条数据的回答会被截断一部分，约 {dropped_rows} 条会失去全部回答而被跳过。",
+        "zh": "在此长度下，约 {rows} 条数据会丢失部分回答，约 {dropped_rows} 条会失去全部回答而被跳过。",
     },
     "answers_cut.sample": {
-        "en": "Rows that lose a part of their trained answers at this length: about {percent} %. Rows that lose all of them and are skipped: "
+        "en": "Rows that lose part of their trained answers at this length: about {percent} %. Rows that lose all of them and are skipped: "
         "about {dropped_percent} % (estimated from characters).",
-        "zh": "在此长度下，约 {percent}% 的数据的回答会被截断一部分，约 {dropped_percent}% 会失去全部回答而被跳过（根据字符数估算）。",
+        "zh": "在此长度下，约 {percent}% 的数据会丢失部分回答，约 {dropped_percent}% 会失去全部回答而被跳过（根据字符数估算）。",
     },
     "answers_cut.raise": {
         "en": " With training.max_length = {advised_max_length}, fewer than 1 % of the rows are affected.",
@@ -93,7 +93,7 @@ WORDS: dict[str, Words] = {
     "rows_refused": {
         "en": "The model's chat template rejects rows: {rows}. Row {row} (counted from 0): {error} A job with these rows fails: remove them, "
         "or use another model.",
-        "zh": "模型的对话模板拒绝了 {rows} 条数据。第 {row} 行（从 0 数起）：{error} 任务遇到这些数据会失败：请删除它们，或换用其他模型。",
+        "zh": "模型的对话模板拒绝了 {rows} 条数据。第 {row} 行（从 0 开始）：{error} 任务遇到这些数据会失败：请删除它们，或换用其他模型。",
     },
     "evaluation_expensive": {
         "en": "Evaluations process {percent} % of all rows. Lower dataset.eval_size or raise evaluation.every_steps to shorten "
@@ -123,7 +123,7 @@ def say(model: BaseModel, language: Language) -> dict[str, Any]:
 def message_of(note: Note, language: Language) -> str:
     """Return a note as a sentence, with its advice; empty if a later version wrote it with an unknown code.
 
-    A code may have its own words for a value of `basis`, and for a value of `advice`.
+    A code may have its own wording for a value of `basis`, and for a value of `advice`.
     """
     words = _variant(note, "basis") or WORDS.get(note.code)
     if words is None:

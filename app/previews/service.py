@@ -63,7 +63,7 @@ def read_preview(
 ) -> tuple[Errand, bytes]:
     """Return the errand and its PreviewResult as JSON, which is empty until the errand has ended.
 
-    Raises PreviewFailed, PreviewUnavailable, or DatasetNotFound if the dataset was deleted meanwhile, and its errands with it.
+    Raises PreviewFailed, PreviewUnavailable, or DatasetNotFound if the dataset was deleted in the meantime, along with its errands.
     """
     with database.reading() as session:
         datasets.count_rows(session, dataset_id)

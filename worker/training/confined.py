@@ -19,7 +19,7 @@ class Limits(NamedTuple):
     memory_bytes: int
     """Address space."""
     output_bytes: int
-    """Size of each file that it writes, and of its outcome."""
+    """Maximum size of each file that it writes, and of its outcome."""
 
 
 def run_confined(start: Callable[[bytes], tuple[Limits, Callable[[], ErrandResult]]]) -> None:
@@ -49,7 +49,7 @@ def pack(outcome: ErrandOutcome, most_bytes: int) -> bytes:
 
 
 def _confine(limits: Limits) -> None:
-    """Limit this process's memory, processor time and files, and let training go first. Linux only."""
+    """Limit this process's memory, processor time and files, and give training priority. Linux only."""
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 5))
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits.output_bytes, limits.output_bytes))

@@ -3,7 +3,7 @@
 import sys
 
 if __name__ == "__main__":
-    # Tokenizers do not need torch, which takes two seconds and 180 MB to import. transformers does without it if it is missing.
+    # Tokenizers do not need torch, which takes two seconds and 180 MB to import. transformers works without it.
     sys.modules["torch"] = None  # type: ignore[assignment]  # makes the import fail
 
 import os

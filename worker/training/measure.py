@@ -2,13 +2,13 @@
 
 It reads a MeasureTask and writes an ErrandOutcome, both as JSON. It renders and encodes rows with the functions that training uses. If the
 time is not sufficient for all rows, the rows measured so far are a random sample, because blocks of rows are read in random order.
-The chat template and the tokenizer are foreign code, so the worker runs this program in a process of its own, with limits.
+The chat template and the tokenizer are untrusted code, so the worker runs this program in a process of its own, with limits.
 """
 
 import sys
 
 if __name__ == "__main__":
-    # Tokenizers do not need torch, which takes two seconds and 180 MB to import. transformers does without it if it is missing.
+    # Tokenizers do not need torch, which takes two seconds and 180 MB to import. transformers works without it.
     sys.modules["torch"] = None  # type: ignore[assignment]  # makes the import fail
 
 import random
@@ -86,7 +86,7 @@ class Measuring:
         return counts.model_copy(update={"refused": refused})
 
     def _rows(self, starts: Sequence[int]) -> Iterator[Row]:
-        """Yield the rows in blocks in random order, until the time is over."""
+        """Yield the rows in blocks in random order, until time runs out."""
         count = len(starts) - 1
         blocks = list(range(0, count, BLOCK_ROWS))
         random.Random(SEED).shuffle(blocks)  # noqa: S311  # not for security

@@ -1,13 +1,13 @@
 """A program that renders rows as a model reads them: `python -m worker.training.preview < REQUEST > RESULT`.
 
 It reads a PreviewTask and writes an ErrandOutcome, both as JSON. The tokens and the mask come from the functions that training uses.
-The chat template and the tokenizer are foreign code, so the worker runs this program in a process of its own, with limits.
+The chat template and the tokenizer are untrusted code, so the worker runs this program in a process of its own, with limits.
 """
 
 import sys
 
 if __name__ == "__main__":
-    # Tokenizers do not need torch, which takes two seconds and 180 MB to import. transformers does without it if it is missing.
+    # Tokenizers do not need torch, which takes two seconds and 180 MB to import. transformers works without it.
     sys.modules["torch"] = None  # type: ignore[assignment]  # makes the import fail
 
 from collections.abc import Callable

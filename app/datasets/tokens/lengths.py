@@ -38,7 +38,7 @@ def at_length(counts: TokenCounts, max_length: int) -> AtLength:
 def advise_length(counts: TokenCounts) -> int | None:
     """Return the shortest length, as a multiple of 64, that cuts or drops fewer than 1 % of the conversations.
 
-    None if even the longest one does not: the chat template leaves nothing to train on.
+    None if no length does, because the chat template leaves nothing to train on.
     """
     most = ADVISED_SHARE * counts.conversations
     for point in counts.points:

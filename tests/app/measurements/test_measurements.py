@@ -222,7 +222,7 @@ def test_a_plan_uses_the_counts_and_warns_of_cut_answers_with_advice(player: Pla
         "Rows longer than training.max_length (64 tokens): 128 (80 %)."
     )
     assert warnings["answers_cut"] == (
-        "Rows that lose a part of their trained answers at this length: 96. Rows that lose all of them and are skipped: 32. "
+        "Rows that lose part of their trained answers at this length: 96. Rows that lose all of them and are skipped: 32. "
         "With training.max_length = 256, fewer than 1 % of the rows are affected."
     )
     assert not {"rows_over_length", "answers_cut"} & warnings_of(player, dataset, 256).keys()

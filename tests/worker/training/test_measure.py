@@ -116,7 +116,7 @@ def test_documents_are_counted_apart_and_rejected_rows_are_named(
     assert "no bananas" in counts.refused[0].error
 
 
-def test_if_the_time_is_over_the_measured_rows_are_a_sample_of_the_whole_file(
+def test_if_time_runs_out_the_measured_rows_are_a_sample_of_the_whole_file(
     model: Path, tmp_path: Path
 ) -> None:
     rows = 200 * BLOCK_ROWS

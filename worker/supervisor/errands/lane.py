@@ -44,7 +44,7 @@ PAUSE_SECONDS = 2.0
 """Pause after a failed claim."""
 LONGEST_PAUSE_SECONDS = 30.0
 ERRAND_SUPERSEDED = "errand_superseded"
-"""The server's error code for an errand that this worker does not hold any more."""
+"""The server's error code for an errand that this worker no longer holds."""
 BEATS_PER_LEASE = 4
 FINISH_SECONDS = 60.0
 """How long the worker tries to deliver a result."""

@@ -1,4 +1,4 @@
-"""Renders rows for a preview, in a child process that is limited and gets no secrets: the chat template is foreign code."""
+"""Renders rows for a preview, in a child process that is limited and gets no secrets: the chat template is untrusted code."""
 
 from collections.abc import Callable, Mapping
 

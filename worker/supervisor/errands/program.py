@@ -1,6 +1,6 @@
 """Runs a program of the training package for an errand: in a child process that is limited and gets no secrets.
 
-A chat template is foreign code.
+A chat template is untrusted code.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ _SETTINGS = {
     "CUDA_VISIBLE_DEVICES": "",
     "HF_HUB_OFFLINE": "1",
     "PYTHONSAFEPATH": "1",
-    # One thread and one arena, so that the limit on memory is not used up by stacks.
+    # One thread and one arena, so that stacks do not use up the memory limit.
     "MALLOC_ARENA_MAX": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -66,7 +66,7 @@ def run_program(
 ) -> ErrandOutcome:
     """Run a program that reads the task from stdin, in a process group of its own, for at most `seconds`.
 
-    Calls pulse regularly; if it raises, ends the process. `limit`: the limit on time in words. `descriptors`: open files that the program
+    Calls pulse regularly; if it raises, ends the process. `limit`: the time limit in words. `descriptors`: open files that the program
     inherits.
     """
     with (
@@ -116,7 +116,7 @@ def failed(reason: ErrandReason, detail: str) -> ErrandOutcome:
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Wait shortly. Return whether the process has ended; it is not reaped, so that its group keeps its id."""
+    """Wait briefly. Return whether the process has ended; it is not reaped, so that its group keeps its id."""
     time.sleep(POLL_SECONDS)
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 

@@ -41,7 +41,7 @@ class DownloadSize(Tolerant):
 
 
 class HubProblem(StrEnum):
-    """Why a dataset cannot be downloaded, as far as the hub's libraries tell."""
+    """Why a dataset cannot be downloaded, as far as the hub's libraries report it."""
 
     NOT_FOUND = "not_found"
     GATED = "gated"
@@ -72,7 +72,7 @@ class HubAnswer(Tolerant):
     path: Path | None = None
     failure: Failure | None = None
     problem: HubProblem | None = None
-    """The cause of the failure, if it is a known one of a dataset."""
+    """The cause of the failure, if it is one that datasets are known to have."""
 
 
 def fetch(

@@ -30,7 +30,7 @@ from worker.supervisor.placing.hub import (
 
 _NO_SPLIT = ("Unknown split", "BuilderConfig", "Unrecognized instruction format")
 COPIES = 3
-"""How much disk space a dataset needs, as a multiple of its files: the files, the tables that `datasets` makes of them, and the JSONL."""
+"""How much disk space a dataset needs, as a multiple of its files: the files, the tables that `datasets` makes from them, and the JSONL."""
 ALLOWED = (
     "*.safetensors",
     "*.safetensors.index.json",

@@ -40,7 +40,7 @@ class MadeRow(NamedTuple):
     sample: Sample
     """Of a conversation, cut to the maximum length; of a document, all of its tokens."""
     total: int
-    """Number of tokens before the cut."""
+    """Number of tokens before truncation."""
 
 
 class _Header(BaseModel):
@@ -52,7 +52,7 @@ class _Header(BaseModel):
 
 
 class Helpers:
-    """Several helpers for one model. They are started when they are needed first."""
+    """Several helpers for one model. They are started when they are first needed."""
 
     def __init__(
         self,

@@ -59,13 +59,13 @@ class RowLengths:
     def count(
         self, *, measured_rows: int, untrained_rows: int, refused_rows: int, seconds: float
     ) -> TokenCounts:
-        """Return the figures, without the rejected rows themselves. `measured_rows`: rows that were read, for whatever result."""
+        """Return the figures, without the rejected rows themselves. `measured_rows`: rows that were read, whatever the result."""
         known = self._tokens != _UNKNOWN
         lengths = np.sort(self._tokens[known])
         documents = int(self._is_document.sum())
 
         def percentile(percent: float) -> int:
-            """Return the nearest rank."""
+            """Return the percentile of the lengths by nearest rank."""
             place = max(0, int(np.ceil(percent / 100 * len(lengths))) - 1)
             return int(lengths[place]) if len(lengths) else 0
 

@@ -22,7 +22,7 @@ def make_in_order(
 ) -> Iterator[tuple[Batch, list[MadeRow]]]:
     """Yield each batch with its tokens. `rows`: their number in all batches.
 
-    An error is raised in place of the first batch that has one, by whichever process it was found.
+    An error is raised in place of the first batch that has one, whichever process found it.
     """
     remaining = iter(batches)
     begun, done = time.monotonic(), 0

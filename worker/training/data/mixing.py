@@ -52,7 +52,7 @@ def hold_out(parts: Parts, spec: JobSpec) -> tuple[Parts, list[Row]]:
 
 
 def select_rows(parts: Parts, spec: JobSpec) -> Parts:
-    """Return the rows of each dataset that are used at all: with a weight below 1, only some."""
+    """Return the rows of each dataset that are used: only some of them if the weight is below 1."""
     found, first = [], 0
     for rows, dataset in zip(parts, spec.dataset.parts, strict=True):
         if dataset.weight < 1:

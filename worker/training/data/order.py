@@ -4,7 +4,7 @@ All are pure functions of the seed. In epoch e (from 0) the training rows, numbe
 the SHA-256 of the ASCII text "{seed}:{e}:{row}". Rows are held out for evaluation in the order of "{seed}:eval:{row}",
 where row is the row's index, from 0, in the file; held-out rows keep the file order.
 
-The rows of several datasets are numbered through, in the order of the datasets. If a weight uses only some rows of a
+The rows of several datasets are numbered consecutively, in the order of the datasets. If a weight uses only some rows of a
 dataset, or some rows once more than the others, these are the first in the order of "{seed}:weight:{row}". A row that is
 used several times has as many consecutive numbers in the order of an epoch.
 """

@@ -24,6 +24,6 @@ def plan_helpers(run_dir: RunDir, spec: JobSpec, placed: Placed) -> Helpers | No
 
 
 def count_helpers(processors: int, free_bytes: int) -> int:
-    """Return one helper for each processor, as far as the memory is sufficient; 0 if too few would be left."""
+    """Return one helper for each processor, or as many as fit into memory; 0 if too few would be left."""
     count = min(MOST, processors, int(SHARE * free_bytes) // HELPER_BYTES)
     return count if count >= LEAST else 0
