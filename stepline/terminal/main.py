@@ -45,7 +45,7 @@ class Commands(click.Group):
             return click.Command(cmd_name, help=say(f"help.{cmd_name}"))
         if cmd_name not in CLIENT_COMMANDS:
             return None
-        module = importlib.import_module(f"stepline.terminal.{CLIENT_COMMANDS[cmd_name]}")
+        module = importlib.import_module(f"stepline.terminal.commands.{CLIENT_COMMANDS[cmd_name]}")
         command: click.Command = getattr(module, cmd_name)
         return command
 

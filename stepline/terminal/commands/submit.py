@@ -72,7 +72,7 @@ def submit(
         return exits.FAILED
     job = session.client.submit(spec)
     if watch:
-        from stepline.terminal.watch import watch_job  # noqa: PLC0415
+        from stepline.terminal.commands.watch import watch_job  # noqa: PLC0415
 
         session.tell("said.submitted", job=job.id)
         return watch_job(session, job)
