@@ -46,6 +46,12 @@ from contracts.values.text import escape
 _BLOCK_BYTES = 1024 * 1024
 
 
+def _keep(session: Session, dataset_id: str, is_new: bool) -> None:
+    """Keep a dataset that was first stored for a file when that file is deleted."""
+    if not is_new:
+        store.release_from_files(session, dataset_id)
+
+
 def add_dataset(
     database: Database,
     storage: Storage,
@@ -55,7 +61,7 @@ def add_dataset(
     limits: Limits,
     language: Language,
     background_bytes: int,
-    also: Callable[[Session, str, bool], None] = lambda *_: None,
+    also: Callable[[Session, str, bool], None] = _keep,
 ) -> tuple[DatasetDetail, bool]:
     """Store an uploaded file like store_dataset; return the dataset and whether it is new. Raises an AppError."""
     try:
@@ -83,14 +89,14 @@ def store_dataset(
     limits: Limits,
     background_bytes: int,
     source: DatasetOrigin | None = None,
-    also: Callable[[Session, str, bool], None] = lambda *_: None,
+    also: Callable[[Session, str, bool], None] = _keep,
 ) -> tuple[str, bool]:
     """Store an uploaded or imported file; return the dataset's id and whether it is new. Raises Refused or an AppError.
 
     A file of at least `background_bytes` is checked and reviewed later (app/datasets/validation), a smaller one now,
     outside a transaction. `limits` are those of the review. The same bytes with the same choice are stored once; a
-    failed dataset is checked again. Datasets whose JSONL is equal share one stored file. `also` is called in the transaction that stores the dataset, with
-    its id and whether it is new; if it raises, nothing is stored.
+    failed dataset is checked again. Datasets whose JSONL is equal share one stored file. `also` is called in the
+    transaction that stores the dataset, with its id and whether it is new; if it raises, nothing is stored.
     """
     sha256, length = hash_file(upload.file)
     dataset_id = _dataset_id(sha256, upload, columns)

@@ -12,6 +12,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from app.db.job_tables import JobDataset
+from app.db.openai_tables import File
 from app.db.sql import insert_missing
 from app.db.tables import Dataset, Job
 from contracts.dataset.status import DatasetStatus
@@ -34,6 +35,12 @@ def lock_dataset(session: Session, dataset_id: str) -> Dataset | None:
     return session.scalars(
         select(Dataset).where(Dataset.id == dataset_id).with_for_update()
     ).one_or_none()
+
+
+def release_from_files(session: Session, dataset_id: str) -> None:
+    """Let no file own the dataset, so that it stays when its files are deleted."""
+    owned = update(File).where(File.dataset_id == dataset_id, File.owns_dataset)
+    session.execute(owned.values(owns_dataset=False))
 
 
 def insert_dataset(session: Session, row: dict[str, Any]) -> bool:

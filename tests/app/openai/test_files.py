@@ -95,6 +95,16 @@ def test_the_dataset_is_deleted_with_its_last_file_only_if_a_file_stored_it(
     assert again.headers["x-should-retry"] == "false"
 
 
+def test_a_dataset_that_was_also_uploaded_stays_when_its_file_is_deleted(player: Player) -> None:
+    rows = "\n".join(_alpaca(20)).encode()
+    file = create(player, rows)
+    assert player.upload() == file["dataset_id"]
+
+    player.client.delete(f"/v1/files/{file['id']}").raise_for_status()
+
+    assert player.get(f"/v1/datasets/{file['dataset_id']}")["rows"] == 20
+
+
 def test_a_file_of_a_queued_job_cannot_be_deleted(player: Player) -> None:
     file = create(player)
     player.submit(dataset={"train": file["dataset_id"]})
