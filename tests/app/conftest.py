@@ -63,16 +63,20 @@ PORTABLE = (
 rejects. Do not list tests of new SQL here.
 """
 
+STRICTER_ON_POSTGRESQL = ("errors/test_errors.py",)
+"""Long tests of values that PostgreSQL rejects and SQLite stores. They run on SQLite only with --slow."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of PORTABLE as slow on PostgreSQL."""
+    """Mark the tests of PORTABLE as slow on PostgreSQL, and those of STRICTER_ON_POSTGRESQL on SQLite."""
     here = Path(__file__).parent
     for item in items:
-        is_portable = item.path.is_relative_to(here) and str(
-            item.path.relative_to(here)
-        ).startswith(PORTABLE)
-        if is_portable and "postgresql" in item.name:
+        if not item.path.is_relative_to(here):
+            continue
+        name = str(item.path.relative_to(here))
+        database = "postgresql" if name.startswith(PORTABLE) else "sqlite"
+        if name.startswith((*PORTABLE, *STRICTER_ON_POSTGRESQL)) and database in item.name:
             item.add_marker(pytest.mark.slow)
 
 

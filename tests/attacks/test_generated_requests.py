@@ -22,7 +22,7 @@ from tests.app.player import Player
 from tests.factories import make_metric
 from tests.programs.server_process import Server
 
-EXAMPLES = 10
+EXAMPLES = 5
 """Random requests per operation, in addition to about a thousand that are derived from the document's bounds."""
 MANY_EXAMPLES = 100
 SKIPPED_CHECK = "positive_data_acceptance"

@@ -130,6 +130,7 @@ def test_a_suspended_attempt_stops_when_it_wakes_after_the_takeover(
     service.stop("second")
 
 
+@pytest.mark.slow
 def test_a_killed_job_on_two_weighted_datasets_continues_with_the_same_losses(
     service: Service,
 ) -> None:

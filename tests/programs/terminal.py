@@ -25,6 +25,8 @@ class Terminal:
         self, command: Sequence[str], environment: Mapping[str, str], columns: int, lines: int = 40
     ) -> None:
         self._master, slave = pty.openpty()
+        # A shell that starts the tests in the background lets them ignore SIGINT, and the program would inherit that.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         self._process = subprocess.Popen(
             command,
@@ -34,6 +36,7 @@ class Terminal:
             env={**environment, "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"},
             start_new_session=True,
         )
+        signal.signal(signal.SIGINT, before)
         os.close(slave)
         self._bytes = b""
 

@@ -25,9 +25,9 @@ SHOWN = {name: code.value for name, code in UNHEALTHY.items() if code.value in N
 FULL_DISK = 1.5e9
 
 
-def start(site: Site, curve: Curve, name: str) -> tuple[str, Claim]:
+def start(site: Site, curve: Curve, name: str) -> Claim:
     """Submit a job to its own queue, and claim it as a worker."""
-    job = site.service.post_job(
+    site.service.post_job(
         name=name,
         model="team/model",
         dataset={"train": {"hub": "team/rows"}},
@@ -43,40 +43,49 @@ def start(site: Site, curve: Curve, name: str) -> tuple[str, Claim]:
         content=json.dumps({"worker": {"worker_id": f"recorded-{name}", "queue": "recorded"}}),
         headers={"Authorization": f"Bearer {WORKER_TOKEN}", "Content-Type": "application/json"},
     )
-    return job, Claim.model_validate_json(response.raise_for_status().content)
+    return Claim.model_validate_json(response.raise_for_status().content)
+
+
+Claims = dict[str, Claim]
 
 
 @pytest.fixture
-def recorded(site: Site) -> Iterator[dict[str, str]]:
-    """Yield running jobs with recorded curves, by name; the spiky one also runs out of disk space.
+def claimed(site: Site) -> Iterator[Claims]:
+    """Yield the claims of running jobs with recorded curves, by name; the spiky one also runs out of disk space.
 
     Tests request this before `visit`, so that their pages are closed before the jobs are deleted.
     """
     player = Player(site.service.client)
-    jobs: dict[str, str] = {}
-    claims: list[Claim] = []
+    claims: Claims = {}
     for name in ("healthy_80", *SHOWN):
         curve = read_curve(name)
-        jobs[name], claim = start(site, curve, name)
-        claims.append(claim)
+        claims[name] = start(site, curve, name)
         # All records are in one sync, which the server judges as a whole.
         full = [sample(1, disk_free_bytes=FULL_DISK)] if name == "spiky" else []
-        player.sync(claim, *records_of(curve), samples=full)
-    yield jobs
-    for job, claim in zip(jobs.values(), claims, strict=True):
-        site.service.cancel(job)
+        player.sync(claims[name], *records_of(curve), samples=full)
+    yield claims
+    for claim in claims.values():
+        site.service.cancel(claim.job_id)
         player.finish(claim, "cancelled")
         # Other tests count the jobs of the list.
-        site.service.client.delete(f"/v1/jobs/{job}").raise_for_status()
+        site.service.client.delete(f"/v1/jobs/{claim.job_id}").raise_for_status()
+
+
+@pytest.fixture
+def recorded(claimed: Claims) -> dict[str, str]:
+    """Return the jobs of these claims, by name."""
+    return {name: claim.job_id for name, claim in claimed.items()}
 
 
 @pytest.mark.parametrize(("locale", "language"), [("en-US", 0), ("zh-CN", 1)])
 def test_recorded_runs_have_the_right_chip_and_badge_and_a_healthy_one_has_none(
-    recorded: dict[str, str], visit: Visit, locale: str, language: int
+    site: Site, claimed: Claims, visit: Visit, locale: str, language: int
 ) -> None:
+    player = Player(site.service.client)
     window = visit(locale=locale)
     page = window.go("/")
-    for name, job in recorded.items():
+    for name, claim in claimed.items():
+        player.sync(claim)  # on a slow machine, the leases would end before the last page is read
         row = page.locator("table.jobs tr", has_text=name)
         badge = row.locator(".badge")
         if name not in SHOWN:
@@ -84,7 +93,7 @@ def test_recorded_runs_have_the_right_chip_and_badge_and_a_healthy_one_has_none(
             expect(badge).to_have_count(0)
         elif name != "spiky":
             expect(badge).to_have_text(NAMES[SHOWN[name]][language])
-        window.go(f"/jobs/{job}")
+        window.go(f"/jobs/{claim.job_id}")
         expect(page.locator(".charts canvas").first).to_be_visible()
         chips = page.locator(".health li")
         verdict = page.locator(".so-far [data-health]")
