@@ -49,11 +49,13 @@ from app.health import routes as job_health
 from app.history import routes as history
 from app.http import handlers
 from app.http.document import DocumentedApp
+from app.imports import routes as imports
 from app.jobs import routes as jobs
 from app.jobs.requests.waiting import Waits
 from app.leases.gate import KnownTokens
+from app.measurements import routes as measurements
 from app.migrate import missing_migrations
-from app.models import routes as models
+from app.openai import routes as openai
 from app.ops import health
 from app.ops.logs import configure_logging
 from app.ops.process import raise_file_limit
@@ -69,6 +71,8 @@ from app.stream.schemas import StreamEvent
 from app.stream.streams import Streams
 from app.sweep.sweeper import Sweeper
 from app.uploads import routes as uploads
+from app.webhooks import routes as webhooks
+from app.webhooks.courier import Courier
 from app.workers import routes as workers
 
 gc.freeze()  # exclude imported objects from later collections
@@ -117,13 +121,16 @@ def create_app(settings: Settings) -> FastAPI:
         datasets,
         uploads,
         previews,
+        measurements,
         prefetches,
-        models,
+        imports,
         presets,
         plans,
         errands,
+        webhooks,
         workers,
         attempts,
+        openai,
     ):
         app.include_router(package.router)
     app.include_router(jobs.names_router)
@@ -155,13 +162,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.doorbell.start()
     await run_in_threadpool(state.validator.start)
     sweeper = Sweeper(state.database, state.settings, state.doorbell)
-    sweeping = asyncio.create_task(sweeper.run())
+    tasks = [
+        asyncio.create_task(sweeper.run()),
+        asyncio.create_task(Courier(state.database, state.settings).run()),
+    ]
     try:
         yield
     finally:
-        sweeping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await sweeping
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await state.streams.close()
         await run_in_threadpool(state.validator.stop)
         state.doorbell.stop()

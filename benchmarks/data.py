@@ -1,9 +1,10 @@
 """Prepares the rows of a job with Stepline, first without and then with its token cache, and with `datasets.map`.
 
-    python -m benchmarks.data MODEL [--rows 100000] [--data FILE.json] [--max-length 1024]
+    python -m benchmarks.data MODEL [--rows 100000] [--data FILE.json | --tools] [--max-length 1024] [--helpers N]
 
 MODEL is a directory with a tokenizer and a chat template. The rows are generated or taken from FILE (a JSON array or
-JSONL) and repeated, each prefixed with a number, until there are enough. Each side runs in its own process. The peer renders with
+JSONL) and repeated, each prefixed with a number, until there are enough. With `--tools`, they are generated chats with tools, a tool
+call, its result and two answers. Stepline runs without and with helper processes. Each side runs in its own process. The peer renders with
 `apply_chat_template`, tokenizes in batches with one process per core, and writes Arrow files, as the examples in the
 documentation of transformers and TRL do; it does not mask the questions. The benchmark prints rows per second, the peak resident
 memory of all processes of a side (sampled), the ratios and, on the last line, JSON.
@@ -57,6 +58,7 @@ def main() -> None:
         write_rows(options)
         found = {}
         for name, side in (
+            ("stepline, one process", "alone"),
             ("stepline, first time", "stepline"),
             ("stepline, again", "stepline"),
             ("datasets.map, first time", "peer"),
@@ -86,7 +88,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("model", type=Path)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--tools", action="store_true", help="generate chats with tool calls")
     parser.add_argument("--max-length", type=int, default=1024)
+    parser.add_argument(
+        "--helpers", type=int, help="by default as many as the training program would start"
+    )
     parser.add_argument("--side", choices=sorted(SIDES), help="used to start one side")
     parser.add_argument("--folder", type=Path, help="used to start one side")
     return parser.parse_args()
@@ -94,7 +100,10 @@ def arguments() -> argparse.Namespace:
 
 def write_rows(options: argparse.Namespace) -> None:
     """Write the training rows, and a few for evaluation, into the run directory."""
-    given = list(read_given(options.data)) if options.data else list(generate(1000))
+    if options.data:
+        given = list(read_given(options.data))
+    else:
+        given = list(generate_chats(1000) if options.tools else generate(1000))
     data = options.folder / "run" / "data"
     data.mkdir(parents=True)
     (options.folder / "run" / "model").symlink_to(options.model.resolve())
@@ -102,7 +111,11 @@ def write_rows(options: argparse.Namespace) -> None:
         with (data / f"{name}.jsonl").open("w", encoding="utf-8") as file:
             for number in range(count):
                 row = dict(given[number % len(given)])
-                row["instruction"] = f"{number} {row['instruction']}"
+                if options.tools:
+                    asked = {"role": "user", "content": f"{number} {row['messages'][0]['content']}"}
+                    row["messages"] = [asked, *row["messages"][1:]]
+                else:
+                    row["instruction"] = f"{number} {row['instruction']}"
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
@@ -123,9 +136,46 @@ def generate(count: int) -> Iterator[dict[str, Any]]:
         yield {"instruction": " ".join(words[:cut]), "input": "", "output": " ".join(words[cut:])}
 
 
+def generate_chats(count: int) -> Iterator[dict[str, Any]]:
+    """Yield chats of random words with three tools, a tool call and its result."""
+    chance = random.Random(1)  # noqa: S311  # not for security
+
+    def words(number: int) -> str:
+        return " ".join(chance.choice(WORDS) for _ in range(number))
+
+    def turn(role: str, number: int) -> dict[str, Any]:
+        return {"role": role, "content": words(number)}
+
+    for _ in range(count):
+        properties = {"topic": {"type": "string", "description": words(6)}}
+        parameters = {"type": "object", "properties": properties}
+        tools = [
+            {
+                "type": "function",
+                "function": {"name": name, "description": words(12), "parameters": parameters},
+            }
+            for name in ("search", "read", "write")
+        ]
+        function = {"name": "search", "arguments": {"topic": words(4)}}
+        call = {"role": "assistant", "content": ""}
+        yield {
+            "tools": tools,
+            "messages": [
+                turn("user", 20),
+                call | {"tool_calls": [{"type": "function", "function": function}]},
+                turn("tool", 30),
+                turn("assistant", 50),
+                turn("user", 10),
+                turn("assistant", 60),
+            ],
+        }
+
+
 def measure(options: argparse.Namespace, side: str) -> dict[str, float]:
     """Run one side in its own process, and add the peak memory of that process and its children."""
     command = [sys.executable, "-m", "benchmarks.data", str(options.model), "--side", side]
+    command += ["--tools"] if options.tools else []
+    command += [] if options.helpers is None else ["--helpers", str(options.helpers)]
     command += ["--folder", str(options.folder), "--max-length", str(options.max_length)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         sampler = Sampler(process.pid)
@@ -171,16 +221,23 @@ def unshared(process: psutil.Process) -> int:
         return 0
 
 
-def run_stepline(options: argparse.Namespace) -> dict[str, float]:
-    """Prepare the rows as the training program does, with the token cache."""
+def run_alone(options: argparse.Namespace) -> dict[str, float]:
+    """Prepare the rows in one process, without the token cache."""
+    return run_stepline(options, is_alone=True)
+
+
+def run_stepline(options: argparse.Namespace, *, is_alone: bool = False) -> dict[str, float]:
+    """Prepare the rows as the training program does, with the token cache and helpers."""
     from worker.training.__main__ import prepare_environment  # noqa: PLC0415
 
     prepare_environment()
     from contracts.job import JobSpec  # noqa: PLC0415
-    from contracts.run.run_dir import RunDir  # noqa: PLC0415
+    from contracts.run.run_dir import Placed, RunDir  # noqa: PLC0415
     from worker.training.data.cache.cache import Cache  # noqa: PLC0415
+    from worker.training.data.helpers import Helpers  # noqa: PLC0415
     from worker.training.data.preparation import prepare  # noqa: PLC0415
     from worker.training.data.rendering.template import Template  # noqa: PLC0415
+    from worker.training.memory.helpers import plan_helpers  # noqa: PLC0415
     from worker.training.model.tokenizer import load_tokenizer  # noqa: PLC0415
 
     run_dir = RunDir(options.folder / "run")
@@ -192,9 +249,18 @@ def run_stepline(options: argparse.Namespace) -> dict[str, float]:
         }
     )
     tokenizer = load_tokenizer(run_dir.model)
+    helpers = plan_helpers(run_dir, spec, Placed())
+    if options.helpers is not None:
+        helpers = Helpers(options.helpers, run_dir.model, None, options.max_length)
     begun = time.perf_counter()
-    cache = Cache(options.folder / "token_cache", 2**40)
-    data = prepare(run_dir, spec, tokenizer, Template(tokenizer), cache=cache)
+    data = prepare(
+        run_dir,
+        spec,
+        tokenizer,
+        Template(tokenizer),
+        cache=None if is_alone else Cache(options.folder / "token_cache", 2**40),
+        helpers=None if is_alone else helpers,
+    )
     seconds = time.perf_counter() - begun
     return {"rows": len(data.train) + len(data.evaluation), "seconds": seconds}
 
@@ -209,7 +275,15 @@ def run_peer(options: argparse.Namespace) -> dict[str, float]:
     datasets.disable_progress_bars()
     tokenizer = AutoTokenizer.from_pretrained(options.model)
 
-    def encode(batch: dict[str, list[str]]) -> Any:
+    def encode(batch: dict[str, list[Any]]) -> Any:
+        if options.tools:
+            texts = [
+                tokenizer.apply_chat_template(messages, tools=tools, tokenize=False)
+                for messages, tools in zip(batch["messages"], batch["tools"], strict=True)
+            ]
+            return tokenizer(
+                texts, add_special_tokens=False, truncation=True, max_length=options.max_length
+            )
         columns = zip(batch["instruction"], batch["input"], batch["output"], strict=True)
         texts = [
             tokenizer.apply_chat_template(
@@ -235,7 +309,7 @@ def run_peer(options: argparse.Namespace) -> dict[str, float]:
     return {"rows": len(encoded), "seconds": time.perf_counter() - begun}
 
 
-SIDES = {"peer": run_peer, "stepline": run_stepline}
+SIDES = {"alone": run_alone, "peer": run_peer, "stepline": run_stepline}
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ JOBS = 50
 QUIET_SECONDS = 5.0
 BLOCK_BYTES = 1024 * 1024
 FEWEST_REQUESTS = 2
-"""Quantiles need this many."""
+"""Minimum number of requests for quantiles."""
 MB = 1e6
 
 

@@ -1,4 +1,4 @@
-"""The `stepline` command. It only starts the parts, each in a separate process."""
+"""The commands of `stepline` that run a service. They only start the parts, each in a separate process."""
 
 import argparse
 import importlib.metadata
@@ -14,8 +14,8 @@ from cli.up import up
 MODULES = {
     "serve": ("app.main", "server", "fastapi"),
     "migrate": ("app.migrate", "server", "alembic"),
-    "worker": ("worker.fleet", "worker", "httpx2"),
-    "doctor": ("worker.supervisor.doctor", "worker", "httpx2"),
+    "worker": ("worker.fleet", "worker", "huggingface_hub"),
+    "doctor": ("worker.supervisor.doctor", "worker", "huggingface_hub"),
 }
 """For each command: its module, the extra it needs, and a package used to check that the extra is installed."""
 

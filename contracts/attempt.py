@@ -7,8 +7,9 @@ from pydantic import Field
 
 from contracts.base import Tolerant, UtcDatetime
 from contracts.checkpoint import ResumePoint
+from contracts.data_spec import HubDataset
 from contracts.failure import Failure
-from contracts.job import HubDataset, JobSpec, Phase
+from contracts.job import JobSpec, Phase
 from contracts.record import Count, LogLevel, Ordinal, Record
 from contracts.summary import Summary
 
@@ -64,6 +65,12 @@ class Idle(Tolerant):
     turn: Ordinal
 
 
+class Ability(StrEnum):
+    """What only newer workers can do. Jobs that need it wait for such a worker."""
+
+    MIX_DATASETS = "mix_datasets"  # train on several datasets with weights
+
+
 class DeviceCheck(Tolerant):
     """Whether a worker's GPU works. The worker tests it before its first claim and after each `device_failed`."""
 
@@ -97,6 +104,8 @@ class WorkerInfo(Tolerant):
     models: list[str] | None = None
     """Models in its models root, as `name` or `owner/name`; null if it can also download models from the hub."""
     versions: dict[str, str] = {}
+    abilities: list[str] = []
+    """What it can do that workers of earlier versions cannot (Ability)."""
     errands: list[str] = []
     """Kinds of errands that it runs (contracts/errand.py); none for workers of earlier versions."""
     device_check: DeviceCheck | None = None
@@ -157,7 +166,10 @@ class Claim(Tolerant):
     cards: list[str] = []
     """UUIDs of those cards, starting with the worker's own. Empty if the request had no `cards_held`, and from servers
     running earlier versions."""
-    train: DatasetFile | HubDataset
+    train: DatasetFile | HubDataset | None = None
+    """The training dataset; null for a job with several."""
+    mixed: list[DatasetFile | HubDataset] = []
+    """The training datasets in the spec's order, which gives their weights. Empty for a job with one dataset."""
     eval: DatasetFile | HubDataset | None = None
     resume: list[ResumePoint] = []
     """Checkpoints in the server's storage to resume from, in order of preference. The worker skips damaged ones."""

@@ -11,10 +11,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from contracts.base import Tolerant
+from contracts.data_spec import DatasetId
 from contracts.dataset.conversation import Form
 from contracts.failure import Language
-from contracts.job import DatasetId, ModelName, Revision
+from contracts.measurement import MeasureRequest, MeasureResult
 from contracts.record import Count
+from contracts.values.hub_names import ModelName, Revision
 
 MOST_PREVIEWED_ROWS = 20
 MOST_PREVIEWED_TOKENS = 32_768
@@ -35,11 +37,17 @@ class ErrandKind(StrEnum):
 
     PREVIEW = "preview"
     PREFETCH = "prefetch"
+    MEASURE = "measure"
+    IMPORT = "import"
 
     @property
     def unclaimed_seconds(self) -> float:
-        """Time after which an errand that no worker has claimed fails. One prefetch may wait for the end of others."""
+        """Time after which an errand that no worker has claimed fails. One that takes long may wait for the end of others."""
         return 60.0 if self is ErrandKind.PREVIEW else 6 * 3600.0
+
+
+PREVIEW_REVISIONS = "preview_revision"
+"""Named beside the kinds by a worker whose previews honour `revision`."""
 
 
 class ErrandStatus(StrEnum):
@@ -49,11 +57,12 @@ class ErrandStatus(StrEnum):
     RUNNING = "running"  # claimed by a worker whose lease has not expired
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
     @property
     def is_final(self) -> bool:
         """Whether the errand has ended."""
-        return self in {ErrandStatus.SUCCEEDED, ErrandStatus.FAILED}
+        return self not in {ErrandStatus.QUEUED, ErrandStatus.RUNNING}
 
 
 class ErrandReason(StrEnum):
@@ -67,14 +76,22 @@ class ErrandReason(StrEnum):
     RESULT_TOO_LARGE = "result_too_large"
     DOWNLOAD_FAILED = "download_failed"
     DISK_FULL = "disk_full"
+    DATASET_NOT_FOUND = "dataset_not_found"
+    DATASET_GATED = "dataset_gated"
+    SPLIT_NOT_FOUND = "split_not_found"
+    DATASET_HAS_SCRIPT = "dataset_has_script"
+    DATASET_TOO_LARGE = "dataset_too_large"
+    DATASET_REJECTED = "dataset_rejected"  # set by the server: the rows are invalid
     CRASHED = "crashed"
     WORKER_LOST = "worker_lost"  # set by the server: the workers that ran it fell silent
     UNCLAIMED = "unclaimed"  # set by the server: no worker claimed it in time
+    CANCELLED = "cancelled"  # set by the server: a user cancelled it
 
     @property
     def is_temporary(self) -> bool:
         """Whether the same request may succeed later."""
         return self in {
+            ErrandReason.CANCELLED,
             ErrandReason.CRASHED,
             ErrandReason.DISK_FULL,
             ErrandReason.DOWNLOAD_FAILED,
@@ -111,7 +128,32 @@ _MESSAGES: dict[ErrandReason, tuple[str, str]] = {
         "The download from the hub failed.",
         "从 Hub 下载失败。",
     ),
-    ErrandReason.DISK_FULL: ("The worker's disk is full.", "工作节点磁盘已满。"),
+    ErrandReason.DISK_FULL: ("The disk is full.", "磁盘已满。"),
+    ErrandReason.DATASET_NOT_FOUND: (
+        "The hub has no such dataset or revision, or it is private.",
+        "Hub 上没有该数据集或该版本，或者它是私有的。",
+    ),
+    ErrandReason.DATASET_GATED: (
+        "The hub requires permission for this dataset. Accept its terms on the hub, and set HF_TOKEN on the workers.",
+        "该数据集需要授权。请先在 Hub 上接受其条款，并在工作节点上设置 HF_TOKEN。",
+    ),
+    ErrandReason.SPLIT_NOT_FOUND: (
+        "The dataset has no such split or config.",
+        "该数据集没有所填的 split 或 config。",
+    ),
+    ErrandReason.DATASET_HAS_SCRIPT: (
+        "The dataset needs a Python script to load, and such scripts are never run.",
+        "该数据集需要运行 Python 脚本才能加载；出于安全考虑，不会运行此类脚本。",
+    ),
+    ErrandReason.DATASET_TOO_LARGE: (
+        "The rows are larger than STEPLINE_MAX_UPLOAD_BYTES. Import a part with a split such as train[:10000].",
+        "数据超过 STEPLINE_MAX_UPLOAD_BYTES 的上限。可用 train[:10000] 之类的 split 只导入一部分。",
+    ),
+    ErrandReason.DATASET_REJECTED: (
+        "The server rejected the rows.",
+        "服务器拒绝了这些数据。",
+    ),
+    ErrandReason.CANCELLED: ("A user cancelled it.", "已被用户取消。"),
     ErrandReason.CRASHED: (
         "The process ended unexpectedly on the worker.",
         "工作节点上的进程意外退出。",
@@ -139,6 +181,8 @@ class PreviewRequest(Tolerant):
     """Row numbers, starting at 0."""
     max_length: Annotated[int, Field(ge=8, le=MOST_PREVIEWED_TOKENS)]
     """Same as a job's `training.max_length`."""
+    revision: Revision | None = None
+    """Same as a job's `model_revision`."""
 
 
 class PrefetchRequest(Tolerant):
@@ -149,7 +193,23 @@ class PrefetchRequest(Tolerant):
     revision: Revision | None = None
 
 
-ErrandRequest = Annotated[PreviewRequest | PrefetchRequest, Field(discriminator="kind")]
+class ImportRequest(Tolerant):
+    """Download a dataset from the hub, convert it to JSONL and send it to the server."""
+
+    kind: Literal["import"]
+    hub: ModelName
+    config: Annotated[str, Field(max_length=200)] | None = None
+    split: Annotated[str, Field(max_length=200)] = "train"
+    revision: Revision | None = None
+    format: Form | None = None
+    columns: dict[str, str] = {}
+    """`format` and `columns` are the choice of an upload. Only the server uses them."""
+
+
+ErrandRequest = Annotated[
+    PreviewRequest | PrefetchRequest | MeasureRequest | ImportRequest,
+    Field(discriminator="kind"),
+]
 
 
 class PreviewToken(Tolerant):
@@ -177,7 +237,7 @@ class PreviewRow(Tolerant):
     dropped: bool
     """Whether a job skips this row, because none of its tokens would be trained."""
     total_tokens: int
-    """Number of tokens before the cut."""
+    """Number of tokens before truncation."""
     trained_tokens: int
     tokens: list[PreviewToken]
     error: str | None
@@ -202,7 +262,21 @@ class PrefetchResult(Tolerant):
     bytes: Count
 
 
-ErrandResult = Annotated[PreviewResult | PrefetchResult, Field(discriminator="kind")]
+class ImportResult(Tolerant):
+    """A dataset that the server has stored. The server itself sets this result when it has received the rows."""
+
+    kind: Literal["import"]
+    dataset_id: DatasetId
+    revision: Annotated[str, Field(max_length=100)]
+    """Its commit on the hub."""
+    bytes: Count
+    """Size of the JSONL."""
+
+
+ErrandResult = Annotated[
+    PreviewResult | PrefetchResult | MeasureResult | ImportResult,
+    Field(discriminator="kind"),
+]
 
 
 class ErrandFailure(Tolerant):
@@ -214,7 +288,7 @@ class ErrandFailure(Tolerant):
 
 
 class ErrandProgress(Tolerant):
-    """How much of a download is done."""
+    """Progress in bytes: of the model that is downloaded, or of the rows whose tokens are counted."""
 
     bytes_done: Count
     bytes_total: Count | None = None
@@ -269,6 +343,8 @@ class ErrandClaim(Tolerant):
     token: str
     lease_seconds: float
     """If the worker is silent for this long, the server gives the errand to another worker."""
+    limit_bytes: Count | None = None
+    """Maximum size of the JSONL of an import; null from servers of earlier versions."""
     request: ErrandRequest
 
 

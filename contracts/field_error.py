@@ -1,9 +1,10 @@
 """Errors in user input, each as a code and values. The server turns them into a sentence in the caller's language."""
 
+from collections.abc import Callable
 from enum import Enum, StrEnum
 from typing import Any, get_args
 
-from pydantic import GetCoreSchemaHandler, ValidationError
+from pydantic import GetCoreSchemaHandler, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError, core_schema
 
 
@@ -15,8 +16,11 @@ class FieldProblem(StrEnum):
     INVALID_TARGET_MODULES = "invalid_target_modules"
     INVALID_TOKEN_BUDGET = "invalid_token_budget"
     INVALID_GPUS = "invalid_gpus"
+    INVALID_COUNT_OR_AUTO = "invalid_count_or_auto"
+    INVALID_NUMBER_OR_AUTO = "invalid_number_or_auto"
     INVALID_MODEL_NAME = "invalid_model_name"
     INVALID_DATASET_ID = "invalid_dataset_id"
+    DUPLICATE_DATASET = "duplicate_dataset"
     INVALID_TIME = "invalid_time"
     YEAR_OUT_OF_RANGE = "year_out_of_range"
     NOT_TRUE_FALSE_OR_AUTO = "not_true_false_or_auto"
@@ -36,6 +40,18 @@ def field_error(problem: FieldProblem, **values: object) -> PydanticCustomError:
     """
     shown = ", ".join(f"{name}={value}" for name, value in values.items())
     return PydanticCustomError(problem.value, f"{problem.value} {shown}".rstrip(), values)
+
+
+def one_error(problem: FieldProblem, **values: object) -> WrapValidator:
+    """Replace all errors for a value with a single one, because pydantic reports one per union member."""
+
+    def validate(value: Any, inner: Callable[[Any], Any]) -> Any:
+        try:
+            return inner(value)
+        except ValidationError as error:
+            raise field_error(problem, **values) from error
+
+    return WrapValidator(validate)
 
 
 class OneOf:

@@ -3,14 +3,16 @@
 The defaults are those of the reference run; `{"model": …, "dataset": {"train": …}}` is a complete spec.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, StringConstraints, Tag, ValidationError, WrapValidator
+from pydantic import Field, StringConstraints
 
 from contracts.base import Strict
-from contracts.field_error import FieldProblem, OneOf, field_error
+from contracts.data_spec import MOST_ROWS, DatasetSpec
+from contracts.field_error import FieldProblem, OneOf, one_error
+from contracts.values.hub_names import ModelName, Revision
 
 Auto = Literal["auto"]
 OnOffAuto = bool | Auto
@@ -44,34 +46,14 @@ class Phase(StrEnum):
     UPLOADING = "uploading"
 
 
-def _one_error(problem: FieldProblem, **values: object) -> WrapValidator:
-    """Replace all errors for a value with a single one, because pydantic reports one per union member."""
-
-    def validate(value: Any, inner: Callable[[Any], Any]) -> Any:
-        try:
-            return inner(value)
-        except ValidationError as error:
-            raise field_error(problem, **values) from error
-
-    return WrapValidator(validate)
-
-
 MOST_STEPS = 100_000_000
-MOST_ROWS = 1_000_000_000
 FEWEST_TOKENS = 16
 MOST_TOKENS = 100_000_000
 MOST_GPUS = 64
 
-Count = Annotated[int, Field(ge=1, le=MOST_ROWS)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-
-EvalSize = Annotated[
-    Count | Share | Auto,
-    _one_error(FieldProblem.INVALID_EVAL_SIZE, most=MOST_ROWS),
-]
 WarmupSteps = Annotated[
     Annotated[int, Field(ge=0, le=MOST_STEPS)] | Annotated[float, Field(ge=0, lt=1)],
-    _one_error(FieldProblem.INVALID_WARMUP_STEPS, most=MOST_STEPS),
+    one_error(FieldProblem.INVALID_WARMUP_STEPS, most=MOST_STEPS),
 ]
 TargetModules = Annotated[
     Literal["all-linear"]
@@ -79,86 +61,17 @@ TargetModules = Annotated[
         list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.]{1,100}$")]],
         Field(min_length=1),
     ],
-    _one_error(FieldProblem.INVALID_TARGET_MODULES),
+    one_error(FieldProblem.INVALID_TARGET_MODULES),
 ]
-OnOffAutoField = Annotated[OnOffAuto, _one_error(FieldProblem.NOT_TRUE_FALSE_OR_AUTO)]
+OnOffAutoField = Annotated[OnOffAuto, one_error(FieldProblem.NOT_TRUE_FALSE_OR_AUTO)]
 TokenBudget = Annotated[
     Annotated[int, Field(ge=FEWEST_TOKENS, le=MOST_TOKENS)] | Auto,
-    _one_error(FieldProblem.INVALID_TOKEN_BUDGET, fewest=FEWEST_TOKENS, most=MOST_TOKENS),
+    one_error(FieldProblem.INVALID_TOKEN_BUDGET, fewest=FEWEST_TOKENS, most=MOST_TOKENS),
 ]
 Gpus = Annotated[
     Annotated[int, Field(ge=1, le=MOST_GPUS)] | Literal["all"],
-    _one_error(FieldProblem.INVALID_GPUS, most=MOST_GPUS),
+    one_error(FieldProblem.INVALID_GPUS, most=MOST_GPUS),
 ]
-
-ModelName = Annotated[
-    str,
-    StringConstraints(
-        # `name` or `owner/name`; each part begins with a letter or digit and contains no consecutive dots.
-        pattern=r"^[A-Za-z0-9](?:\.?[A-Za-z0-9_-])*(?:/[A-Za-z0-9](?:\.?[A-Za-z0-9_-])*)?$",
-        max_length=200,
-    ),
-    _one_error(FieldProblem.INVALID_MODEL_NAME),
-]
-Revision = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=100)
-]
-DatasetId = Annotated[
-    str,
-    StringConstraints(pattern=r"^ds_[0-9a-f]{8,64}$"),
-    _one_error(FieldProblem.INVALID_DATASET_ID),
-]
-"""`ds_` followed by the first hexadecimal digits of the SHA-256 of the uploaded bytes."""
-
-
-class HubDataset(Strict):
-    """A dataset on the hub, which the worker downloads and converts to JSONL."""
-
-    hub: ModelName
-    """Repository on the hub, such as `silk-road/alpaca-data-gpt4-chinese`."""
-    config: str | None = Field(None, max_length=200)
-    """Configuration (subset) of the repository; null uses its default."""
-    split: str = Field("train", max_length=200)
-    """Split to read; slices in the syntax of `datasets`, such as `train[:1000]`, are allowed."""
-    revision: Revision | None = None
-    """Commit, tag or branch; null uses the latest commit and records it."""
-
-
-def _dataset_kind(value: object) -> str:
-    return "(hub)" if isinstance(value, dict | HubDataset) else "(id)"
-
-
-DatasetSource = Annotated[
-    Annotated[DatasetId, Tag("(id)")] | Annotated[HubDataset, Tag("(hub)")],
-    Discriminator(_dataset_kind),
-]
-
-
-Preference = Literal["chosen_only"]
-
-
-class DatasetSpec(Strict):
-    """The source of the rows, and how many to hold out."""
-
-    train: DatasetSource
-    """A dataset id (`ds_…`) from POST /v1/datasets, or `{"hub": …}`."""
-    eval: DatasetSource | None = None
-    """A separate evaluation dataset; null holds out `eval_size` rows from `train`."""
-    eval_size: EvalSize = "auto"
-    """Rows to hold out: a count, a fraction below 1, or `auto`, which means min(2000, max(1, 2 % of the rows))."""
-    preference: Annotated[Preference, OneOf()] | None = None
-    """How to use rows that rate answers (preference pairs, KTO labels). `chosen_only`: train on the good answers and
-    ignore the others. Null: reject a job with such rows."""
-
-    def held_out_rows(self, rows: int) -> int:
-        """Return how many of `rows` training rows to hold out; 0 if there is a separate evaluation dataset."""
-        if self.eval is not None:
-            return 0
-        if self.eval_size == "auto":
-            return min(2000, max(1, rows * 2 // 100))
-        if isinstance(self.eval_size, int):
-            return self.eval_size
-        return max(1, int(self.eval_size * rows))
 
 
 class QuantizationSpec(Strict):

@@ -13,8 +13,8 @@ from pydantic import (
 )
 
 from contracts.base import Tolerant
-from contracts.job import ModelName
 from contracts.record import Count
+from contracts.values.hub_names import ModelName
 from contracts.values.text import find_unsafe
 
 MOST_MODELS = 1000
@@ -113,6 +113,9 @@ class ModelFacts(Tolerant):
     """Qwen2's stock template, the model's own template, or none (each turn is on a separate line)."""
     template: Annotated[TemplateFacts | None, IfReadable] = None
     """What the chat template renders; null if unknown."""
+    tokenizer: Annotated[Name | None, IfReadable] = None
+    """SHA-256 of the files that determine the tokenizer and the chat template, in hexadecimal. Models with the same files share token
+    counts. Null from workers running earlier versions."""
     license: Annotated[Name | None, IfReadable] = None
     """Licence from the front matter of README.md, such as `apache-2.0`, or the first line of the licence file."""
 

@@ -33,12 +33,13 @@ class _Record(Tolerant):
 
 
 class MetricRecord(_Record):
-    """Named numbers at a step. A training step has loss, learning_rate, grad_norm, epoch, tokens and seconds."""
+    """Named numbers at a step. A training step has loss, token_accuracy, learning_rate, grad_norm, epoch, tokens and seconds."""
 
     type: Literal["metric"] = "metric"
     step: Count
     values: dict[str, float]
-    """`loss`: nats per supervised token over the effective batch · `learning_rate`: the rate used in this step ·
+    """`loss`: nats per supervised token over the effective batch · `token_accuracy`: fraction of the supervised tokens that
+    have the largest logit, before the update · `learning_rate`: the rate used in this step ·
     `grad_norm`: global L2 norm before clipping · `epoch`: passes so far, as a decimal · `tokens`: supervised tokens ·
     `seconds`: duration of the step until the device has finished."""
 
@@ -53,6 +54,8 @@ class EvalRecord(_Record):
     """Nats per supervised token over the whole evaluation split."""
     tokens: int = Field(ge=0)
     """Number of supervised tokens in the split."""
+    token_accuracy: float | None = Field(None, exclude_if=_is_none)
+    """Fraction of them to which the model gives the largest logit, from 0 to 1; null from workers of earlier versions."""
     seconds: float = 0.0
 
 

@@ -26,6 +26,20 @@ class EvalPoint(Tolerant):
 
     step: int
     loss: float
+    token_accuracy: float | None = None
+    """Fraction of the supervised tokens to which the model gave the largest logit, from 0 to 1; null if not measured."""
+
+
+class MixedDataset(Tolerant):
+    """One of several training datasets of a run."""
+
+    dataset: str
+    """The id of an uploaded dataset, or the repository of a dataset on the hub."""
+    weight: float
+    rows: int
+    """Number of its rows that were used, each counted once."""
+    used_rows: int
+    """Number of rows in an epoch that are from it."""
 
 
 class Interval(Tolerant):
@@ -57,6 +71,10 @@ class Summary(Tolerant):
     """Mean NLL per supervised token on the evaluation split, after training."""
     base_eval_loss: float | None = None
     """Mean NLL per supervised token on the evaluation split, before training."""
+    eval_token_accuracy: float | None = None
+    """Fraction of the evaluation split's supervised tokens to which the model gives the largest logit, after training."""
+    base_eval_token_accuracy: float | None = None
+    """The same fraction before training."""
     improvement_interval: Interval | None = None
     """Bootstrap confidence interval of base_eval_loss − eval_loss over the evaluation rows."""
     windows: list[WindowLoss] = []
@@ -83,6 +101,8 @@ class Summary(Tolerant):
     """Number of evaluation rows that match a training row character for character."""
     data: DataFacts | None = None
     """How varied the rows are, and how many evaluation rows are also training rows, after normalisation."""
+    mixture: list[MixedDataset] = []
+    """What each of several training datasets contributed; empty for a single one."""
     supervised_tokens: int | None = None
     """Number of supervised tokens in all steps."""
     tokens_per_second: float | None = None
@@ -126,7 +146,9 @@ class Summary(Tolerant):
 
     @property
     def given_rows(self) -> int:
-        """Number of rows in the data, used or dropped."""
+        """Number of rows in the data, used or dropped. A row that is used several times counts once."""
+        if self.mixture and self.data is not None:
+            return self.data.train.rows + self.data.evaluation.rows
         return self.train_rows + self.eval_rows + self.dropped_rows
 
     @computed_field  # type: ignore[prop-decorator]  # the decorator order that pydantic documents

@@ -1,6 +1,6 @@
 """Recompute a finished job's figures with plain transformers, peft and bitsandbytes, and compare them with the report.
 
-    python examples/recompute.py http://127.0.0.1:8000 job_… MODEL_DIR ROWS_FILE [--eval-rows FILE] [--steps 3]
+    python examples/recompute.py http://127.0.0.1:8000 job_… MODEL_DIR ROWS_FILE… [--eval-rows FILE] [--steps 3]
 
 It downloads the spec, the summary, the loss history and the adapter. MODEL_DIR is the model's directory, and ROWS_FILE is
 the uploaded file, which the API does not return. It prints a table. It exits with 1 if a difference exceeds its tolerance,
@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,14 @@ def get(url: str) -> bytes:
     return body
 
 
+@dataclass(frozen=True)
+class Part:
+    """The rows of a training dataset, and how many times an epoch uses each."""
+
+    rows: list[list[Turn]]
+    weight: Fraction
+
+
 def read_rows(path: Path, source: Any) -> list[list[Turn]]:
     """Return the rows of a JSON array or JSONL as conversations. Checks an uploaded dataset's id against the file."""
     content = path.read_bytes()
@@ -168,23 +177,67 @@ def conversation(row: dict[str, Any]) -> list[Turn]:
     ]
 
 
-def hold_out(
-    rows: list[list[Turn]], size: Any, seed: int
-) -> tuple[list[list[Turn]], list[list[Turn]]]:
-    """Return the training rows and those held out for evaluation, both in the file's order."""
+def read_parts(paths: list[Path], train: Any) -> list[Part]:
+    """Return the rows and the weight of each training dataset."""
+    sources = train if isinstance(train, list) else [{"dataset": train, "weight": 1}]
+    if len(paths) != len(sources):
+        raise CannotCompute(
+            f"the job trains on {len(sources)} datasets: pass the file of each, in the order of the spec"
+        )
+    return [
+        Part(read_rows(path, source["dataset"]), Fraction(str(source["weight"])))
+        for path, source in zip(paths, sources, strict=True)
+    ]
+
+
+def hold_out(parts: list[Part], size: Any, seed: int) -> tuple[list[Part], list[list[Turn]]]:
+    """Return the training rows of each dataset and the rows held out for evaluation, both in the files' order."""
+    total = sum(len(part.rows) for part in parts)
     if size == "auto":
-        count = min(2000, max(1, len(rows) * 2 // 100))
+        count = min(2000, max(1, total * 2 // 100))
     else:
-        count = size if isinstance(size, int) else max(1, int(size * len(rows)))
-    chosen = set(order(f"{seed}:eval", len(rows))[:count])
-    kept = [row for number, row in enumerate(rows) if number not in chosen]
-    return kept, [rows[number] for number in sorted(chosen)]
+        count = size if isinstance(size, int) else max(1, int(size * total))
+    kept: list[Part] = []
+    held_out: list[list[Turn]] = []
+    first = free = 0
+    for part in parts:
+        free += len(part.rows) - 1
+        most = rounded(Fraction(count * free, total - len(parts))) - len(held_out)
+        chosen = set(order(f"{seed}:eval", len(part.rows), first)[:most])
+        kept.append(Part([r for n, r in enumerate(part.rows) if n not in chosen], part.weight))
+        held_out += [part.rows[number] for number in sorted(chosen)]
+        first += len(part.rows)
+    return kept, held_out
 
 
-def order(prefix: str, rows: int) -> list[int]:
-    """Return the row numbers, sorted by their SHA-256."""
+def use(parts: list[Part], tokens: "Tokens", seed: int) -> list[Sample]:
+    """Return the samples of an epoch, each as often as the weight of its dataset says."""
+    samples: list[Sample] = []
+    first_row = first_sample = 0
+    for part in parts:
+        rows = part.rows
+        if part.weight < 1:
+            chosen = order(f"{seed}:weight", len(rows), first_row)
+            most = max(1, rounded(part.weight * len(rows)))
+            rows = [part.rows[number] for number in sorted(chosen[:most])]
+        own = tokens.samples(rows)
+        whole, more = divmod(rounded(max(Fraction(1), part.weight) * len(own)), max(1, len(own)))
+        again = set(order(f"{seed}:weight", len(own), first_sample)[:more])
+        samples += [s for n, s in enumerate(own) for _ in range(whole + (n in again))]
+        first_row, first_sample = first_row + len(part.rows), first_sample + len(own)
+    return samples
+
+
+def rounded(number: Fraction) -> int:
+    """Return the nearest integer; halves are rounded up."""
+    return math.floor(number + Fraction(1, 2))
+
+
+def order(prefix: str, rows: int, first: int = 0) -> list[int]:
+    """Return the indexes of rows, sorted by the SHA-256 of their numbers. `first`: the number of the first row."""
     return sorted(
-        range(rows), key=lambda row: hashlib.sha256(f"{prefix}:{row}".encode("ascii")).digest()
+        range(rows),
+        key=lambda row: hashlib.sha256(f"{prefix}:{first + row}".encode("ascii")).digest(),
     )
 
 
@@ -401,9 +454,9 @@ def main(arguments: argparse.Namespace) -> int:
         adapter = Path(folder) / "adapter"
         job = fetch_job(arguments.server, arguments.job, arguments.steps, adapter)
         spec, training = job.spec, job.spec["training"]
-        train = read_rows(arguments.rows, spec["dataset"]["train"])
+        parts = read_parts(arguments.rows, spec["dataset"]["train"])
         if spec["dataset"]["eval"] is None:
-            train, evaluation = hold_out(train, spec["dataset"]["eval_size"], training["seed"])
+            parts, evaluation = hold_out(parts, spec["dataset"]["eval_size"], training["seed"])
         elif arguments.eval_rows is None:
             raise CannotCompute(
                 "the job has its own evaluation dataset: pass its file with --eval-rows"
@@ -411,7 +464,7 @@ def main(arguments: argparse.Namespace) -> int:
         else:
             evaluation = read_rows(arguments.eval_rows, spec["dataset"]["eval"])
         tokens = Tokens(arguments.model, training["max_length"], job.created_at)
-        data = [tokens.samples(train), tokens.samples(evaluation)]
+        data = [use(parts, tokens, training["seed"]), tokens.samples(evaluation)]
         computation = Computation(job, arguments.model, arguments.device)
         print(f"{arguments.job}, computed in {computation.dtype} on {arguments.device}")
         print(
@@ -439,7 +492,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("server", help="the server's address")
     parser.add_argument("job", help="id of a job that succeeded")
     parser.add_argument("model", type=Path, help="the model's directory")
-    parser.add_argument("rows", type=Path, help="the uploaded training file")
+    parser.add_argument(
+        "rows",
+        type=Path,
+        nargs="+",
+        help="the uploaded training file, or the files of several datasets in the order of the spec",
+    )
     parser.add_argument("--eval-rows", type=Path, help="the evaluation file, if the job has one")
     parser.add_argument(
         "--steps",

@@ -6,8 +6,15 @@ from alembic import context
 from sqlalchemy import Connection, Index, UnaryExpression, text
 
 from app.config.settings import Settings
+from app.db import (  # noqa: F401  # adds their tables to the metadata
+    job_tables,
+    measurement_tables,
+    openai_tables,
+    plan_tables,
+    webhook_tables,
+)
 from app.db.engine import Database
-from app.db.plan_tables import StoredPlan
+from app.db.tables import Base
 
 LOCK_NUMBER = 7_316_453
 """Arbitrary key of the advisory lock that serializes concurrent migrations of a PostgreSQL database."""
@@ -21,7 +28,7 @@ def run(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK_NUMBER})
     context.configure(
         connection=connection,
-        target_metadata=StoredPlan.metadata,
+        target_metadata=Base.metadata,
         include_object=_can_be_compared if connection.dialect.name == "sqlite" else None,
         render_as_batch=connection.dialect.name == "sqlite",
         transactional_ddl=True,  # also on SQLite, because the engine's connections emit BEGIN themselves

@@ -11,7 +11,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub:
-    """Serves the model `team/tiny` and the dataset `team/rows`, both at one commit."""
+    """Serves the model `team/tiny` and the dataset `team/rows`, both at one commit. The revision `absent` does not exist, and `gated` needs permission."""
 
     def __init__(
         self, model_files: dict[str, bytes], dataset_files: dict[str, bytes] | None = None
@@ -20,6 +20,11 @@ class Hub:
         outer = self
         self.downloaded: list[str] = []
         self.tokens: set[str | None] = set()
+        self.claimed_bytes: int | None = None
+        """The size that the hub claims for each file of a dataset; None: the real one."""
+        self.opened = threading.Event()
+        """Downloads wait until it is set."""
+        self.opened.set()
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -72,13 +77,21 @@ class Hub:
                 ]
                 return 200, json.dumps(tree).encode(), {}
             if path.startswith(f"/api/{repository}"):
-                siblings = [{"rfilename": file} for file in files]
+                if path.endswith(("/revision/absent", "/revision/gated")):
+                    code = "GatedRepo" if path.endswith("gated") else "RevisionNotFound"
+                    status = 403 if code == "GatedRepo" else 404
+                    return status, b'{"error": "no"}', {"X-Error-Code": code}
+                siblings = [
+                    {"rfilename": file, "size": self.claimed_bytes or len(files[file])}
+                    for file in files
+                ]
                 info = {"id": name, "sha": COMMIT, "siblings": siblings, "tags": [], "downloads": 0}
                 return 200, json.dumps(info).encode(), {}
             prefix = f"/{name}/resolve/" if kind == "models" else f"/{repository}/resolve/"
             if path.startswith(prefix):
                 file = path.removeprefix(prefix).partition("/")[2]
                 if file in files:
+                    self.opened.wait(60)
                     if method == "GET":
                         self.downloaded.append(file)
                     etag = hashlib.sha1(files[file], usedforsecurity=False).hexdigest()

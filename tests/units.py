@@ -10,6 +10,7 @@ WAITING = (
     "tests/faults",
     "tests/worker/training/ranks",
     "tests/e2e",
+    "tests/openai",
     "tests/worker/training/test_program.py",
     "tests/examples",
     "tests/cli",

@@ -25,6 +25,7 @@ from celery import Celery, signals
 from celery.worker import state
 
 from contracts.attempt import WorkerInfo
+from contracts.errand import ErrandKind
 from contracts.wire import TASK_NAME, celery_queue
 from worker.doorbell import RingsOnly
 from worker.logs import configure_logging
@@ -196,7 +197,8 @@ def main() -> None:
     threads = Signals()
     lanes = [
         Lane(settings, worker.worker_id, os.environ, kind, threads.accepted, threads.due.set)
-        for kind in worker.errands
+        for kind in ErrandKind
+        if kind in worker.errands
     ]
     ring_own = partial(ring_own_queue, app, settings, worker)
     hello = threading.Thread(

@@ -2,8 +2,10 @@
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -59,6 +61,8 @@ class Settings(BaseSettings):
     """Maximum size of an attempt's records on disk. Near the limit, metrics are thinned out and the gaps are recorded."""
     token_cache_bytes: int = Field(10 * 1024**3, ge=0)
     """Maximum size of the token cache in `work_dir`, which later attempts and jobs read. 0 turns it off."""
+    measure_seconds: int = Field(300, ge=1)
+    """Time for counting the tokens of a dataset. If a dataset takes longer, only a random sample of its rows is counted."""
     hang_seconds: float = Field(1800, ge=1)
     """Maximum time between two micro-batches. If it is exceeded, the attempt fails with no_progress."""
     device_check_seconds: float = Field(60, gt=0)
@@ -67,11 +71,30 @@ class Settings(BaseSettings):
     """Number of run directories to keep: those of failed attempts, and of jobs that may resume here from a checkpoint."""
 
 
+def hub_address_problem(environ: Mapping[str, str]) -> str | None:
+    """Return what is wrong with HF_ENDPOINT, the address of the hub or a mirror of it, or None.
+
+    It keeps the name that the hub's libraries read, because users of a mirror have it set already.
+    """
+    address = environ.get("HF_ENDPOINT", "")
+    try:
+        parts = urlsplit(address)
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_valid = False
+    if not address or (is_valid and not parts.query and not parts.fragment):
+        return None
+    return f"HF_ENDPOINT is {address!r}, which is not the address of a hub. Set it to an address such as https://hf-mirror.com"
+
+
 def load_settings() -> Settings:
-    """Return the settings for a worker that is about to start. Raise SystemExit if the token is missing."""
+    """Return the settings for a worker that is about to start. Raise SystemExit if the token is missing or HF_ENDPOINT is invalid."""
     settings = Settings()
     if not settings.worker_token.get_secret_value():
         raise SystemExit(
             "stepline worker: STEPLINE_WORKER_TOKEN is not set. Set it to the server's token"
         )
+    problem = hub_address_problem(os.environ) if settings.hub else None
+    if problem is not None:
+        raise SystemExit(f"stepline worker: {problem}")
     return settings

@@ -34,3 +34,12 @@ def save_artifact(session: Session, artifact: Artifact) -> None:
     )
     session.add(artifact)
     session.flush()
+
+
+def delete_named(session: Session, job_id: str, name: str) -> list[str]:
+    """Delete a job's artifacts with this name. Return the paths of their files. The caller must have locked the job's row."""
+    of_job = select(Attempt.id).where(Attempt.job_id == job_id)
+    chosen = Artifact.attempt_id.in_(of_job), Artifact.name == name
+    paths = session.scalars(select(Artifact.path).where(*chosen)).all()
+    session.execute(delete(Artifact).where(*chosen).execution_options(synchronize_session=False))
+    return list(paths)

@@ -25,8 +25,9 @@ from app.leases import lease
 from app.leases.lease import Times
 from app.workers import service as workers
 from app.workers import store as worker_rows
-from contracts.attempt import AttemptStatus, Claim, ClaimRequest, DatasetFile, WorkerInfo
-from contracts.job import DatasetSource, HubDataset, list_newer_defaults, load_stored_spec
+from contracts.attempt import Ability, AttemptStatus, Claim, ClaimRequest, DatasetFile, WorkerInfo
+from contracts.data_spec import DatasetSource, HubDataset
+from contracts.job import list_newer_defaults, load_stored_spec
 
 PASS_ON_SECONDS = 0.2
 """Minimum time between rings that the server sends because a worker with a failed device took one."""
@@ -138,6 +139,17 @@ def _pass_large_on(session: Session, worker: WorkerInfo, now: datetime) -> list[
     return [worker.queue] * len(workers.list_ready(session, worker, now))
 
 
+def _pass_mixed_on(session: Session, worker: WorkerInfo, now: datetime) -> list[str]:
+    """Return the queue once per ready worker if this worker took the ring for a job whose datasets it cannot mix."""
+    if Ability.MIX_DATASETS in worker.abilities or not queue.has_mixed(session, worker.queue, now):
+        return []
+    ready = workers.list_ready(session, worker, now)
+    if not any(Ability.MIX_DATASETS in other.abilities for other in ready):
+        return []
+    is_due = is_ring_due(session, worker.queue, now, PASS_ON_SECONDS)
+    return [worker.queue] * len(ready) if is_due else []
+
+
 def _take_job(
     session: Session, request: ClaimRequest, judged: Judged, attempt_id: str, now: datetime
 ) -> tuple[Taken, list[str]]:
@@ -159,6 +171,7 @@ def _take_job(
         avoided=suspects.avoided,
         has_gpu=worker.device.kind == "cuda",
         memory_bytes=worker.device.memory_bytes,
+        can_mix=Ability.MIX_DATASETS in worker.abilities,
     )
     taken = claims.claim_best(session, claimant, attempt_id)
     if taken.job is None and taken.waits_for is None and suspects.permitted:
@@ -176,7 +189,7 @@ def _rings_after(session: Session, worker: WorkerInfo, taken: Taken, now: dateti
     if taken.has_left:
         return [worker.queue] * len(workers.list_ready(session, worker, now))
     if taken.job is None and taken.waits_for is None:
-        return _pass_large_on(session, worker, now)
+        return _pass_large_on(session, worker, now) or _pass_mixed_on(session, worker, now)
     if not taken.has_reserved:
         return []
     assert taken.waits_for is not None  # noqa: S101  # the host is reserved for it
@@ -249,6 +262,7 @@ def _find_repeated(session: Session, request: ClaimRequest, secret: str) -> Atte
 
 def _claim(session: Session, attempt: Attempt, job: Job, token: str, settings: Settings) -> Claim:
     spec = load_stored_spec(job.spec)
+    sources = [_describe(session, part.dataset) for part in spec.dataset.parts]
     points, earlier = checkpoints.list_resume_points(session, job)
     return Claim(
         attempt_id=attempt.id,
@@ -259,7 +273,8 @@ def _claim(session: Session, attempt: Attempt, job: Job, token: str, settings: S
         spec=spec,
         gpus=attempt.gpus,
         cards=attempt.cards or [],
-        train=_describe(session, spec.dataset.train),
+        train=None if spec.dataset.is_mixed else sources[0],
+        mixed=sources if spec.dataset.is_mixed else [],
         eval=None if spec.dataset.eval is None else _describe(session, spec.dataset.eval),
         resume=points,
         earlier=earlier,

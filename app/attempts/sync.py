@@ -97,7 +97,8 @@ def find_dataset(
     """Return a dataset of the attempt's job, or None if the job does not use it."""
     attempt, _ = lease.hold(session, attempt_id, token, times)
     job = jobs.lock_job(session, attempt.job_id)
-    if dataset_id not in {job.train_dataset_id, job.eval_dataset_id}:
+    is_used = dataset_id in {job.train_dataset_id, job.eval_dataset_id}
+    if not is_used and not datasets.is_linked(session, job.id, dataset_id):
         return None
     return datasets.find_dataset(session, dataset_id)
 

@@ -109,6 +109,14 @@ class Settings(BaseSettings):
     ] = []
     """Addresses and networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted."""
 
+    webhook_networks: Annotated[
+        list[str],
+        NoDecode,
+        BeforeValidator(_split),
+        AfterValidator(lambda values: [_network(value) for value in values]),
+    ] = []
+    """Private networks, separated by commas, whose addresses may receive webhooks; public addresses always may."""
+
     flush_seconds: float = Field(0.5, gt=0)
     """Maximum time before a worker sends a new record."""
     sync_seconds: float = Field(10, gt=0)

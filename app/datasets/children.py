@@ -41,7 +41,7 @@ class Child:
 
 @contextlib.contextmanager
 def start_child(program: Sequence[str], request: str, file: BinaryIO) -> Iterator[Child]:
-    """Start `PROGRAM SERVER_PID REQUEST` with the file as standard input. It has ended after the block.
+    """Start `PROGRAM SERVER_PID REQUEST` with the file as standard input. It has ended when the block exits.
 
     Raises OSError if a temporary file cannot be written.
     """

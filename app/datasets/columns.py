@@ -1,5 +1,6 @@
 """The upload parameters that choose the format and columns: `?format=prompt&columns[prompt]=question`."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
@@ -53,19 +54,39 @@ async def read_columns(
 ) -> Columns:
     """Return the choice made in the query. Raises InvalidField."""
     sources: dict[str, str] = {}
-    known = ALL_KNOWN if form is None else KNOWN[form]
     for key, source in request.query_params.multi_items():
         if not key.startswith("columns"):
             continue
         name = key.removeprefix("columns[").removesuffix("]")
-        if name not in known or key != f"columns[{name}]":
-            raise _unknown_column(name, key, known, language)
-        if not 0 < len(source) <= MOST_CHARACTERS:
-            kind = "string_too_long" if source else "string_too_short"
-            bounds = {"min_length": 1, "max_length": MOST_CHARACTERS}
-            raise InvalidField([_problem(key, kind, bounds, source, language)])
+        is_column = key == f"columns[{name}]"
+        _check_column(name, source, key, form, language, is_column=is_column)
         sources[name] = source
     return Columns(form, sources)
+
+
+def choose_columns(form: Form | None, sources: Mapping[str, str], language: Language) -> Columns:
+    """Return the choice made in a JSON body. Raises InvalidField."""
+    for name, source in sources.items():
+        _check_column(name, source, f"columns.{name}", form, language)
+    return Columns(form, sources)
+
+
+def _check_column(
+    name: str,
+    source: str,
+    param: str,
+    form: Form | None,
+    language: Language,
+    *,
+    is_column: bool = True,
+) -> None:
+    known = ALL_KNOWN if form is None else KNOWN[form]
+    if name not in known or not is_column:
+        raise _unknown_column(name, param, known, language)
+    if not 0 < len(source) <= MOST_CHARACTERS:
+        kind = "string_too_long" if source else "string_too_short"
+        bounds = {"min_length": 1, "max_length": MOST_CHARACTERS}
+        raise InvalidField([_problem(param, kind, bounds, source, language)])
 
 
 def _unknown_column(

@@ -19,6 +19,16 @@ class ChosenColumns(BaseModel):
     """Maps the column name that the format expects to the name in the file."""
 
 
+class DatasetOrigin(BaseModel):
+    """Where an imported dataset comes from."""
+
+    hub: str
+    config: str | None
+    split: str
+    revision: str
+    """The commit that was imported."""
+
+
 class CheckProgress(BaseModel):
     """How much of a large file has been checked."""
 
@@ -51,6 +61,8 @@ class DatasetView(BaseModel):
     """Numbers of rows that need special chat template features; null for datasets stored by earlier versions."""
     columns: ChosenColumns | None
     """The format and columns chosen at upload; null if each row's columns determine its format."""
+    source: DatasetOrigin | None
+    """The dataset on the hub from which this one was imported first; null for uploads."""
     created_at: datetime
 
 
@@ -73,6 +85,15 @@ class Conversation(BaseModel):
     messages: list[Turn]
 
 
+class CountedTokens(BaseModel):
+    """The tokens of a dataset have been counted with this tokenizer. `GET /v1/datasets/{id}/tokens` returns the counts."""
+
+    model: str
+    tokenizer: str
+    """As in a model's `tokenizer`."""
+    created_at: datetime
+
+
 class DatasetDetail(DatasetView):
     """One dataset, with its first rows."""
 
@@ -81,6 +102,8 @@ class DatasetDetail(DatasetView):
     review: DatasetReview | None
     """Warnings and statistics; null unless the dataset is `ready`, or if it has no review.
     `GET /v1/datasets/{id}/review` then makes one."""
+    token_counts: list[CountedTokens]
+    """The tokenizers with which the tokens have been counted, newest first."""
     problems: list[str] = []
     """If the dataset `failed`, all problems that were counted, each with its file, row and line."""
 

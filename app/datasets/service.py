@@ -18,7 +18,15 @@ from app.datasets.review import service as reviews
 from app.datasets.review import store as stored_reviews
 from app.datasets.review.origins import Origins
 from app.datasets.review.reviewer import Reviewed
-from app.datasets.schemas import CheckProgress, DatasetDetail, DatasetView, Validation
+from app.datasets.schemas import (
+    CheckProgress,
+    CountedTokens,
+    DatasetDetail,
+    DatasetOrigin,
+    DatasetView,
+    Validation,
+)
+from app.datasets.tokens.store import list_counted
 from app.datasets.upload import Upload
 from app.datasets.validation import service as validations
 from app.datasets.validation.store import list_validations
@@ -38,6 +46,12 @@ from contracts.values.text import escape
 _BLOCK_BYTES = 1024 * 1024
 
 
+def _keep(session: Session, dataset_id: str, is_new: bool) -> None:
+    """Keep a dataset that was first stored for a file when that file is deleted."""
+    if not is_new:
+        store.release_from_files(session, dataset_id)
+
+
 def add_dataset(
     database: Database,
     storage: Storage,
@@ -47,38 +61,67 @@ def add_dataset(
     limits: Limits,
     language: Language,
     background_bytes: int,
-    also: Callable[[Session, str], None] = lambda *_: None,
+    also: Callable[[Session, str, bool], None] = _keep,
 ) -> tuple[DatasetDetail, bool]:
-    """Store an uploaded file; return the dataset and whether it is new.
+    """Store an uploaded file like store_dataset; return the dataset and whether it is new. Raises an AppError."""
+    try:
+        dataset_id, is_new = store_dataset(
+            database,
+            storage,
+            upload,
+            columns=columns,
+            limits=limits,
+            background_bytes=background_bytes,
+            also=also,
+        )
+    except Refused as refused:
+        raise refused.error(language) from refused
+    with database.reading() as session:
+        return get_dataset(session, storage, dataset_id, language), is_new
+
+
+def store_dataset(
+    database: Database,
+    storage: Storage,
+    upload: Upload,
+    *,
+    columns: Columns,
+    limits: Limits,
+    background_bytes: int,
+    source: DatasetOrigin | None = None,
+    also: Callable[[Session, str, bool], None] = _keep,
+) -> tuple[str, bool]:
+    """Store an uploaded or imported file; return the dataset's id and whether it is new. Raises Refused or an AppError.
 
     A file of at least `background_bytes` is checked and reviewed later (app/datasets/validation), a smaller one now,
     outside a transaction. `limits` are those of the review. The same bytes with the same choice are stored once; a
-    failed dataset is checked again. `also` is called with the dataset's id in the transaction that stores it; if it raises,
-    nothing is stored.
+    failed dataset is checked again. Datasets whose JSONL is equal share one stored file. `also` is called in the
+    transaction that stores the dataset, with its id and whether it is new; if it raises, nothing is stored.
     """
     sha256, length = hash_file(upload.file)
     dataset_id = _dataset_id(sha256, upload, columns)
     with database.reading() as session:
         known = store.find_any(session, dataset_id)
-        stored = None
-        if known is not None and known.status is not DatasetStatus.FAILED:
-            stored = get_dataset(session, storage, dataset_id, language)
-    if stored is not None:
+    origin = None if source is None else source.model_dump()
+    if known is not None and known.status is not DatasetStatus.FAILED:
         with database.writing() as session:
-            also(session, dataset_id)
-        return stored, False
+            if origin is not None:
+                store.add_source(session, dataset_id, origin)
+            also(session, dataset_id, False)
+        return dataset_id, False
     row = {
         "id": dataset_id,
         "filename": _shown_name(upload),
         "upload_sha256": sha256,
         "upload_bytes": length,
         "columns": columns.stored if columns.are_chosen else None,
+        "source": origin,
     }
     is_checked = length < background_bytes
     reviewed: Reviewed | None = None
     with storage_errors(), storage.draft() as draft:
         if is_checked:
-            found, reviewed = _check(upload, draft, columns, limits, language)
+            found, reviewed = _check(upload, draft, columns, limits)
             row |= found
         else:
             upload.file.seek(0)
@@ -90,25 +133,21 @@ def add_dataset(
             if is_checked:
                 validations.forget_failed_one(session, dataset_id)
                 now = database_now(session)
-                row |= {
-                    "sha256": draft.sha256,
-                    "bytes": draft.bytes,
-                    "path": path,
-                    "created_at": now,
-                }
-                is_new = store.insert_dataset(session, row)
+                shared = store.find_stored_path(session, draft.sha256)
+                row |= {"sha256": draft.sha256, "bytes": draft.bytes, "created_at": now}
+                is_new = store.insert_dataset(session, row | {"path": shared or path})
                 if reviewed is not None:
                     stored_reviews.insert_review(session, dataset_id, reviewed, now)
             else:
+                shared = None
                 is_new = validations.add_validation(session, row, path, upload.encoding)
-            detail = get_dataset(session, storage, dataset_id, language)
-            also(session, dataset_id)
+            also(session, dataset_id, is_new)
     except Exception:
         storage.delete(path)
         raise
-    if not is_new:
+    if not is_new or shared is not None:
         storage.delete(path)
-    return detail, is_new
+    return dataset_id, is_new
 
 
 def validate_dataset(
@@ -117,7 +156,10 @@ def validate_dataset(
     """Check an uploaded file like add_dataset, but store nothing."""
     sha256, length = hash_file(upload.file)
     with storage_errors(), storage.draft() as draft:
-        found, reviewed = _check(upload, draft, columns, limits, language)
+        try:
+            found, reviewed = _check(upload, draft, columns, limits)
+        except Refused as refused:
+            raise refused.error(language) from refused
         rows = list(preview(draft.path))
     return Validation(
         filename=_shown_name(upload),
@@ -139,7 +181,11 @@ def get_dataset(
     rows = list(preview(storage.path(dataset.path))) if is_ready else []
     review = stored_reviews.find_review(session, dataset_id)
     shown = None if review is None else reviews.view(review, language)
-    return DatasetDetail(**fields, preview=rows, review=shown)
+    counted = [
+        CountedTokens(model=model, tokenizer=tokenizer, created_at=at)
+        for model, tokenizer, at in list_counted(session, dataset_id)
+    ]
+    return DatasetDetail(**fields, preview=rows, review=shown, token_counts=counted)
 
 
 def count_rows(session: Session, dataset_id: str) -> int:
@@ -180,23 +226,22 @@ def delete_dataset(session: Session, dataset_id: str) -> list[str]:
     if user is not None:
         raise DatasetInUse(dataset=dataset_id, job=user)
     check = list_validations(session, [dataset_id]).get(dataset_id)
-    paths = [dataset.path, "" if check is None else check.upload_path]
+    path, sha256 = dataset.path, dataset.sha256
     store.delete_dataset(session, dataset_id)
+    is_shared = store.uses_path(session, path, sha256)
+    paths = ["" if is_shared else path, "" if check is None else check.upload_path]
     return [path for path in paths if path]
 
 
 def _check(
-    upload: Upload, draft: Draft, columns: Columns, limits: Limits, language: Language
+    upload: Upload, draft: Draft, columns: Columns, limits: Limits
 ) -> tuple[dict[str, Any], Reviewed | None]:
     """Check the rows now, write them to the draft and review them.
 
-    Returns the columns that describe the rows, and the review. Raises an AppError.
+    Returns the columns that describe the rows, and the review. Raises Refused.
     """
     origins = Origins()
-    try:
-        checked = check_rows(upload, draft, columns, origins=origins)
-    except Refused as refused:
-        raise refused.error(language) from refused
+    checked = check_rows(upload, draft, columns, origins=origins)
     draft.file.flush()
     features = checked.features.model_dump(mode="json")
     reviewed = reviews.review_upload(draft.path, checked.rows, origins, columns, limits)
@@ -249,5 +294,6 @@ def _fields(
         "forms": dataset.forms,
         "features": dataset.features,
         "columns": dataset.columns,
+        "source": dataset.source,
         "created_at": dataset.created_at,
     }

@@ -39,7 +39,7 @@ class ForecastResult(Base):
     settings: Mapped[str] = mapped_column(String(64))
     """Hash of the settings that affect time and memory (settings_key)."""
     dataset_id: Mapped[str | None] = mapped_column(String(80))
-    """The uploaded dataset; it may have been deleted."""
+    """The uploaded dataset, which may have been deleted, or the key of several (rows_key)."""
     figures: Mapped[dict[str, Any]]
     """A Measured (app/plans/corrections.py)."""
     created_at: Mapped[datetime]

@@ -114,8 +114,8 @@ class Dataset(Base):
     filename: Mapped[str] = mapped_column(String(255))
     upload_sha256: Mapped[str] = mapped_column(String(64))
     upload_bytes: Mapped[int] = mapped_column(BigInteger)
-    sha256: Mapped[str] = mapped_column(String(64))
-    """SHA-256 of the stored JSONL; `bytes` is its length."""
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    """SHA-256 of the stored JSONL; `bytes` is its length. Datasets with the same JSONL share one file."""
     bytes: Mapped[int] = mapped_column(BigInteger)
     rows: Mapped[int] = mapped_column(BigInteger)
     forms: Mapped[dict[str, Any]]
@@ -124,6 +124,8 @@ class Dataset(Base):
     """Chat template features that the rows need (RowFeatures); null if an earlier version stored the dataset."""
     columns: Mapped[dict[str, Any] | None]
     """The format and column names chosen at upload; null if none were chosen."""
+    source: Mapped[dict[str, Any] | None]
+    """Where an imported dataset comes from (DatasetOrigin); null for uploads."""
     path: Mapped[str] = mapped_column(String(400))
     """Relative to the data directory; empty unless the dataset is ready."""
     status: Mapped[DatasetStatus] = mapped_column(
@@ -234,6 +236,13 @@ class Job(Base):
             postgresql_where=_QUEUED,
             sqlite_where=_QUEUED,
         ),
+        # Used to decide whether a worker that cannot mix datasets should pass its ring on.
+        Index(
+            "ix_jobs_queued_mixed",
+            "queue",
+            postgresql_where=text("status = 'queued' AND is_mixed"),
+            sqlite_where=text("status = 'queued' AND is_mixed = 1"),
+        ),
         Index(
             "ix_jobs_reserved_host",
             "reserved_host",
@@ -279,9 +288,12 @@ class Job(Base):
     train_dataset_id: Mapped[str | None] = mapped_column(
         ForeignKey("datasets.id", ondelete="SET NULL"), index=True
     )
+    """The uploaded training dataset; null for a dataset on the hub and for several datasets (JobDataset)."""
     eval_dataset_id: Mapped[str | None] = mapped_column(
         ForeignKey("datasets.id", ondelete="SET NULL"), index=True
     )
+    is_mixed: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether the job trains on several datasets. Workers running earlier versions do not get it."""
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
@@ -699,6 +711,7 @@ class Errand(Base):
     """SHA-256 of the request."""
     status: Mapped[ErrandStatus]
     model: Mapped[str] = mapped_column(String(200))
+    """Empty for an import."""
     dataset_id: Mapped[str | None] = mapped_column(
         ForeignKey("datasets.id", ondelete="CASCADE"), index=True
     )
@@ -737,6 +750,8 @@ class PartialUpload(Base):
     """`pending`, `completed`, `cancelled` or `expired`."""
     dataset_id: Mapped[str | None] = mapped_column(String(80))
     """The dataset of a completed upload, which may have been deleted since."""
+    file_id: Mapped[str | None] = mapped_column(String(80))
+    """The file of a completed upload, which may have been deleted since; null if an earlier version completed it."""
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     """When a pending upload ends."""

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.datasets import store as datasets
@@ -16,8 +16,10 @@ from app.errors.disk import storage_errors
 from app.errors.kinds import DatasetNotFound
 from app.http.body_limits import BodyKind, takes
 from app.http.negotiation.language import LanguageDep
+from app.http.paging import Page
 from app.leases.gate import WorkerRoute
 from app.storage.data_dir import StorageDep
+from app.storage.responses import StoredFile
 from contracts.errand import (
     ErrandBeat,
     ErrandClaim,
@@ -30,9 +32,11 @@ from contracts.errand import (
 from contracts.wire import (
     ERRAND_BEAT_PATH,
     ERRAND_CLAIM_PATH,
+    ERRAND_DATASET_PATH,
     ERRAND_FINISH_PATH,
     ERRAND_ROWS_PATH,
     ERRAND_TOKEN_HEADER,
+    SHA256_HEADER,
 )
 
 log = structlog.get_logger(__name__)
@@ -44,11 +48,34 @@ internal = APIRouter(tags=["internal"], include_in_schema=False, route_class=Wor
 ErrandToken = Annotated[str, Header(alias=ERRAND_TOKEN_HEADER, max_length=200)]
 
 
+@public.get("")
+def list_errands(
+    database: DatabaseDep,
+    language: LanguageDep,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> Page[ErrandView]:
+    """List errands, newest first. Ended ones are kept for an hour, at most 100."""
+    with database.reading() as session:
+        return service.list_errands(session, cursor, limit, language)
+
+
 @public.get("/{errand_id}")
 def get_errand(errand_id: str, database: DatabaseDep, language: LanguageDep) -> ErrandView:
-    """Return an errand: a preview of rows, or the download of a model with its progress."""
+    """Return an errand: a preview of rows, a count of tokens, the download of a model or the import of a dataset, with its progress."""
     with database.reading() as session:
         return service.view(session, service.get_errand(session, errand_id), language)
+
+
+@public.post("/{errand_id}/cancel")
+def cancel_errand(
+    errand_id: str, database: DatabaseDep, waits: ErrandWaitsDep, language: LanguageDep
+) -> ErrandView:
+    """Cancel an errand that is queued or running, for all requests that share it. Its worker stops within a few seconds."""
+    with database.writing() as session:
+        view = service.view(session, service.cancel_errand(session, errand_id), language)
+    waits.notify()
+    return view
 
 
 @internal.post(ERRAND_CLAIM_PATH, response_model=ErrandClaim)
@@ -57,10 +84,13 @@ async def claim_errand(
     claim: ErrandClaimRequest, request: Request, database: DatabaseDep, waits: ErrandWaitsDep
 ) -> Response:
     """Give the worker an errand that it can run, waiting for one if it asks to. Return 204 if there is none."""
+    limit_bytes = request.app.state.settings.max_upload_bytes
 
     def claim_once(*, has_waited: bool) -> tuple[ErrandClaim | None, Open]:
         with database.writing() as session:
-            claimed = service.claim_next(session, claim, has_waited=has_waited)
+            claimed = service.claim_next(
+                session, claim, limit_bytes=limit_bytes, has_waited=has_waited
+            )
             return claimed, store.list_open(session)
 
     claimed, seen = await run_in_threadpool(claim_once, has_waited=False)
@@ -95,6 +125,23 @@ def download_rows(
     with storage_errors():
         rows = read_rows(storage.path(dataset.path), request.rows)
     return Response(PreviewedLines(rows=rows).model_dump_json(), media_type="application/json")
+
+
+@internal.get(ERRAND_DATASET_PATH, response_class=StoredFile)
+def download_dataset(
+    errand_id: str, token: ErrandToken, database: DatabaseDep, storage: StorageDep
+) -> StoredFile:
+    """Send the dataset of an errand."""
+    with database.reading() as session:
+        errand = service.get_held(session, errand_id, token)
+        dataset = datasets.find_dataset(session, errand.dataset_id or "")
+    if dataset is None:
+        raise DatasetNotFound(dataset=errand.dataset_id)
+    return StoredFile(
+        storage.path(dataset.path),
+        media_type="application/jsonl",
+        headers={SHA256_HEADER: dataset.sha256},
+    )
 
 
 @internal.post(ERRAND_BEAT_PATH, status_code=204)

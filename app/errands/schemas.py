@@ -9,7 +9,7 @@ from contracts.errand import ErrandKind, ErrandReason, ErrandStatus
 
 
 class ErrandProgressView(BaseModel):
-    """How much of a download is done."""
+    """Progress in bytes: of the model that is downloaded, or of the rows whose tokens are counted."""
 
     bytes_done: int
     bytes_total: int | None
@@ -22,20 +22,35 @@ class ErrandError(BaseModel):
     code: ErrandReason
     message: str
     detail: str
+    problems: list[str] = []
+    """If the server rejected the rows of an import, all problems that were counted, each with its row."""
+
+
+class ErrandSource(BaseModel):
+    """The dataset on the hub that is imported."""
+
+    hub: str
+    config: str | None
+    split: str
+    revision: str | None
+    """As requested; the commit once the import has succeeded."""
 
 
 class ErrandView(BaseModel):
-    """A short task of a worker: a preview of rows, or the download of a model."""
+    """A short task of a worker: a preview of rows, a count of tokens, the download of a model, or the import of a dataset."""
 
     object: Literal["errand"] = "errand"
     id: str
     kind: ErrandKind
     status: ErrandStatus
-    model: str
+    model: str | None
+    """Null for an import."""
     dataset: str | None
-    """The dataset of a preview."""
+    """The dataset of a preview or a count of tokens, or of an import that has succeeded."""
+    source: ErrandSource | None
+    """What is imported; null for other kinds."""
     revision: str | None
-    """The commit, tag or branch of a download: as requested, and the commit when it has succeeded."""
+    """The commit, tag or branch: as requested, or the commit once the errand has succeeded."""
     worker: str | None
     """The worker that runs it or ran it last."""
     progress: ErrandProgressView | None

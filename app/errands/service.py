@@ -5,30 +5,42 @@ import secrets
 import zlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.datasets import store as datasets
+from app.datasets.refusal import Refused
+from app.datasets.tokens.store import replace_tokens
 from app.db.engine import database_now
 from app.db.ids import is_id, new_id
 from app.db.tables import Errand, to_json
 from app.errands import store
-from app.errands.schemas import ErrandError, ErrandProgressView, ErrandView
-from app.errors.kinds import ErrandNotFound, ErrandSuperseded, TooManyErrands
+from app.errands.schemas import ErrandError, ErrandProgressView, ErrandSource, ErrandView
+from app.errors.base import error_body
+from app.errors.kinds import ErrandEnded, ErrandNotFound, ErrandSuperseded, TooManyErrands
+from app.http.paging import Page, decode_cursor, encode_cursor
 from contracts.errand import (
     MOST_TRIES,
+    PREVIEW_REVISIONS,
     ErrandBeat,
     ErrandClaim,
     ErrandClaimRequest,
     ErrandFailure,
     ErrandKind,
     ErrandOutcome,
+    ErrandProgress,
     ErrandReason,
+    ErrandRequest,
+    ErrandResult,
     ErrandStatus,
-    PrefetchRequest,
+    ImportRequest,
+    ImportResult,
     PrefetchResult,
     PreviewRequest,
 )
 from contracts.failure import Language
+from contracts.measurement import MeasureRequest, MeasureResult
 
 LEASE_SECONDS = 20.0
 """Silence after which an errand is given to another worker."""
@@ -42,19 +54,23 @@ MOST_KEPT = 100
 """Maximum number of ended errands that are kept."""
 MOST_OPEN = 100
 """Maximum number of errands of a kind that have not ended."""
+_NEEDING_MODELS = {ErrandKind.PREVIEW, ErrandKind.MEASURE}
+"""Kinds that only a worker with the model can run."""
 
 
-def find_answer(session: Session, request: PreviewRequest | PrefetchRequest) -> Errand | None:
-    """Return an errand that answers a request: an open one, or one that has ended lately."""
+def find_answer(session: Session, request: ErrandRequest) -> Errand | None:
+    """Return an errand that answers a request: an open one, or one that has ended recently."""
     errand = store.find_newest(session, _key(request))
     if errand is None or errand.finished_at is None:
         return errand
+    if errand.status is ErrandStatus.CANCELLED:
+        return None
     fresh = FRESH_SECONDS if errand.status is ErrandStatus.SUCCEEDED else FAILED_SECONDS
     age_seconds = (database_now(session) - errand.finished_at).total_seconds()
     return errand if age_seconds < fresh else None
 
 
-def create_errand(session: Session, request: PreviewRequest | PrefetchRequest) -> Errand:
+def create_errand(session: Session, request: ErrandRequest) -> Errand:
     """Create an errand, or return the open one of an equal request. Raises TooManyErrands."""
     kind, key = ErrandKind(request.kind), _key(request)
     known = store.find_newest(session, key)
@@ -69,8 +85,10 @@ def create_errand(session: Session, request: PreviewRequest | PrefetchRequest) -
         "kind": kind,
         "key": key,
         "status": ErrandStatus.QUEUED,
-        "model": request.model,
-        "dataset_id": request.dataset_id if isinstance(request, PreviewRequest) else None,
+        "model": "" if isinstance(request, ImportRequest) else request.model,
+        "dataset_id": request.dataset_id
+        if isinstance(request, PreviewRequest | MeasureRequest)
+        else None,
         "request": to_json(request),
         "tries": 0,
         "created_at": now,
@@ -90,6 +108,31 @@ def get_errand(session: Session, errand_id: str) -> Errand:
     return errand
 
 
+def list_errands(
+    session: Session, cursor: str | None, limit: int, language: Language
+) -> Page[ErrandView]:
+    """Return a page of errands, newest first. Raises BadCursor."""
+    below = decode_cursor(cursor, 1)[0] if cursor else None
+    rows = store.list_errands(session, below, limit + 1)
+    page = rows[:limit]
+    return Page(
+        data=[view(session, errand, language) for errand in page],
+        has_more=len(rows) > limit,
+        cursor=encode_cursor(page[-1].number) if page else cursor,
+    )
+
+
+def cancel_errand(session: Session, errand_id: str) -> Errand:
+    """End an errand; its worker stops at its next beat. A repetition changes nothing. Raises ErrandNotFound or ErrandEnded."""
+    errand = get_errand(session, errand_id)
+    failure = ErrandFailure(reason=ErrandReason.CANCELLED)
+    is_cancelled = store.cancel_errand(session, errand_id, to_json(failure), database_now(session))
+    errand = get_errand(session, errand_id)
+    if not is_cancelled and errand.status is not ErrandStatus.CANCELLED:
+        raise ErrandEnded(errand=errand_id, status=errand.status)
+    return errand
+
+
 def read_result(session: Session, errand_id: str) -> bytes | None:
     """Return the result of an errand as JSON, or None."""
     packed = store.find_result(session, errand_id)
@@ -97,12 +140,17 @@ def read_result(session: Session, errand_id: str) -> bytes | None:
 
 
 def claim_next(
-    session: Session, request: ErrandClaimRequest, *, has_waited: bool = False
+    session: Session,
+    request: ErrandClaimRequest,
+    *,
+    limit_bytes: int | None = None,
+    has_waited: bool = False,
 ) -> ErrandClaim | None:
     """Give a worker the oldest errand that it can run. Return None if there is none.
 
     A worker runs one errand of a kind at a time, so one that claims has lost the errand that it still holds. If the claim
-    has waited, a later claim of the same worker may have got an errand meanwhile, and this one gets none.
+    has waited, a later claim of the same worker may have got an errand meanwhile, and this one gets none. `limit_bytes` is
+    the maximum size of an imported dataset.
     """
     now = database_now(session)
     for held in store.list_held(session, request.worker_id, request.kinds):
@@ -110,7 +158,13 @@ def claim_next(
             return None
         _lose(session, held, now)
     for errand in store.list_queued(session, request.kinds, now):
-        if errand.kind is ErrandKind.PREVIEW and errand.model not in request.models:
+        if errand.kind in _NEEDING_MODELS and errand.model not in request.models:
+            continue
+        if (
+            errand.kind is ErrandKind.PREVIEW
+            and errand.request.get("revision") is not None
+            and PREVIEW_REVISIONS not in request.kinds
+        ):
             continue
         token = secrets.token_urlsafe(32)
         is_claimed = store.claim_errand(
@@ -128,6 +182,7 @@ def claim_next(
                     "token": token,
                     "lease_seconds": LEASE_SECONDS,
                     "request": errand.request,
+                    "limit_bytes": limit_bytes if errand.kind is ErrandKind.IMPORT else None,
                 }
             )
     return None
@@ -146,6 +201,21 @@ def get_held(session: Session, errand_id: str, token: str) -> Errand:
     return errand
 
 
+def get_import(session: Session, errand_id: str, token: str) -> Errand:
+    """Return a running import. Raises ErrandSuperseded if the token does not hold it."""
+    errand = get_held(session, errand_id, token)
+    if errand.kind is not ErrandKind.IMPORT:
+        raise ErrandSuperseded(errand=errand_id[:100])
+    return errand
+
+
+def extend(session: Session, errand_id: str, token: str, seconds: float) -> None:
+    """Set the lease of an errand to this time from now. Raises ErrandSuperseded."""
+    expires_at = database_now(session) + timedelta(seconds=seconds)
+    if not store.renew(session, errand_id, _hash(token), expires_at, None):
+        raise ErrandSuperseded(errand=errand_id[:100])
+
+
 def renew(session: Session, errand_id: str, token: str, beat: ErrandBeat) -> None:
     """Renew the lease of an errand. Raises ErrandSuperseded."""
     expires_at = database_now(session) + timedelta(seconds=LEASE_SECONDS)
@@ -156,8 +226,17 @@ def renew(session: Session, errand_id: str, token: str, beat: ErrandBeat) -> Non
         raise ErrandSuperseded(errand=errand_id[:100])
 
 
-def finish(session: Session, errand_id: str, token: str, outcome: ErrandOutcome) -> None:
-    """End an errand with its result or failure. Raises ErrandSuperseded."""
+def finish(
+    session: Session,
+    errand_id: str,
+    token: str,
+    outcome: ErrandOutcome,
+    refusal: Refused | None = None,
+) -> None:
+    """End an errand with its result or failure. Raises ErrandSuperseded.
+
+    `refusal` is stored with the failure, so that it can be shown in either language.
+    """
     errand = get_held(session, errand_id, token)
     failure, result = outcome.failure, outcome.result
     if failure is None and (result is None or result.kind != errand.kind):
@@ -165,19 +244,39 @@ def finish(session: Session, errand_id: str, token: str, outcome: ErrandOutcome)
             reason=ErrandReason.CRASHED, detail="The worker sent no result of this kind."
         )
     packed = None
-    if failure is None and result is not None:
+    now = database_now(session)
+    if failure is None and isinstance(result, MeasureResult):
+        _keep_tokens(session, errand, result, now)
+    elif failure is None and result is not None:
         content = result.model_dump_json(exclude_defaults=True)
         packed = zlib.compress(content.encode(), level=1)
     is_finished = store.finish_errand(
         session,
         errand_id,
         _hash(token),
-        now=database_now(session),
+        now=now,
         result=packed,
-        failure=None if failure is None else to_json(failure),
+        failure=None if failure is None else to_json(failure) | _dump(refusal),
+        progress=None if failure is not None or result is None else _whole(result),
     )
     if not is_finished:
         raise ErrandSuperseded(errand=errand_id[:100])
+
+
+def _keep_tokens(session: Session, errand: Errand, result: MeasureResult, now: datetime) -> None:
+    """Store token counts, which outlive their errand. Raises ErrandSuperseded if the dataset has been deleted."""
+    request = MeasureRequest.model_validate(errand.request)
+    if datasets.lock_dataset(session, request.dataset_id) is None:
+        raise ErrandSuperseded(errand=errand.id)
+    replace_tokens(
+        session,
+        request.dataset_id,
+        result.tokenizer,
+        result.counts,
+        now,
+        model=errand.model,
+        worker_id=errand.worker_id or "",
+    )
 
 
 def extend_running(session: Session) -> None:
@@ -197,28 +296,34 @@ def end_expired(session: Session) -> Sequence[str]:
 
 def view(session: Session, errand: Errand, language: Language) -> ErrandView:
     """Return an errand as users see it."""
-    revision = errand.request.get("revision")
-    if errand.kind is ErrandKind.PREFETCH and errand.status is ErrandStatus.SUCCEEDED:
+    revision, dataset, source = errand.request.get("revision"), errand.dataset_id, None
+    content = None
+    is_download = errand.kind in {ErrandKind.PREFETCH, ErrandKind.IMPORT}
+    if is_download and errand.status is ErrandStatus.SUCCEEDED:
         content = read_result(session, errand.id)
-        if content is not None:
-            revision = PrefetchResult.model_validate_json(content).revision
-    failure = find_failure(errand)
+    if content is not None and errand.kind is ErrandKind.PREFETCH:
+        revision = PrefetchResult.model_validate_json(content).revision
+    if content is not None and errand.kind is ErrandKind.IMPORT:
+        result = ImportResult.model_validate_json(content)
+        revision, dataset = result.revision, result.dataset_id
+    if errand.kind is ErrandKind.IMPORT:
+        request = ImportRequest.model_validate(errand.request)
+        source = ErrandSource(
+            hub=request.hub, config=request.config, split=request.split, revision=revision
+        )
     return ErrandView(
         id=errand.id,
         kind=errand.kind,
         status=errand.status,
-        model=errand.model,
-        dataset=errand.dataset_id,
+        model=errand.model or None,
+        dataset=dataset,
+        source=source,
         revision=revision,
         worker=errand.worker_id,
         progress=None
         if errand.progress is None
         else ErrandProgressView.model_validate(errand.progress),
-        error=None
-        if failure is None
-        else ErrandError(
-            code=failure.reason, message=failure.reason.message(language), detail=failure.detail
-        ),
+        error=_error(errand, language),
         created_at=errand.created_at,
         started_at=errand.claimed_at,
         finished_at=errand.finished_at,
@@ -228,6 +333,33 @@ def view(session: Session, errand: Errand, language: Language) -> ErrandView:
 def find_failure(errand: Errand) -> ErrandFailure | None:
     """Return why an errand failed, or None."""
     return None if errand.failure is None else ErrandFailure.model_validate(errand.failure)
+
+
+def _error(errand: Errand, language: Language) -> ErrandError | None:
+    failure = find_failure(errand)
+    if failure is None:
+        return None
+    detail, problems = failure.detail, []
+    stored = (errand.failure or {}).get("refusal")
+    if stored is not None:
+        refused = Refused.load(stored)
+        detail, problems = (
+            error_body(refused.error(language), language).error.message,
+            refused.describe(language),
+        )
+    message = failure.reason.message(language)
+    return ErrandError(code=failure.reason, message=message, detail=detail, problems=problems)
+
+
+def _dump(refusal: Refused | None) -> dict[str, Any]:
+    return {} if refusal is None else {"refusal": refusal.dump()}
+
+
+def _whole(result: ErrandResult) -> dict[str, Any] | None:
+    """Return the progress of a download that has ended: all of its bytes."""
+    if not isinstance(result, PrefetchResult | ImportResult):
+        return None
+    return to_json(ErrandProgress(bytes_done=result.bytes, bytes_total=result.bytes))
 
 
 def _expire(session: Session, errand: Errand, now: datetime) -> bool:
@@ -250,7 +382,7 @@ def _lose(session: Session, errand: Errand, now: datetime) -> bool:
     return store.give_up(session, errand, to_json(failure), now)
 
 
-def _key(request: PreviewRequest | PrefetchRequest) -> str:
+def _key(request: ErrandRequest) -> str:
     return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.orm import Session, undefer
 
 from app.db.sql import insert_missing
@@ -30,6 +30,12 @@ def find_newest(session: Session, key: str) -> Errand | None:
     """Return the newest errand with this key, or None."""
     query = select(Errand).where(Errand.key == key).order_by(Errand.number.desc()).limit(1)
     return session.scalars(query).one_or_none()
+
+
+def list_errands(session: Session, below: int | None, limit: int) -> Sequence[Errand]:
+    """Return at most `limit` errands with numbers below `below`, newest first."""
+    query = select(Errand).order_by(Errand.number.desc()).limit(limit)
+    return session.scalars(query if below is None else query.where(Errand.number < below)).all()
 
 
 def find_result(session: Session, errand_id: str) -> bytes | None:
@@ -96,11 +102,12 @@ def renew(
 ) -> bool:
     """Renew the lease of a running errand. Return False if the caller does not hold it.
 
-    An errand that makes progress counts as claimed once, so that a long download survives any number of lost workers.
+    A download that makes progress counts as claimed once, so that it survives any number of lost workers.
     """
     values: dict[str, Any] = {"expires_at": expires_at}
     if progress is not None:
-        values |= {"progress": progress, "tries": 1}
+        is_download = Errand.kind == ErrandKind.PREFETCH
+        values |= {"progress": progress, "tries": case((is_download, 1), else_=Errand.tries)}
     return _change(session, errand_id, *_is_held(token_sha256), **values)
 
 
@@ -112,15 +119,32 @@ def finish_errand(
     now: datetime,
     result: bytes | None,
     failure: Mapping[str, Any] | None,
+    progress: Mapping[str, Any] | None,
 ) -> bool:
-    """End a running errand. Return False if the caller does not hold it."""
+    """End a running errand; `progress=None` keeps the last one. Return False if the caller does not hold it."""
     status = ErrandStatus.FAILED if failure is not None else ErrandStatus.SUCCEEDED
+    values = {} if progress is None else {"progress": progress}
     return _change(
         session,
         errand_id,
         *_is_held(token_sha256),
         status=status,
         result=result,
+        failure=failure,
+        finished_at=now,
+        **values,
+    )
+
+
+def cancel_errand(
+    session: Session, errand_id: str, failure: Mapping[str, Any], now: datetime
+) -> bool:
+    """End an open errand. Return False if it has already ended."""
+    return _change(
+        session,
+        errand_id,
+        Errand.status.in_(OPEN),
+        status=ErrandStatus.CANCELLED,
         failure=failure,
         finished_at=now,
     )

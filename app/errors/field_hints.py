@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,15 +22,24 @@ _TRAIN = (
     '请用 POST /v1/datasets 上传数据，再传入返回的 id：{"dataset": {"train": "ds_…"}}。',
 )
 
+_MIXTURE = (
+    'Mix datasets as {"dataset": {"train": [{"dataset": "ds_…", "weight": 2}, {"dataset": "ds_…"}]}}; a single one needs no list.',
+    '混合多个数据集请写作 {"dataset": {"train": [{"dataset": "ds_…", "weight": 2}, {"dataset": "ds_…"}]}}；只有一个数据集时不需要数组。',
+)
+
 HINTS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("missing", "model"): _MODELS,
     ("missing", "dataset"): _TRAIN,
     ("missing", "dataset.train"): _TRAIN,
     (FieldProblem.INVALID_MODEL_NAME, "model"): _MODELS,
     (FieldProblem.INVALID_DATASET_ID, "dataset.train"): _DATASETS,
+    (FieldProblem.INVALID_DATASET_ID, "dataset.train[].dataset"): _DATASETS,
     (FieldProblem.INVALID_DATASET_ID, "dataset.eval"): _DATASETS,
+    ("missing", "dataset.train[].dataset"): _MIXTURE,
+    ("too_short", "dataset.train"): _MIXTURE,
 }
-"""Hints by pydantic's error type and the dotted path of the field."""
+"""Hints by pydantic's error type and the dotted path of the field, without indexes."""
+_INDEX = re.compile(r"\[\d+\]")
 
 _NUMBERS = {"int_type", "float_type"}
 
@@ -43,7 +53,7 @@ def field_hint(error: Mapping[str, Any], param: str | None, language: Language) 
     if kind == "string_type" and isinstance(value, int | float):
         text = json.dumps(str(json.dumps(value))) if math.isfinite(value) else None
         return "" if text is None or len(text) > 40 else _with_quotes(text, language)
-    hint = HINTS.get((kind, param or ""))
+    hint = HINTS.get((kind, _INDEX.sub("[]", param or "")))
     return "" if hint is None else hint[1 if language == "zh" else 0]
 
 

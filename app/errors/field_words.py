@@ -234,6 +234,16 @@ FIELD_WORDS: dict[str, FieldWords] = {
         "must be a number of GPUs from 1 to {most}, or 'all'",
         "应为 1 到 {most} 的 GPU 数，或 'all'",
     ),
+    FieldProblem.INVALID_COUNT_OR_AUTO: FieldWords(
+        FieldProblem.INVALID_COUNT_OR_AUTO,
+        "must be an integer from {fewest} to {most}, or 'auto'",
+        "应为 {fewest} 到 {most} 的整数，或 'auto'",
+    ),
+    FieldProblem.INVALID_NUMBER_OR_AUTO: FieldWords(
+        FieldProblem.INVALID_NUMBER_OR_AUTO,
+        "must be a number above 0 and at most {most}, or 'auto'",
+        "应为大于 0 且不超过 {most} 的数，或 'auto'",
+    ),
     FieldProblem.INVALID_MODEL_NAME: FieldWords(
         FieldProblem.INVALID_MODEL_NAME,
         "must be a directory name or a hub id, such as 'Qwen/Qwen2-0.5B-Instruct'",
@@ -243,6 +253,12 @@ FIELD_WORDS: dict[str, FieldWords] = {
         FieldProblem.INVALID_DATASET_ID,
         "must be 'ds_…' as returned by POST /v1/datasets, or {{\"hub\": …}}",
         "应为 POST /v1/datasets 返回的 'ds_…'，或 {{\"hub\": …}}",
+    ),
+    FieldProblem.DUPLICATE_DATASET: FieldWords(
+        FieldProblem.DUPLICATE_DATASET,
+        "must not contain {dataset} twice. To use its rows more often, raise its weight (at most {most})",
+        "不能重复包含 {dataset}；如需多次使用其数据，请调大该数据集的 weight（最大 {most}）",
+        shows_value=False,
     ),
     FieldProblem.INVALID_TIME: FieldWords(
         FieldProblem.INVALID_TIME,

@@ -111,6 +111,12 @@ class NoTrainingRows(AppError):
     code, status = "no_training_rows", 400
 
 
+class NoTrainingRowsOfDataset(AppError):
+    """The evaluation split would leave one of several datasets without training rows."""
+
+    code, status = "no_training_rows_of_dataset", 400
+
+
 class TooManyGpus(AppError):
     """The job requests more GPUs than an update has samples."""
 
@@ -255,6 +261,54 @@ class ErrandSuperseded(AppError):
     code, status = "errand_superseded", 409
 
 
+class ErrandEnded(AppError):
+    """The errand has ended, so it cannot be cancelled."""
+
+    code, status = "errand_ended", 409
+
+
+class FileNotFound(AppError):
+    """No file has this id."""
+
+    code, status = "file_not_found", 404
+
+
+class FileOfJob(AppError):
+    """A file that a job has written cannot be deleted by itself."""
+
+    code, status = "file_of_job", 409
+
+
+class UnknownFile(AppError):
+    """A new fine-tuning job names a file that does not exist or that has no rows."""
+
+    code, status = "file_not_found", 400
+
+
+class UnsupportedMethod(AppError):
+    """A fine-tuning job asks for a method other than supervised training."""
+
+    code, status = "unsupported_method", 400
+
+
+class UnsupportedIntegration(AppError):
+    """A fine-tuning job asks for an integration."""
+
+    code, status = "unsupported_integration", 400
+
+
+class UnsupportedFilter(AppError):
+    """A list of fine-tuning jobs has a filter that the server does not support."""
+
+    code, status = "unsupported_filter", 400
+
+
+class FieldGivenTwice(AppError):
+    """A field of OpenAI's API and our own field for the same setting are both given."""
+
+    code, status = "field_given_twice", 400
+
+
 class UploadNotFound(AppError):
     """No upload has this id."""
 
@@ -278,6 +332,42 @@ class TooManyUploads(AppError):
 
     code, status = "too_many_uploads", 429
     retry_after_seconds = 60
+
+
+class WebhookEndpointNotFound(AppError):
+    """A webhook endpoint does not exist."""
+
+    code, status = "webhook_endpoint_not_found", 404
+
+
+class TooManyWebhookEndpoints(AppError):
+    """The maximum number of webhook endpoints exists."""
+
+    code, status = "too_many_webhook_endpoints", 409
+
+
+class WebhookUrlInvalid(AppError):
+    """The URL cannot be that of a webhook endpoint."""
+
+    code, status = "webhook_url_invalid", 400
+
+
+class WebhookAddressRefused(AppError):
+    """The server does not send webhooks to this address."""
+
+    code, status = "webhook_address_refused", 400
+
+
+class WebhookTestFailed(AppError):
+    """The receiver did not respond to a test."""
+
+    code, status = "webhook_test_failed", 400
+
+
+class WebhooksLocalOnly(AppError):
+    """Webhook endpoints can be managed only from the server's host."""
+
+    code, status = "webhooks_local_only", 403
 
 
 class TooManyParts(AppError):
@@ -317,14 +407,33 @@ class TooManyErrands(AppError):
     retry_after_seconds = 5
 
 
+class DatasetNotMeasured(AppError):
+    """The tokens of a dataset have not been counted with this model."""
+
+    code, status = "dataset_not_measured", 404
+
+
+class MeasurementFailed(AppError):
+    """A worker could not count the tokens, and a retry would not help."""
+
+    code, status = "measurement_failed", 400
+
+
+class MeasurementUnavailable(AppError):
+    """No worker has counted the tokens; a retry may succeed."""
+
+    code, status = "measurement_unavailable", 409
+    retry_after_seconds = 30
+
+
 class PreviewFailed(AppError):
-    """A worker could not render the rows, and a repetition would not help."""
+    """A worker could not render the rows, and a retry would not help."""
 
     code, status = "preview_failed", 400
 
 
 class PreviewUnavailable(AppError):
-    """No worker has rendered the rows; a later try may succeed."""
+    """No worker has rendered the rows; a retry may succeed."""
 
     code, status = "preview_unavailable", 409
     retry_after_seconds = 5

@@ -136,6 +136,12 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Lower dataset.eval_size or upload more rows.",
         "请减小 dataset.eval_size，或上传更多数据。",
     ),
+    "no_training_rows_of_dataset": _both(
+        "With a dataset.eval_size of {eval_size}, one of the datasets would have no rows left for training: the datasets have {rows} rows.",
+        "dataset.eval_size 为 {eval_size} 时，有的数据集没有剩余的训练数据：各数据集的条数为 {rows}。",
+        "Lower dataset.eval_size, or remove datasets without rows to train on.",
+        "请减小 dataset.eval_size，或去掉没有可训练数据的数据集。",
+    ),
     "too_many_gpus": _both(
         "resources.gpus is {gpus}, but an update has only {samples} samples (training.per_device_batch_size × "
         "training.gradient_accumulation_steps). Each GPU needs at least one.",
@@ -159,9 +165,9 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "model_not_installed": _both(
         "No worker has the model {model} on its disk.",
         "所有工作节点上都没有安装模型 {model}。",
-        "{guess}Models of the workers: {models}. A preview never downloads a model: use one of these, add {model} to the models directory of a "
+        "{guess}Models of the workers: {models}. Previews and token counts never download a model: use one of these, add {model} to the models directory of a "
         "worker, or download it with POST /v1/models/{model}/prefetch.",
-        "{guess}各工作节点的模型：{models}。预览不会下载模型：请选用其中之一，或将该模型放入工作节点的模型目录，或用 POST /v1/models/{model}/prefetch 下载。",
+        "{guess}各工作节点的模型：{models}。预览和 token 统计不会下载模型：请选用其中之一，或将该模型放入工作节点的模型目录，或用 POST /v1/models/{model}/prefetch 下载。",
     ),
     "workers_too_old": _both(
         "The workers that could do this run an earlier version of Stepline: {workers}.",
@@ -170,10 +176,10 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "请升级这些工作节点。",
     ),
     "hub_not_enabled": _both(
-        "No live worker may download models from the hub.",
-        "没有在线的工作节点允许从 Hub 下载模型。",
-        "Start a worker with STEPLINE_HUB=true, or copy the model to the models directory of a worker. Live workers: {workers}.",
-        "请以 STEPLINE_HUB=true 启动工作节点，或将模型复制到工作节点的模型目录。在线工作节点：{workers}。",
+        "No live worker may download from the hub.",
+        "没有在线的工作节点允许从 Hub 下载。",
+        "Start a worker with STEPLINE_HUB=true, or copy a model to the models directory of a worker, or upload a dataset. Live workers: {workers}.",
+        "请以 STEPLINE_HUB=true 启动工作节点，或将模型复制到工作节点的模型目录，数据集可直接上传。在线工作节点：{workers}。",
     ),
     "row_not_found": _both(
         "Dataset {dataset} has no row {row}; it has {count} rows.",
@@ -196,6 +202,46 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "errand_superseded": _both(
         "Errand {errand} has ended or was given to another worker.",
         "短任务 {errand} 已结束或已交给其他工作节点。",
+    ),
+    "errand_ended": _both(
+        "Errand {errand} is {status}; it cannot be cancelled.",
+        "短任务 {errand} 的状态为 {status}，无法取消。",
+    ),
+    "file_not_found": _both(
+        "File {file} does not exist.",
+        "文件 {file} 不存在。",
+        "Upload the file with POST /v1/files, or list the files with GET /v1/files. A file is gone once it or its dataset has been deleted.",
+        "请用 POST /v1/files 上传文件，或用 GET /v1/files 查看现有文件。文件或其数据集被删除后，该文件就不再存在。",
+    ),
+    "file_of_job": _both(
+        "File {file} was written by job {job} and cannot be deleted by itself.",
+        "文件 {file} 由任务 {job} 生成，不能单独删除。",
+        "Delete the job with DELETE /v1/jobs/{job}.",
+        "请用 DELETE /v1/jobs/{job} 删除该任务。",
+    ),
+    "unsupported_method": _both(
+        "The method {method} is not supported: Stepline trains with supervised examples only.",
+        "不支持 {method} 方法：Stepline 只支持监督微调。",
+        "Set `method.type` to `supervised`, or omit `method`. With `stepline.dataset.preference`, the good answers of rows that rate answers can be used.",
+        "请将 `method.type` 设为 `supervised`，或省略 `method`。如果数据带有偏好标注，可用 `stepline.dataset.preference` 只训练好的回答。",
+    ),
+    "unsupported_integration": _both(
+        "The integration {integration} is not configured on this server.",
+        "此服务器没有配置集成 {integration}。",
+        "Omit `integrations`. The metrics of a job are in its events and in GET /v1/jobs/{{id}}/metrics.",
+        "请省略 `integrations`。任务的指标可从事件和 GET /v1/jobs/{{id}}/metrics 读取。",
+    ),
+    "unsupported_filter": _both(
+        "The filter {filter} is not supported.",
+        "不支持筛选条件 {filter}。",
+        "Filter by values, such as metadata[key]=value, or omit the filter.",
+        "请按值筛选，例如 metadata[key]=value，或省略该筛选条件。",
+    ),
+    "field_given_twice": _both(
+        "{field} sets the same as {other}.",
+        "{field} 与 {other} 设置的是同一项。",
+        "Remove one of the two.",
+        "请删除其中一个。",
     ),
     "upload_not_found": _both(
         "Upload {upload} does not exist.",
@@ -220,6 +266,37 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "已有 {count} 个未完成的上传，暂不接受更多。",
         "Complete or cancel uploads, or wait until they expire.",
         "请完成或取消已有的上传，或等待其过期。",
+    ),
+    "webhook_endpoint_not_found": _both(
+        "There is no webhook endpoint {endpoint_id}.", "不存在 webhook 端点 {endpoint_id}。"
+    ),
+    "too_many_webhook_endpoints": _both(
+        "There are already {limit} webhook endpoints, the maximum.",
+        "已有 {limit} 个 webhook 端点，达到上限。",
+        "Delete an endpoint that is no longer needed.",
+        "请删除不再需要的端点。",
+    ),
+    "webhook_url_invalid": _both(
+        "url must be an http or https URL with a host name, without a user name, a password or a fragment.",
+        "url 应为含主机名的 http 或 https 地址，且不含用户名、密码和片段。",
+    ),
+    "webhook_address_refused": _both(
+        "The server does not send webhooks to {address}, because it is not a public address.",
+        "服务器不向 {address} 发送 webhook，因为它不是公网地址。",
+        "The operator can allow its network with STEPLINE_WEBHOOK_NETWORKS.",
+        "运维人员可通过 STEPLINE_WEBHOOK_NETWORKS 允许该网段。",
+    ),
+    "webhook_test_failed": _both(
+        "The receiver of {endpoint_id} did not respond ({reason}).",
+        "{endpoint_id} 的接收方没有响应（{reason}）。",
+        "Check that the URL can be reached from the server.",
+        "请检查服务器能否访问该 URL。",
+    ),
+    "webhooks_local_only": _both(
+        "Webhook endpoints can be managed only from the server's own host.",
+        "只能在服务器本机上管理 webhook 端点。",
+        "Send the request to the loopback address, for example over SSH.",
+        "请通过回环地址发送请求，例如先用 SSH 登录服务器。",
     ),
     "too_many_parts": _both(
         "The upload already has {limit} parts, the maximum.",
@@ -256,6 +333,22 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "已有 {count} 个短任务在等待工作节点，暂不接受更多。",
         "Try again in a few seconds.",
         "请稍后重试。",
+    ),
+    "dataset_not_measured": _both(
+        "The tokens of dataset {dataset} have not been counted with the model {model}.",
+        "尚未用模型 {model} 统计数据集 {dataset} 的 token。",
+        'POST /v1/datasets/{dataset}/tokens with {{"model": "{model}"}} has a worker count them.',
+        '请用 POST /v1/datasets/{dataset}/tokens（请求体 {{"model": "{model}"}}）让工作节点统计。',
+    ),
+    "measurement_failed": _both(
+        "The tokens could not be counted with the model {model}: {problem} {detail}",
+        "无法用模型 {model} 统计 token：{problem}{detail}",
+    ),
+    "measurement_unavailable": _both(
+        "The tokens have not been counted with the model {model}: {problem} {detail}",
+        "暂时无法用模型 {model} 统计 token：{problem}{detail}",
+        "Try again. GET /v1/workers shows whether the workers are alive.",
+        "请重试。GET /v1/workers 可查看工作节点是否在线。",
     ),
     "preview_failed": _both(
         "The rows could not be rendered with the model {model}: {problem} {detail}",

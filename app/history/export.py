@@ -31,7 +31,7 @@ def csv_lines(database: Database, job_id: str, query: ExportQuery) -> Iterator[s
     """Yield CSV: a header, then one line per record. Missing and non-finite values are empty fields."""
     names = query.names
     yield _csv([["step", "attempt", "at", *map(escape_cell, names)]])
-    for attempt, rows in _pages(database, job_id, query):
+    for attempt, rows in read_pages(database, job_id, query):
         yield _csv(
             [
                 [step, attempt, at.isoformat(), *(_text(values.get(name)) for name in names)]
@@ -43,7 +43,7 @@ def csv_lines(database: Database, job_id: str, query: ExportQuery) -> Iterator[s
 
 def ndjson_lines(database: Database, job_id: str, query: ExportQuery) -> Iterator[str]:
     """Yield one JSON object per line and record. Non-finite values are null."""
-    for attempt, rows in _pages(database, job_id, query):
+    for attempt, rows in read_pages(database, job_id, query):
         lines = []
         for _, step, at, values in rows:
             chosen = {
@@ -57,9 +57,10 @@ def ndjson_lines(database: Database, job_id: str, query: ExportQuery) -> Iterato
         yield "".join(lines)
 
 
-def _pages(
+def read_pages(
     database: Database, job_id: str, query: ExportQuery
 ) -> Iterator[tuple[int, Sequence[NewsRow]]]:
+    """Yield (attempt number, rows) page by page, sorted by time."""
     place, bounds, newest = query.place, query.bounds, 0
     while True:
         news = _read(database, job_id, place)

@@ -31,6 +31,11 @@ def field_errors(
 
 
 def dotted(location: Sequence[str | int]) -> str | None:
-    """Return the location of an error as a dotted path, without the source of the value."""
-    parts = [str(part) for part in location[1:] if not str(part).startswith(OF_NO_FIELD)]
-    return ".".join(part for part in parts if part) or None
+    """Return the location of an error as a dotted path such as `dataset.train[1].weight`, without the source of the value."""
+    path = ""
+    for part in location[1:]:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part and not part.startswith(OF_NO_FIELD):
+            path += f".{part}" if path else part
+    return path or None

@@ -6,7 +6,7 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Header, Query, Request,
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from app.db.engine import DatabaseDep
+from app.db.engine import DatabaseDep, database_now
 from app.doorbell import DoorbellDep
 from app.edge.peers import Slots, peer_of
 from app.errors.base import ErrorBody
@@ -17,6 +17,7 @@ from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
 from app.http.times import Moment
 from app.jobs import edits, planning, service
+from app.jobs.job_data import read_rows
 from app.jobs.listing.cursors import MOST_CHARACTERS
 from app.jobs.requests import etags
 from app.jobs.requests.waiting import Waits
@@ -74,9 +75,10 @@ def create_job(
     With require_fit, the job is rejected unless it fits the memory of a worker that is online.
     """
     with database.reading() as session:
-        sample = planning.read_rows(session, storage, spec)
+        sample = read_rows(session, storage, spec)
         if dry_run:
-            plan = planning.plan_job(session, spec, language, sample).plan
+            now = database_now(session)
+            plan = planning.plan_job(session, spec, language, now, sample).plan
             if require_fit:
                 planning.require_fit(plan)
             return Response(plan.model_dump_json(), media_type="application/json")

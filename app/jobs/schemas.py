@@ -71,7 +71,8 @@ class JobWait(BaseModel):
     """Why a queued job has not started, unless it is only waiting for its turn."""
 
     code: str
-    """`no_worker`, `devices_failed`, `too_little_memory`, `gpus_reserved`, `left_to_larger_host`, `too_few_gpus` or `workers_too_old`."""
+    """`no_worker`, `devices_failed`, `too_little_memory`, `gpus_reserved`, `left_to_larger_host`, `too_few_gpus`, `workers_too_old` or
+    `workers_cannot_mix`."""
     message: str
     """In the caller's language."""
     workers: int | None = None

@@ -25,6 +25,7 @@ from app.errors.kinds import (
 from app.events import store as events
 from app.jobs import planning, store, transitions
 from app.jobs.endings import device_failures
+from app.jobs.job_data import list_uploads
 from app.jobs.listing import lists
 from app.jobs.listing.cursors import decode_place, encode_place
 from app.jobs.queue import order as queue
@@ -44,8 +45,9 @@ from app.jobs.views import view
 from app.plans import service as plans
 from app.plans.forecast import Least
 from app.plans.rows import RowSample
+from contracts.data_spec import DatasetSource
 from contracts.failure import Language
-from contracts.job import DatasetSource, JobSpec, JobStatus, list_newer_defaults, load_stored_spec
+from contracts.job import JobSpec, JobStatus, list_newer_defaults, load_stored_spec
 
 T = TypeVar("T")
 
@@ -61,7 +63,7 @@ def submit_job(
 ) -> tuple[StoredAnswer, bool]:
     """Store a job with its plan; return the response body and whether the job is new.
 
-    `sample`: see planning.read_rows. `require_fit`: raise DoesNotFit unless the job fits a live worker.
+    `sample`: see job_data.read_rows. `require_fit`: raise DoesNotFit unless the job fits a live worker.
     """
     now = database_now(session)
     if key is not None:
@@ -71,7 +73,7 @@ def submit_job(
         stored = idempotency.reserve_key(session, key, fingerprint, now)
         if stored is not None:
             return stored, False
-    planned = planning.plan_job(session, spec, language, sample)
+    planned = planning.plan_job(session, spec, language, now, sample)
     if require_fit:
         planning.require_fit(planned.plan)
     job = _insert(session, spec, planned.least, now)
@@ -81,7 +83,15 @@ def submit_job(
             events.insert_event(
                 session, job.id, warning.code, now, level="warning", rows=warning.rows
             )
-    answer = to_json(get_job(session, job.id, language))
+    seen = view(
+        job=job,
+        lease_expires_at=None,
+        place=queue.find_place(session, job),
+        waiting=planned.plan.waiting,
+        now=now,
+        language=language,
+    )
+    answer = to_json(seen)
     if key is not None:
         idempotency.keep_answer(session, key, answer)
     return answer, True
@@ -248,9 +258,12 @@ def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
         _reject_cancelling(job)
         return get_job(session, job_id, language), None
     spec = load_stored_spec(job.spec)
-    train = _require_upload(session, job_id, spec.dataset.train)
-    separate = _require_upload(session, job_id, spec.dataset.eval)
-    transitions.mark_retried(session, job, train, separate)
+    uploads = list_uploads(spec)
+    for source in (*uploads, spec.dataset.eval):
+        _require_upload(session, job_id, source)
+    transitions.mark_retried(session, job, **_columns(spec))
+    if spec.dataset.is_mixed:  # a dataset that was deleted and uploaded again is no longer linked
+        datasets.link_datasets(session, job_id, uploads)
     if job.archived:
         store.mark_archived(session, job, archived=False)
     device_failures.excuse_job(session, job_id)
@@ -288,17 +301,14 @@ def _reject_cancelling(job: Job) -> None:
         raise CancelPending(job=job.id)
 
 
-def _require_upload(session: Session, job_id: str, source: DatasetSource | None) -> str | None:
-    """Return the id of an uploaded dataset, or None if the source is not an upload. Raises DatasetGone if it was deleted."""
-    if not isinstance(source, str):
-        return None
-    if datasets.find_dataset(session, source) is None:
+def _require_upload(session: Session, job_id: str, source: DatasetSource | None) -> None:
+    """Raise DatasetGone if the source is an uploaded dataset that was deleted."""
+    if isinstance(source, str) and datasets.find_dataset(session, source) is None:
         raise DatasetGone(job=job_id, dataset=source)
-    return source
 
 
 def _insert(session: Session, spec: JobSpec, least: Least, now: datetime) -> Job:
-    need = find_need(spec)
+    need, uploads = find_need(spec), list_uploads(spec)
     job = Job(
         id=new_id("job"),
         status=JobStatus.QUEUED,
@@ -310,17 +320,18 @@ def _insert(session: Session, spec: JobSpec, least: Least, now: datetime) -> Job
         most_gpus=need.most,
         least_cpu_bytes=least.cpu_bytes,
         least_gpu_bytes=least.gpu_bytes,
-        train_dataset_id=_upload_id(spec.dataset.train),
-        eval_dataset_id=_upload_id(spec.dataset.eval),
+        is_mixed=spec.dataset.is_mixed,
         created_at=now,
+        **_columns(spec),
     )
     try:
         store.insert_job(session, job, spec.name or "", spec.labels)
+        if spec.dataset.is_mixed:
+            datasets.link_datasets(session, job.id, uploads)
     except IntegrityError as error:
         # plan_job found the dataset, but another request has deleted it meanwhile.
-        raise UnknownDataset("dataset.train", dataset=spec.dataset.train) from error
+        raise UnknownDataset("dataset.train", dataset=", ".join(uploads)) from error
     events.insert_event(session, job.id, "job_created", now)
-    session.flush()
     return job
 
 
@@ -332,5 +343,10 @@ def _found(find: Callable[[Session, str], T | None], session: Session, job_id: s
     return found
 
 
-def _upload_id(source: DatasetSource | None) -> str | None:
-    return source if isinstance(source, str) else None
+def _columns(spec: JobSpec) -> dict[str, str | None]:
+    """Return the columns with the ids of uploaded datasets, unless the job trains on several."""
+    train, separate = spec.dataset.train, spec.dataset.eval
+    return {
+        "train_dataset_id": train if isinstance(train, str) else None,
+        "eval_dataset_id": separate if isinstance(separate, str) else None,
+    }

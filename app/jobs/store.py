@@ -53,7 +53,7 @@ _HOLD = (
 
 
 def insert_job(session: Session, job: Job, name: str, labels: dict[str, str]) -> None:
-    """Store a new job with its search text and labels."""
+    """Store a new job. Its search text and labels are stored at the next flush, together with what the caller adds."""
     session.add(job)
     session.flush()
     text = text_of(name, job.model, job.id)
@@ -91,7 +91,6 @@ def _insert_labels(session: Session, job: Job, labels: dict[str, str]) -> None:
     session.add_all(
         JobLabel(job_id=job.id, key=key, value=value, **place) for key, value in labels.items()
     )
-    session.flush()
 
 
 def _update_text(session: Session, job: Job, **values: Any) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.db.tables import Job, to_json
 from app.jobs.store import update_where
 from app.leases.store import HeldAttempt
+from app.webhooks import outbox
 from contracts.failure import Failure
 from contracts.job import JobStatus, Phase
 from contracts.summary import Summary
@@ -135,21 +136,23 @@ def mark_failed_before_start(
 
 def _end_before_start(session: Session, job_id: str, now: datetime, **values: Any) -> Job | None:
     waits = Job.status.in_([JobStatus.QUEUED, JobStatus.PAUSED])
-    return update_where(
+    job = update_where(
         session, (Job.id == job_id, waits), ended_at=now, reserved_host=None, **values
     )
+    return _announced(session, job, now)
 
 
 def mark_cancelled(session: Session, attempt: HeldAttempt, now: datetime) -> Job | None:
     """Running → cancelled: the training process has ended."""
-    return _end(session, attempt, status=JobStatus.CANCELLED, ended_at=now)
+    job = _end(session, attempt, status=JobStatus.CANCELLED, ended_at=now)
+    return _announced(session, job, now)
 
 
 def mark_succeeded(
     session: Session, attempt: HeldAttempt, summary: Summary, now: datetime
 ) -> Job | None:
     """Running → succeeded."""
-    return _end(
+    job = _end(
         session,
         attempt,
         status=JobStatus.SUCCEEDED,
@@ -157,19 +160,21 @@ def mark_succeeded(
         eval_loss=summary.eval_loss,
         summary=to_json(summary),
     )
+    return _announced(session, job, now)
 
 
 def mark_failed(
     session: Session, attempt: HeldAttempt, failure: Failure, now: datetime
 ) -> Job | None:
     """Running → failed."""
-    return _end(
+    job = _end(
         session,
         attempt,
         status=JobStatus.FAILED,
         ended_at=now,
         failure=to_json(failure),
     )
+    return _announced(session, job, now)
 
 
 def mark_paused(session: Session, attempt: HeldAttempt) -> Job | None:
@@ -188,6 +193,13 @@ def mark_queued_again(
         status=JobStatus.QUEUED,
         not_before=not_before,
     )
+
+
+def _announced(session: Session, job: Job | None, now: datetime) -> Job | None:
+    """Store the webhooks of a job that has ended; return the job."""
+    if job is not None:
+        outbox.add_end_of_job(session, job.id, job.status, now)
+    return job
 
 
 def _end(

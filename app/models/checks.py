@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
-from app.db.engine import database_now
 from app.errors.base import FieldError
 from app.errors.field_hints import guess_hint
 from app.errors.field_words import field_message
@@ -16,6 +15,7 @@ from app.errors.kinds import InvalidField, UnknownModel
 from app.http.spelling import nearest_name
 from app.models import service
 from app.models.schemas import ModelCheck, details_of
+from app.models.service import Installation
 from app.workers import service as workers
 from contracts.dataset.features import RowFeatures
 from contracts.failure import Language
@@ -36,13 +36,15 @@ def check_model(
     session: Session,
     spec: JobSpec,
     language: Language,
+    installation: Installation,
     features: Mapping[str, RowFeatures] | None = None,
 ) -> ModelCheck:
     """Return what is known about a job's model. Raises UnknownModel, or InvalidField if the job does not fit the model.
 
-    `features`: the chat template features that the job's rows need, by dataset field.
+    `installation`: that of the job's queue and model. `features`: the chat template features that the job's rows need,
+    by dataset field.
     """
-    known = workers.known_models(session, spec.queue, database_now(session))
+    known = workers.known_models(installation.live)
     if known is not None and spec.model not in known:
         raise UnknownModel(
             "model",
@@ -50,13 +52,15 @@ def check_model(
             models=", ".join(sorted(known)[:MOST_NAMED]) or "-",
             guess=guess_model(spec.model, known, language),
         )
-    copies = service.list_copies(session, spec.queue, spec.model)
+    copies = installation.copies
     facts = [copy for copy in copies if copy is not None]
     if facts and len(facts) == len(copies):
         _reject_misfit(spec, facts, features or {}, language)
     similar = None
     if not facts:
-        similar = nearest_model(spec.model, service.list_names(session, spec.queue) - {spec.model})
+        similar = nearest_model(
+            spec.model, service.list_names(session, installation) - {spec.model}
+        )
     return ModelCheck(id=spec.model, similar_id=similar, **details_of(facts[0] if facts else None))
 
 

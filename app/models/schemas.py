@@ -30,6 +30,8 @@ class ModelDetails(BaseModel):
     """`qwen2`: Qwen2's stock template. `own`: the model's own template. `plain`: no template."""
     template: TemplateFacts | None
     """What the chat template renders: roles, tools, tool calls, reasoning."""
+    tokenizer: str | None
+    """SHA-256 of the files of the tokenizer and the chat template. Models with the same hash share token counts."""
     license: str | None
 
 
@@ -50,10 +52,16 @@ class ModelView(ModelDetails):
     created: int
     """When a worker first reported the model, in seconds since 1970."""
     owned_by: str
-    """The owner in `owner/name`, or `local`."""
+    """The owner in `owner/name`, or `local`; `stepline` for a fine-tuned model."""
     available: bool
-    """Whether a live worker has the model."""
+    """Whether a live worker has the model. False for a fine-tuned model, which jobs cannot train further."""
     workers: list[ModelWorker]
+    base_model: str | None = None
+    """The model that a fine-tuned model was trained from; null for a model on the workers."""
+    job: str | None = None
+    """The job that trained a fine-tuned model."""
+    adapter_file: str | None = None
+    """The file with the adapter of a fine-tuned model, for `GET /v1/files/{id}/content`."""
 
 
 class ModelPage(Page[ModelView]):

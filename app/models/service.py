@@ -1,6 +1,6 @@
 """Rules for models: which ones exist, and which workers have them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -88,13 +88,24 @@ def get_model(session: Session, name: str) -> ModelView:
     return _view(name, copies)
 
 
-def list_copies(session: Session, queue: str, name: str) -> list[ModelFacts | None]:
-    """Return the facts about a model for each live worker of a queue that can run its jobs.
+class Installation(NamedTuple):
+    """A queue's live workers and what they report about one model."""
+
+    workers: Sequence[Worker]
+    live: list[WorkerInfo]
+    """The same workers' descriptions, including those of workers whose devices have failed."""
+    copies: list[ModelFacts | None]
+    """The facts about the model for each of these workers that can run its jobs.
 
     An entry is None if the facts are unknown, because the worker would have to download the model or runs an earlier
     version. A copy in the hub's cache counts as both, because a job may download a newer commit.
     """
-    now = database_now(session)
+    facts: ModelFacts | None
+    """The facts that some worker has reported, of any queue and with the model's dimensions if any has; None if none has."""
+
+
+def find_installation(session: Session, queue: str, name: str, now: datetime) -> Installation:
+    """Return a queue's live workers and what they report about a model. Reads each table once."""
     live = store.list_workers(session, queue, _live_since(now))
     reported = store.list_reported(session, [name])
     copies = [copy for copy in _copies(live, reported, now) if copy.name == name]
@@ -102,20 +113,35 @@ def list_copies(session: Session, queue: str, name: str) -> list[ModelFacts | No
         copy.worker.id for copy in copies if copy.facts is None or copy.facts.revision is None
     }
     downloading = [worker for worker in live if _has_hub(worker) and worker.id not in having]
-    return [*(copy.facts for copy in copies), *(None for _ in downloading)]
+    return Installation(
+        live,
+        [WorkerInfo.model_validate(worker.info) for worker in live],
+        [*(copy.facts for copy in copies), *(None for _ in downloading)],
+        _choose_facts(reported),
+    )
 
 
 def find_facts(session: Session, name: str) -> ModelFacts | None:
     """Return the facts that some worker has reported about a model, with its dimensions if any has; None if none has."""
-    found = [ModelFacts.model_validate(row.facts) for row in store.list_reported(session, [name])]
+    return _choose_facts(store.list_reported(session, [name]))
+
+
+def _choose_facts(reported: Iterable[WorkerModel]) -> ModelFacts | None:
+    found = [ModelFacts.model_validate(row.facts) for row in reported]
     return next((facts for facts in found if facts.sizes is not None), found[0] if found else None)
 
 
-def list_names(session: Session, queue: str) -> set[str]:
-    """Return the names of the models on the live workers of a queue."""
-    live = store.list_workers(session, queue, _live_since(database_now(session)))
-    named = {name for worker in live for name in _named(worker) or ()}
-    return named | store.list_reported_names(session, [worker.id for worker in live])
+def list_names(session: Session, installation: Installation) -> set[str]:
+    """Return the names of all models on the workers of an installation."""
+    workers = installation.workers
+    named = {name for worker in workers for name in _named(worker) or ()}
+    return named | store.list_reported_names(session, [worker.id for worker in workers])
+
+
+def list_tokenizers(session: Session, name: str) -> set[str]:
+    """Return the tokenizers that workers have reported for a model; none from workers of earlier versions."""
+    found = [ModelFacts.model_validate(row.facts) for row in store.list_reported(session, [name])]
+    return {facts.tokenizer for facts in found if facts.tokenizer is not None}
 
 
 class Installed(NamedTuple):

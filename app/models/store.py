@@ -1,9 +1,10 @@
 """SQL for models reported by workers."""
 
+import functools
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from app.db.sql import WrittenJson, insert_many
@@ -11,6 +12,23 @@ from app.db.tables import Base, Worker, WorkerModel
 from contracts.model_facts import ModelFacts
 
 _TABLE = Base.metadata.tables[WorkerModel.__tablename__]
+# These statements are built only once, because each submission runs them.
+_REPORTED = (
+    select(WorkerModel)
+    .where(WorkerModel.name.in_(bindparam("names", expanding=True)))
+    .order_by(WorkerModel.worker_id, WorkerModel.name)
+)
+
+
+@functools.cache
+def _workers(*given: str) -> Select[Worker]:
+    """Select the workers that match the values given."""
+    query = select(Worker).order_by(Worker.id)
+    if "queue" in given:
+        query = query.where(Worker.queue == bindparam("queue"))
+    if "seen_since" in given:
+        query = query.where(Worker.last_seen_at >= bindparam("seen_since"))
+    return query
 
 
 def replace_models(
@@ -43,18 +61,14 @@ def list_workers(
     session: Session, queue: str | None = None, seen_since: datetime | None = None
 ) -> Sequence[Worker]:
     """Return the workers of a queue, or of all queues, that were last seen at or after a time."""
-    query = select(Worker).order_by(Worker.id)
-    if queue is not None:
-        query = query.where(Worker.queue == queue)
-    if seen_since is not None:
-        query = query.where(Worker.last_seen_at >= seen_since)
-    return session.scalars(query).all()
+    values = {"queue": queue, "seen_since": seen_since}
+    given = {name: value for name, value in values.items() if value is not None}
+    return session.scalars(_workers(*given), given).all()
 
 
 def list_reported(session: Session, names: Collection[str]) -> Sequence[WorkerModel]:
     """Return all reported copies of these models."""
-    query = select(WorkerModel).where(WorkerModel.name.in_(names))
-    return session.scalars(query.order_by(WorkerModel.worker_id, WorkerModel.name)).all()
+    return session.scalars(_REPORTED, {"names": list(names)}).all()
 
 
 def list_names_after(
@@ -71,6 +85,8 @@ def list_names_after(
 
 def list_reported_names(session: Session, worker_ids: Sequence[str]) -> set[str]:
     """Return the names of the models reported by these workers."""
+    if not worker_ids:
+        return set()
     query = select(WorkerModel.name).where(WorkerModel.worker_id.in_(worker_ids)).distinct()
     return set(session.scalars(query))
 

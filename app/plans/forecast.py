@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from app.models import service as models
 from app.plans import store
 from app.plans.corrections import Measured, Result, device_key, exact, unknown
 from app.plans.devices import Computation, Run, forecast_worker, least_bytes, saves_of
@@ -17,6 +16,7 @@ from app.plans.memory import MemoryNeed
 from app.plans.rows import RowSample
 from app.plans.schemas import DiskForecast, Forecast, Note, Quantity, WorkerForecast
 from app.plans.tokens import RowTokens, Tokens, forecast_tokens
+from app.plans.truncation import find_cuts
 from contracts.attempt import WorkerInfo
 from contracts.job import JobSpec
 from contracts.model_facts import ModelFacts
@@ -28,7 +28,6 @@ _CHECKPOINT_BYTES = 12
 """A weight of the adapter and its two moments, each in float32."""
 _EXPENSIVE = 0.4
 """Share of evaluation rows from which a plan warns."""
-_TRUNCATED = 0.02
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,15 @@ def forecast_job(
     session: Session,
     spec: JobSpec,
     counts: Counts,
+    facts: ModelFacts | None,
+    *,
     workers: Sequence[WorkerInfo],
     gpus_on: Callable[[WorkerInfo], int],
 ) -> tuple[Forecast, Least]:
     """Return the forecast, and the least memory for the job.
 
-    `workers`: the live workers that could run the job. `gpus_on`: how many GPUs the job would use on the host of a worker.
+    `facts`: those of the job's model; None if unknown. `workers`: the live workers that could run the job. `gpus_on`: how many GPUs the job would use on the host of a worker.
     """
-    facts = models.find_facts(session, spec.model)
     passes = _row_passes(spec, counts)
     tokens = forecast_tokens(spec, counts.sample, _earlier_on_rows(session, spec), passes)
     need, reason = _need(spec, facts, tokens)
@@ -107,7 +107,7 @@ def forecast_job(
             reason=why,
             seconds=devices[0].seconds if devices else unknown("no_worker"),
             disk=_disk(spec, need, reason),
-            warnings=_warnings(spec, counts, tokens, devices),
+            warnings=_warnings(spec, counts, facts, devices),
         ),
         least,
     )
@@ -128,10 +128,11 @@ def _earlier_on_rows(session: Session, spec: JobSpec) -> RowTokens | None:
 
     Otherwise, the largest one says most about the rows, because it truncated least.
     """
-    if not isinstance(spec.dataset.train, str):
+    key = store.rows_key(spec)
+    if key is None:
         return None
     found = []
-    for row in store.list_results_of_rows(session, spec.model, spec.dataset.train):
+    for row in store.list_results_of_rows(session, spec.model, key):
         measured = Measured.model_validate(row.figures)
         found.append(
             RowTokens(measured.max_length, measured.tokens_per_row, measured.supervised_share)
@@ -193,13 +194,13 @@ def _disk(spec: JobSpec, need: MemoryNeed | None, reason: Note) -> DiskForecast:
 
 
 def _warnings(
-    spec: JobSpec, counts: Counts, tokens: Tokens, devices: Sequence[WorkerForecast]
+    spec: JobSpec,
+    counts: Counts,
+    facts: ModelFacts | None,
+    devices: Sequence[WorkerForecast],
 ) -> list[Note]:
-    found = []
-    if tokens.truncated_share > _TRUNCATED and not counts.is_text:
-        percent = round(100 * tokens.truncated_share)
-        values = {"percent": percent, "max_length": spec.training.max_length}
-        found.append(Note(code="rows_truncated", values=values))
+    context = None if facts is None else facts.max_length
+    found = find_cuts(counts.sample, spec.training.max_length, context)
     if counts.evaluation is not None and counts.evaluation.share > _EXPENSIVE:
         percent = round(100 * counts.evaluation.share)
         found.append(Note(code="evaluation_expensive", values={"percent": percent}))

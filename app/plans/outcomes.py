@@ -81,7 +81,7 @@ def record_outcome(
             model=found.spec.model,
             device=device_key(found.worker.device, found.gpus),
             settings=settings_key(found.spec, found.gpus),
-            dataset_id=job.train_dataset_id,
+            dataset_id=store.rows_key(found.spec),
             figures=to_json(_measure(found, models.find_facts(session, found.spec.model))),
         )
 
@@ -132,7 +132,7 @@ def _measure(found: Finished, facts: ModelFacts | None) -> Measured:
         if summary.peak_memory_bytes:
             peak_ratio = summary.peak_memory_bytes / computation.need.peak_bytes(setup)
         work = work_of(computation, setup, found.gpus, training_tokens=found.tokens)
-    rows = summary.train_rows + summary.eval_rows + summary.dropped_rows
+    rows = summary.given_rows
     return Measured(
         width=setup.width,
         peak_ratio=peak_ratio,

@@ -1,15 +1,17 @@
-"""Estimates the tokens of a dataset from the characters of some of its rows. The server has no tokenizer."""
+"""The lengths of some rows of a dataset in tokens: counted by a worker, or estimated from characters. The server has no tokenizer."""
 
 import functools
 import itertools
 import json
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from contracts.dataset.conversation import Conversation, Document, Message, Parsed
 from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_row
+from contracts.measurement import TokenCounts
 
 _PLACES = 4
 _PLACE_BYTES = 256 * 1024
@@ -24,7 +26,7 @@ _SYSTEM_TOKENS = 15
 
 
 class RowLength(NamedTuple):
-    """Estimated tokens of a row."""
+    """Tokens of a row."""
 
     tokens: int
     supervised: int
@@ -39,6 +41,14 @@ class RowSample(NamedTuple):
     """Whether these are all rows."""
     is_text: bool = False
     """Whether some rows are documents, which are joined and cut into samples of equal length."""
+    counts: TokenCounts | None = None
+    """The figures of all rows, if a worker has counted the tokens."""
+
+
+def take_sample(counts: TokenCounts) -> RowSample:
+    """Return the rows whose lengths a worker has reported."""
+    lengths = tuple(RowLength(row.tokens, row.trained) for row in counts.sample)
+    return RowSample(lengths, counts.is_complete, counts.documents > 0, counts)
 
 
 @functools.lru_cache(maxsize=256)
@@ -61,8 +71,29 @@ def read_sample(path: Path) -> RowSample:
     return RowSample(tuple(found), is_complete, is_text)
 
 
+def mix_samples(samples: Sequence[RowSample], uses: Sequence[int]) -> RowSample:
+    """Return a sample of an epoch over several datasets, with the longest row of each.
+
+    `uses`: how many rows of the epoch are from each dataset.
+    """
+    total = sum(uses)
+    count = min(total, _MOST_ROWS)
+    mixed: list[RowLength] = []
+    for sample, used in zip(samples, uses, strict=True):
+        lengths = sorted(sample.lengths)
+        share = max(1, round(count * used / total)) if lengths and used else 0
+        # Evenly spaced among the sorted rows, up to the longest.
+        mixed += [lengths[-(-(place + 1) * len(lengths) // share) - 1] for place in range(share)]
+    random.Random(0).shuffle(mixed)  # noqa: S311  # the same for the same datasets
+    return RowSample(
+        tuple(mixed),
+        is_complete=all(sample.is_complete for sample in samples),
+        is_text=any(sample.is_text for sample in samples),
+    )
+
+
 def pack_sample(sample: RowSample | None) -> dict[str, Any] | None:
-    """Return a sample as JSON content."""
+    """Return a sample as JSON content, without `counts`."""
     if sample is None:
         return None
     lengths = [list(row) for row in sample.lengths]
@@ -91,8 +122,8 @@ def _lines(path: Path, size: int, *, is_complete: bool) -> Iterator[bytes]:
         if not any(blocks):  # the rows are larger than the blocks
             file.seek(0)
             yield file.readline()
-    for lines in itertools.zip_longest(*blocks):
-        yield from (line for line in lines if line is not None)
+    for group in itertools.zip_longest(*blocks):
+        yield from (line for line in group if line is not None)
 
 
 def _parse(line: bytes) -> Parsed | None:

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-Basis = Literal["exact", "sample", "formula", "model", "settings"]
-"""`exact`: counted. `sample`: characters of some rows. `formula`: not compared with any run yet. `model`: corrected by
+Basis = Literal["exact", "measured", "sample", "formula", "model", "settings"]
+"""`exact`: counted. `measured`: tokens counted by a worker. `sample`: characters of some rows. `formula`: not compared with any run yet. `model`: corrected by
 finished jobs with the same model on the same kind of device. `settings`: also with the same settings."""
 
 
@@ -42,6 +42,8 @@ class TokenForecast(BaseModel):
     """Share of the tokens that the loss counts, from 0 to 1."""
     padding_saved: Quantity
     """Share of the tokens that would be padding if samples were padded to the longest of their micro-batch."""
+    note: Note | None = None
+    """How to have the tokens counted; set only if the figures are estimated from characters."""
 
 
 class WorkerForecast(BaseModel):

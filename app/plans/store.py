@@ -1,5 +1,7 @@
 """SQL for plans and for the results of finished jobs."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -9,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.db.plan_tables import ForecastResult, StoredPlan
 from app.db.tables import Job
+from contracts.job import JobSpec
 
 READ = 20
 """Number of results that a forecast reads."""
@@ -65,8 +68,21 @@ def list_results(session: Session, model: str, device: str) -> Sequence[Forecast
     return _list_newest(session, ForecastResult.model == model, ForecastResult.device == device)
 
 
+def rows_key(spec: JobSpec) -> str | None:
+    """Return the key of a job's training rows: the id of an uploaded dataset, or a hash of several with their weights.
+
+    None if any are on the hub, because they may change.
+    """
+    parts = [(part.name, part.weight) for part in spec.dataset.parts]
+    if any(not isinstance(part.dataset, str) for part in spec.dataset.parts):
+        return None
+    if not spec.dataset.is_mixed:
+        return parts[0][0]
+    return "mix_" + hashlib.sha256(json.dumps(sorted(parts)).encode()).hexdigest()
+
+
 def list_results_of_rows(session: Session, model: str, dataset_id: str) -> Sequence[ForecastResult]:
-    """Return the newest results of a model on a dataset, newest first."""
+    """Return the newest results of a model on the rows with this key (rows_key), newest first."""
     of_rows = ForecastResult.dataset_id == dataset_id
     return _list_newest(session, of_rows, ForecastResult.model == model)
 

@@ -1,13 +1,15 @@
-"""The tokens of a job: from a finished job on the same rows with the same model, otherwise from characters."""
+"""The tokens of a job: counted by a worker, or from a finished job on the same rows with the same model, or from characters."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from app.datasets.tokens.lengths import at_length
 from app.plans.corrections import exact, unknown
 from app.plans.memory import Load
 from app.plans.rows import RowLength, RowSample
 from app.plans.schemas import Basis, Note, Quantity, TokenForecast
 from contracts.job import JobSpec
+from contracts.measurement import TokenCounts
 
 _SAMPLE_BAND = 0.25
 """Error of an estimate from characters, as a share."""
@@ -15,6 +17,8 @@ _SCALED_BAND = 0.1
 """The same after a finished job has shown how many tokens the rows have at another `max_length`."""
 _FINISHED_BAND = 0.03
 """Held-out rows may differ."""
+_COUNTED_BAND, _SAMPLED_BAND = 0.01, 0.05
+"""Error if a worker has counted the tokens of all rows, or of a random sample."""
 _MOST_FACTOR, _HALVINGS = 16.0, 20
 """Bounds of the search for the factor between estimated and measured lengths."""
 _DEFAULT_SUPERVISED = 0.5
@@ -36,8 +40,6 @@ class Tokens(NamedTuple):
     per_row: float | None
     training: float | None
     supervised: float
-    truncated_share: float
-    """Share of the sampled rows that are longer than the job's `max_length`."""
 
 
 def forecast_tokens(
@@ -49,14 +51,20 @@ def forecast_tokens(
     `row_passes`: rows in all steps; None if unknown.
     """
     most = spec.training.max_length
-    if sample is not None and earlier is not None:
+    counts = None if sample is None else sample.counts
+    if sample is not None and earlier is not None and counts is None:
         sample = _scaled(sample, earlier)
     lengths = [min(most, row.tokens) for row in sample.lengths] if sample else []
     reason = Note(code="rows_unknown" if sample is None else "rows_unreadable")
-    per_row = _per_row(lengths, earlier, most, reason)
-    supervised = _supervised(sample, earlier, most, reason)
+    if counts is not None and counts.tokens:
+        per_row, supervised = _counted(counts, most)
+    else:
+        per_row = _per_row(lengths, earlier, most, reason)
+        supervised = _supervised(sample, earlier, most, reason)
     longest = _longest(lengths, sample, most)
-    training = _times(per_row, row_passes) if row_passes is not None else unknown("steps_unknown")
+    training = unknown("steps_unknown")
+    if row_passes is not None:
+        training = _times(per_row, row_passes * _kept_share(spec, counts))
     if per_row.value is None:
         training = per_row
     share = supervised.value if supervised.value is not None else _DEFAULT_SUPERVISED
@@ -64,23 +72,51 @@ def forecast_tokens(
     window = batch * longest if len(lengths) < batch else sum(sorted(lengths)[-batch:])
     unread = Quantity(reason=reason)
     per_batch = spec.training.per_device_batch_size
+    basis: Basis = "sample" if counts is None else "measured"
+    band = _SAMPLE_BAND if counts is None else _band(counts)
     forecast = TokenForecast(
         per_row=per_row,
-        longest=_estimate(longest, _SAMPLE_BAND, most) if lengths else unread,
+        longest=_estimate(longest, band, most, basis) if lengths else unread,
         training=training,
         supervised_share=supervised,
-        padding_saved=_padding(lengths, per_batch) if lengths else unread,
+        padding_saved=_padding(lengths, per_batch, basis) if lengths else unread,
+        note=_how_to_count(spec) if per_row.basis == "sample" else None,
     )
-    return Tokens(
-        forecast,
-        Load(longest, max(longest, window), share),
-        per_row.value,
-        training.value,
-        share,
-        sum(row.tokens > most for row in sample.lengths) / len(lengths)
-        if sample and lengths
-        else 0,
+    load = Load(longest, max(longest, window), share)
+    return Tokens(forecast, load, per_row.value, training.value, share)
+
+
+def _counted(counts: TokenCounts, most: int) -> tuple[Quantity, Quantity]:
+    """Return the mean tokens of a row that a job keeps, and the share of them that the loss counts."""
+    cut = at_length(counts, most)
+    tokens = cut.tokens + counts.document_tokens
+    rows = counts.conversations - cut.dropped_rows + counts.documents
+    share = (cut.trained_tokens + counts.document_tokens) / max(1, tokens)
+    band = _band(counts)
+    return (
+        _estimate(tokens / max(1, rows), band, basis="measured"),
+        _estimate(min(1.0, share), band, 1.0, "measured"),
     )
+
+
+def _band(counts: TokenCounts) -> float:
+    return _COUNTED_BAND if counts.is_complete else _SAMPLED_BAND
+
+
+def _kept_share(spec: JobSpec, counts: TokenCounts | None) -> float:
+    """Return the share of the rows that a job keeps. With `max_steps`, others take the place of dropped ones."""
+    if counts is None or not counts.conversations or spec.training.max_steps is not None:
+        return 1.0
+    rows = counts.conversations + counts.documents
+    return 1 - at_length(counts, spec.training.max_length).dropped_rows / rows
+
+
+def _how_to_count(spec: JobSpec) -> Note:
+    values: dict[str, float | int | str] = {
+        "dataset": str(spec.dataset.train),
+        "model": spec.model,
+    }
+    return Note(code="tokens_estimated", values=values)
 
 
 def _scaled(sample: RowSample, earlier: RowTokens) -> RowSample:
@@ -143,19 +179,19 @@ def _longest(lengths: Sequence[int], sample: RowSample | None, most: int) -> int
     """Return the tokens of the longest row. Other rows than those of a sample may be up to twice as long."""
     if not lengths or sample is None or sample.is_text:
         return most
-    longest = max(lengths)
+    longest = max(lengths)  # the sample of a complete count contains the longest row
     return longest if sample.is_complete else min(most, 2 * longest)
 
 
-def _padding(lengths: Sequence[int], per_batch: int) -> Quantity:
+def _padding(lengths: Sequence[int], per_batch: int, basis: Basis) -> Quantity:
     """Return the share of padding in batches of consecutive rows."""
     batches = [lengths[start : start + per_batch] for start in range(0, len(lengths), per_batch)]
     padded = sum(len(batch) * max(batch) for batch in batches)
     share = 1 - sum(lengths) / max(1, padded)
-    return exact(0.0) if per_batch == 1 else _estimate(share, _SAMPLE_BAND, 1.0)
+    return exact(0.0) if per_batch == 1 else _estimate(share, _SAMPLE_BAND, 1.0, basis)
 
 
-def _times(each: Quantity, count: int) -> Quantity:
+def _times(each: Quantity, count: float) -> Quantity:
     if each.value is None or each.low is None or each.high is None:
         return each
     return Quantity(

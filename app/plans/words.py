@@ -8,7 +8,9 @@ from app.plans.schemas import Note
 from contracts.failure import Language
 from contracts.values.text import escape_lines
 
-WORDS: dict[str, dict[Language, str]] = {
+Words = dict[Language, str]
+
+WORDS: dict[str, Words] = {
     "rows_unknown": {
         "en": "The dataset is on the hub, and the server does not read its rows.",
         "zh": "数据集在 Hub 上，服务器不读取其内容。",
@@ -50,6 +52,49 @@ WORDS: dict[str, dict[Language, str]] = {
         "dropped.",
         "zh": "约 {percent}% 的数据超过 training.max_length（{max_length} token），将被截断或丢弃。",
     },
+    "tokens_estimated": {
+        "en": "Estimated from characters. POST /v1/datasets/{dataset}/tokens has a worker count the tokens with the model {model}.",
+        "zh": "根据字符数估算。用 POST /v1/datasets/{dataset}/tokens 可让工作节点以模型 {model} 实际统计 token。",
+    },
+    "rows_over_length": {
+        "en": "Rows longer than training.max_length ({max_length} tokens): {rows} ({percent} %).",
+        "zh": "超过 training.max_length（{max_length} token）的数据：{rows} 条（{percent}%）。",
+    },
+    "rows_over_length.measured_sample": {
+        "en": "Rows longer than training.max_length ({max_length} tokens): about {rows} ({percent} %), estimated from a sample of the rows.",
+        "zh": "超过 training.max_length（{max_length} token）的数据：约 {rows} 条（{percent}%），根据抽样统计估算。",
+    },
+    "rows_over_length.sample": {
+        "en": "Rows longer than training.max_length ({max_length} tokens): about {percent} %, estimated from characters.",
+        "zh": "超过 training.max_length（{max_length} token）的数据：约 {percent}%，根据字符数估算。",
+    },
+    "answers_cut": {
+        "en": "Rows that lose part of their trained answers at this length: {rows}. Rows that lose all of them and are skipped: {dropped_rows}.",
+        "zh": "在此长度下，{rows} 条数据会丢失部分回答，{dropped_rows} 条会失去全部回答而被跳过。",
+    },
+    "answers_cut.measured_sample": {
+        "en": "Rows that lose part of their trained answers at this length: about {rows}. Rows that lose all of them and are skipped: "
+        "about {dropped_rows}.",
+        "zh": "在此长度下，约 {rows} 条数据会丢失部分回答，约 {dropped_rows} 条会失去全部回答而被跳过。",
+    },
+    "answers_cut.sample": {
+        "en": "Rows that lose part of their trained answers at this length: about {percent} %. Rows that lose all of them and are skipped: "
+        "about {dropped_percent} % (estimated from characters).",
+        "zh": "在此长度下，约 {percent}% 的数据会丢失部分回答，约 {dropped_percent}% 会失去全部回答而被跳过（根据字符数估算）。",
+    },
+    "answers_cut.raise": {
+        "en": " With training.max_length = {advised_max_length}, fewer than 1 % of the rows are affected.",
+        "zh": "若 training.max_length = {advised_max_length}，受影响的数据不到 1%。",
+    },
+    "answers_cut.split": {
+        "en": " Split or shorten long rows: the model's longest context, {context} tokens, is too short for more than 1 % of them.",
+        "zh": "请拆分或缩短过长的数据：模型的最大上下文（{context} token）对 1% 以上的数据仍然不够。",
+    },
+    "rows_refused": {
+        "en": "The model's chat template rejects rows: {rows}. Row {row} (counted from 0): {error} A job with these rows fails: remove them, "
+        "or use another model.",
+        "zh": "模型的对话模板拒绝了 {rows} 条数据。第 {row} 行（从 0 开始）：{error} 任务遇到这些数据会失败：请删除它们，或换用其他模型。",
+    },
     "evaluation_expensive": {
         "en": "Evaluations process {percent} % of all rows. Lower dataset.eval_size or raise evaluation.every_steps to shorten "
         "the job.",
@@ -76,18 +121,29 @@ def say(model: BaseModel, language: Language) -> dict[str, Any]:
 
 
 def message_of(note: Note, language: Language) -> str:
-    """Return a note as a sentence; empty if a later version wrote it with an unknown code."""
-    words = WORDS.get(note.code)
+    """Return a note as a sentence, with its advice; empty if a later version wrote it with an unknown code.
+
+    A code may have its own wording for a value of `basis`, and for a value of `advice`.
+    """
+    words = _variant(note, "basis") or WORDS.get(note.code)
     if words is None:
         return ""
     values = {name: _shown(name, value) for name, value in note.values.items()}
-    return words[language].format_map(values)
+    advice = _variant(note, "advice")
+    sentence = words[language] + ("" if advice is None else advice[language])
+    return sentence.format_map(values)
+
+
+def _variant(note: Note, name: str) -> Words | None:
+    return WORDS.get(f"{note.code}.{note.values.get(name)}")
 
 
 def _shown(name: str, value: float | str) -> str:
     if isinstance(value, str):
         return escape_lines(value)
-    return f"{value / 2**30:.1f} GiB" if name.endswith("_bytes") else f"{value:,}"
+    if name.endswith("_bytes"):
+        return f"{value / 2**30:.1f} GiB"
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:,}"
 
 
 def _fill(content: Any, language: Language) -> None:

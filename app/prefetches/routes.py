@@ -13,7 +13,7 @@ from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
 from app.prefetches import service
 from contracts.base import Strict
-from contracts.job import ModelName, Revision
+from contracts.values.hub_names import ModelName, Revision
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
 

@@ -18,7 +18,7 @@ from app.http.negotiation.formats import Formats, refuse_beside
 from app.http.negotiation.language import LanguageDep
 from app.previews import service, terminal
 from contracts.errand import MOST_PREVIEWED_ROWS, MOST_PREVIEWED_TOKENS, PreviewResult
-from contracts.job import ModelName
+from contracts.values.hub_names import ModelName, Revision
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -55,6 +55,7 @@ async def preview_rows(
     rows: Annotated[str | None, Query(pattern=_ROWS)] = None,
     first: Annotated[int | None, Query(ge=1, le=MOST_PREVIEWED_ROWS)] = None,
     max_length: Annotated[int, Query(ge=8, le=MOST_PREVIEWED_TOKENS)] = 1024,
+    revision: Annotated[Revision | None, Query()] = None,
     color: bool = True,
     requested_format: Annotated[
         str | None, Query(alias="format", max_length=20), FORMATS.names
@@ -65,7 +66,7 @@ async def preview_rows(
     """Return the first rows, or chosen ones (`rows=0,5,7`), as a model's chat template renders them, and which tokens are trained.
 
     A worker that has the model renders them; nothing is downloaded. The request waits up to 10 seconds, or as long as `Prefer: wait=`
-    says (at most 30), then answers 202.
+    says (at most 30), then answers 202. `revision` is a job's `model_revision`.
     """
     if rows is not None:
         refuse_beside("rows", first=first)
@@ -78,6 +79,7 @@ async def preview_rows(
         rows=None if rows is None else [int(row) for row in rows.split(",")],
         first=first or FIRST_ROWS,
         max_length=max_length,
+        revision=revision,
         language=language,
     )
     errand = await run_in_threadpool(ask)
@@ -87,7 +89,9 @@ async def preview_rows(
         errand_id = errand.id
         with slots.hold(peer_of(request.client)):
             await waits.wait(request, lambda found: errand_id not in found, _wait_seconds(prefer))
-    errand, content = await run_in_threadpool(service.read_preview, database, errand.id, language)
+    errand, content = await run_in_threadpool(
+        service.read_preview, database, errand.id, dataset_id, language
+    )
     headers = {"Vary": "Accept, Accept-Language", "Cache-Control": "no-cache"}
     if not content:
         body = await run_in_threadpool(_view, database, errand.id, language)

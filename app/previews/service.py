@@ -2,28 +2,20 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy.orm import Session
-
 from app.datasets import service as datasets
 from app.datasets import store as dataset_rows
 from app.db.engine import Database
 from app.db.tables import Errand
 from app.errands import service as errands
+from app.errands.able_workers import require_worker
 from app.errors.kinds import (
     DatasetNotFound,
-    ModelNotInstalled,
     PreviewFailed,
     PreviewRowNotFound,
     PreviewUnavailable,
-    WorkersTooOld,
 )
-from app.models import service as models
-from app.models.checks import guess_model
-from contracts.errand import ErrandKind, PreviewRequest
+from contracts.errand import PREVIEW_REVISIONS, ErrandKind, PreviewRequest
 from contracts.failure import Language
-
-MOST_NAMED = 20
-"""Maximum number of workers, and of models of each worker, that an error names."""
 
 
 def request_preview(
@@ -34,6 +26,7 @@ def request_preview(
     rows: Sequence[int] | None,
     first: int,
     max_length: int,
+    revision: str | None = None,
     language: Language,
 ) -> Errand:
     """Return the errand that renders these rows; equal requests share one.
@@ -47,24 +40,33 @@ def request_preview(
             if row >= count:
                 raise PreviewRowNotFound("rows", dataset=dataset_id, row=row, count=count)
         request = PreviewRequest(
-            kind="preview", dataset_id=dataset_id, model=model, rows=chosen, max_length=max_length
+            kind="preview",
+            dataset_id=dataset_id,
+            model=model,
+            rows=chosen,
+            max_length=max_length,
+            revision=revision,
         )
         errand = errands.find_answer(session, request)
         if errand is not None:
             return errand
-        _require_worker(session, model, language)
+        kind = ErrandKind.PREVIEW if revision is None else PREVIEW_REVISIONS
+        require_worker(session, kind, model, language)
     with database.writing() as session:
         if dataset_rows.lock_dataset(session, dataset_id) is None:
             raise DatasetNotFound(dataset=dataset_id)
         return errands.create_errand(session, request)
 
 
-def read_preview(database: Database, errand_id: str, language: Language) -> tuple[Errand, bytes]:
+def read_preview(
+    database: Database, errand_id: str, dataset_id: str, language: Language
+) -> tuple[Errand, bytes]:
     """Return the errand and its PreviewResult as JSON, which is empty until the errand has ended.
 
-    Raises PreviewFailed or PreviewUnavailable.
+    Raises PreviewFailed, PreviewUnavailable, or DatasetNotFound if the dataset was deleted in the meantime, along with its errands.
     """
     with database.reading() as session:
+        datasets.count_rows(session, dataset_id)
         errand = errands.get_errand(session, errand_id)
         failure = errands.find_failure(errand)
         if failure is not None:
@@ -72,22 +74,3 @@ def read_preview(database: Database, errand_id: str, language: Language) -> tupl
             problem = failure.reason.message(language)
             raise kind("model", model=errand.model, problem=problem, detail=failure.detail)
         return errand, errands.read_result(session, errand_id) or b""
-
-
-def _require_worker(session: Session, model: str, language: Language) -> None:
-    """Raise ModelNotInstalled or WorkersTooOld if no live worker can render rows with the model."""
-    installed = models.list_installed(session)
-    having = [each.worker for each in installed if model in each.models]
-    if any(ErrandKind.PREVIEW in worker.errands for worker in having):
-        return
-    if having:
-        names = ", ".join(worker.worker_id for worker in having[:MOST_NAMED])
-        raise WorkersTooOld("model", workers=names)
-    named = "; ".join(
-        f"{each.worker.worker_id}: {', '.join(each.models[:MOST_NAMED]) or '-'}"
-        for each in installed[:MOST_NAMED]
-    )
-    known = {name for each in installed for name in each.models}
-    raise ModelNotInstalled(
-        "model", model=model, models=named or "-", guess=guess_model(model, known, language)
-    )

@@ -47,7 +47,7 @@ def render_markdown(summary: Summary, language: Language, zone: tzinfo | None = 
             parts += [f"| {words.step} | loss |", "|---:|---:|"]
             parts += [f"| {point.step} | {point.loss:.4f} |" for point in summary.windows]
         else:
-            parts += [f"- {escape(item).removeprefix('• ')}" for item in items]
+            parts += [f"- {escape(item).removeprefix('• ').strip()}" for item in items]
         parts.append("")
     return "\n".join(parts)
 
@@ -69,6 +69,8 @@ class _Words:
     learning_rate: str
     schedules: dict[str, str]
     data: str
+    mixed: str
+    """One of several training datasets."""
     loss_heading: str
     step: str
     measured_heading: str
@@ -77,6 +79,7 @@ class _Words:
     tuned_earlier: str
     """If the adapter is not from the last step."""
     gain: str
+    accuracy: str
     layers: str
     parameters: str
     device: str
@@ -104,6 +107,7 @@ _WORDS: dict[Language, _Words] = {
         learning_rate="• 学习率: {rate} ({schedule})",
         schedules={"cosine": "cosine衰减", "linear": "线性衰减", "constant": "恒定"},
         data="• 数据: {train}训练 + {eval}验证",
+        mixed="  {dataset} × {weight:g}: 每轮{rows}条",
         loss_heading="📈 Loss变化",
         step="步",
         measured_heading="🔍 实测",
@@ -111,6 +115,7 @@ _WORDS: dict[Language, _Words] = {
         tuned="• 训练后: loss {loss:.4f} | PPL {perplexity}",
         tuned_earlier="• 训练后(第{step}步的适配器): loss {loss:.4f} | PPL {perplexity}",
         gain="• 验证loss降幅95%置信区间: {low:.4f} ~ {high:.4f}",
+        accuracy="• 验证token准确率: 训练前 {before:.2%}, 训练后 {after:.2%}",
         layers="• 4位量化: {layers}个线性层 (NF4)",
         parameters="• 可训练参数: {trainable:,} / {all:,} ({share:.2%})",
         device="• 设备: {device}{memory}",
@@ -135,6 +140,7 @@ _WORDS: dict[Language, _Words] = {
         learning_rate="• Learning rate: {rate} ({schedule})",
         schedules={"cosine": "cosine decay", "linear": "linear decay", "constant": "constant"},
         data="• Data: {train} train + {eval} eval",
+        mixed="  {dataset} × {weight:g}: {rows} rows per epoch",
         loss_heading="📈 Loss",
         step="step",
         measured_heading="🔍 Measured",
@@ -142,6 +148,7 @@ _WORDS: dict[Language, _Words] = {
         tuned="• After: loss {loss:.4f} | PPL {perplexity}",
         tuned_earlier="• After (adapter of step {step}): loss {loss:.4f} | PPL {perplexity}",
         gain="• Drop in eval loss, 95% CI: {low:.4f} to {high:.4f}",
+        accuracy="• Token accuracy (eval): {before:.2%} before, {after:.2%} after",
         layers="• 4-bit: {layers} linear layers (NF4)",
         parameters="• Trainable parameters: {trainable:,} of {all:,} ({share:.2%})",
         device="• Device: {device}{memory}",
@@ -205,6 +212,12 @@ def _configuration(summary: Summary, words: _Words) -> list[str]:
             schedule=words.schedules.get(summary.lr_scheduler, summary.lr_scheduler),
         ),
         words.data.format(train=_count(summary.train_rows), eval=_count(summary.eval_rows)),
+        *[
+            words.mixed.format(
+                dataset=each.dataset, weight=each.weight, rows=_count(each.used_rows)
+            )
+            for each in summary.mixture
+        ],
     ]
 
 
@@ -230,6 +243,9 @@ def _measured(summary: Summary, words: _Words) -> Iterator[str]:
     if summary.improvement_interval is not None:
         interval = summary.improvement_interval
         yield words.gain.format(low=interval.low, high=interval.high)
+    before_training, after_training = summary.base_eval_token_accuracy, summary.eval_token_accuracy
+    if before_training is not None and after_training is not None:
+        yield words.accuracy.format(before=before_training, after=after_training)
     if summary.quantized_layers is not None:
         yield words.layers.format(layers=summary.quantized_layers)
         yield words.parameters.format(

@@ -24,8 +24,10 @@ FAN = 16
 MAX_PER_SYNC = 32
 """Maximum number of level-1 blocks written per sync. A backlog from an earlier version takes several syncs."""
 LONGEST_NAME = 100
-EVALUATION, PACE = "eval_loss", "tokens_per_second"
-"""Series derived by the server: evaluation loss, and tokens per second."""
+EVALUATION, EVALUATION_ACCURACY = "eval_loss", "eval_token_accuracy"
+"""Series of an evaluation: its loss, and the fraction of supervised tokens that the model predicts."""
+PACE = "tokens_per_second"
+"""A series that the server derives from the tokens and the seconds of a step."""
 SYSTEM = "sys."
 """Prefix of series sampled by the supervisor. Values in training records with this prefix are ignored."""
 
@@ -45,7 +47,13 @@ def values_of(
 ) -> dict[str, float]:
     """Return a stored record's values by series; `only` restricts the series."""
     if kind == "eval":
-        return {EVALUATION: float(data["loss"])} if only is None or EVALUATION in only else {}
+        # Workers of earlier versions do not report the accuracy.
+        evaluated = {EVALUATION: data["loss"], EVALUATION_ACCURACY: data.get("token_accuracy")}
+        return {
+            name: float(value)
+            for name, value in evaluated.items()
+            if value is not None and (only is None or name in only)
+        }
     if kind != "metric":
         return {}
     stored = data["values"]

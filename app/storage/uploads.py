@@ -1,6 +1,7 @@
 """Receives an uploaded file: the request's body is written to a temporary file, checked, and moved to its final path."""
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
@@ -48,6 +49,17 @@ async def receive(
     replaced = await run_in_threadpool(commit, received)
     if replaced is not None:
         await run_in_threadpool(storage.delete, replaced)
+
+
+@asynccontextmanager
+async def receiving(
+    storage: Storage, body: AsyncIterator[bytes], sha256: str
+) -> AsyncIterator[Draft]:
+    """Yield a request's body as a temporary file, which is deleted at the end of the block. Raises the same errors as `receive`."""
+    with storage_errors(), storage.draft() as draft:
+        await _write(draft, body)
+        _check(draft, sha256)
+        yield draft
 
 
 async def check_body(storage: Storage, body: AsyncIterator[bytes], sha256: str) -> None:

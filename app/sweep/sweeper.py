@@ -1,7 +1,7 @@
 """The sweep: work that is not triggered by requests. It ends lost attempts, repeats rings, and deletes orphaned files.
 
 The sweep is a task in the server's lifespan. Its work runs in a thread, in only one process at a time. It also ends expired
-errands, uploads and unusable reservations, and deletes workers that have not reported for a week.
+errands, uploads, files and unusable reservations, and deletes workers that have not reported for a week.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from app.db.engine import Database, database_now
 from app.db.ids import new_id
 from app.doorbell import Doorbell, is_ring_due
 from app.errands import service as errands
+from app.files import service as files
 from app.jobs.queue import order as queue
 from app.jobs.queue import reservations
 from app.jobs.requests import idempotency
@@ -89,6 +90,7 @@ class Sweeper:
         if ended:
             log.warning("errands expired", errands=ended)
         uploads.end_expired(self._database, self._storage)
+        files.delete_expired(self._database, self._storage)
         # A queue in both counters gets the larger count.
         for name, times in (rings | self._queues_to_ring()).items():
             self._doorbell.ring(name, times)

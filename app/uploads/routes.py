@@ -70,7 +70,7 @@ async def complete_upload(
     validator: ValidatorDep,
     language: LanguageDep,
 ) -> UploadView:
-    """Join the parts in the order of `part_ids`, check the rows, and store them as a dataset. Its id is `file.id`.
+    """Join the parts in the order of `part_ids`, check the rows, and store them as a dataset. Its id is `file.dataset_id`.
 
     The rows of a file of at least `STEPLINE_BACKGROUND_BYTES` are checked after the response.
     """

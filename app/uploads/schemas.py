@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.files.schemas import FileView
 from contracts.base import Strict
 from contracts.field_error import OneOf
 
 UploadStatus = Literal["pending", "completed", "cancelled", "expired"]
-FileStatus = Literal["uploaded", "processed", "error"]
 MOST_PARTS = 10_000
 """Maximum number of parts of an upload."""
 
@@ -44,22 +44,6 @@ class Completion(Strict):
     """MD5 of the whole file, in hexadecimal, to be checked."""
 
 
-class UploadedFile(BaseModel):
-    """The file of a completed upload."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    object: Literal["file"] = "file"
-    id: str
-    """Id of the dataset, as in `GET /v1/datasets/{id}`."""
-    bytes: int
-    created_at: int
-    filename: str
-    purpose: Literal["fine-tune"] = "fine-tune"
-    status: FileStatus
-    """`uploaded` while the rows of a large file are checked, then `processed`, or `error` if they are rejected."""
-
-
 class UploadView(BaseModel):
     """An upload."""
 
@@ -75,8 +59,8 @@ class UploadView(BaseModel):
     filename: str
     purpose: Literal["fine-tune"] = "fine-tune"
     status: UploadStatus
-    file: UploadedFile | None
-    """Null until the upload is completed, and after its dataset has been deleted."""
+    file: FileView | None
+    """Null until the upload is completed, and after the file or its dataset has been deleted."""
     received_bytes: int
     """Total size of the parts received so far."""
 

@@ -1,13 +1,12 @@
 """Rules for uploads: what is accepted, when they end, and how their parts become a dataset."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import BinaryIO
 
 from sqlalchemy.orm import Session
 
-from app.datasets import store as datasets
 from app.datasets.conversion.request import Encoding, Limits
 from app.datasets.service import add_dataset
 from app.datasets.upload import Upload
@@ -26,19 +25,17 @@ from app.errors.kinds import (
     UploadSizeMismatch,
     UploadTooLarge,
 )
+from app.files import service as files
 from app.storage.data_dir import Draft, Storage
 from app.uploads import store
 from app.uploads.schemas import (
     MOST_PARTS,
     Completion,
-    FileStatus,
     NewUpload,
     PartView,
-    UploadedFile,
     UploadView,
 )
 from contracts.dataset.columns import Columns
-from contracts.dataset.status import DatasetStatus
 from contracts.failure import Language
 from contracts.values.text import escape
 
@@ -48,11 +45,6 @@ DEFAULT_SECONDS = 3600
 """How long an upload accepts parts unless the request says otherwise."""
 KEPT = timedelta(days=7)
 """How long an ended upload can still be read."""
-_FILE_STATUS: Mapping[DatasetStatus, FileStatus] = {
-    DatasetStatus.VALIDATING: "uploaded",
-    DatasetStatus.READY: "processed",
-    DatasetStatus.FAILED: "error",
-}
 _EXPIRED_AT_ONCE = 100
 _BLOCK_BYTES = 1024 * 1024
 
@@ -142,13 +134,20 @@ def complete_upload(
         raise UploadSizeMismatch("part_ids", received=received, bytes=declared)
     paths: list[str] = []
 
-    def end(session: Session, dataset_id: str) -> None:
+    def end(session: Session, dataset_id: str, is_new: bool) -> None:
         locked = store.lock_upload(session, upload_id)
         if locked is None:
             raise UploadNotFound(upload=upload_id)
         if locked.status != "completed":  # another request may have completed it
             _require_pending(session, locked)
-            store.mark_ended(session, upload_id, "completed", database_now(session), dataset_id)
+            file_id = files.new_file_id()
+            files.insert_file(
+                session, file_id, dataset_id, filename=filename, size=declared, is_new=is_new
+            )
+            now = database_now(session)
+            store.mark_ended(
+                session, upload_id, "completed", now, dataset_id=dataset_id, file_id=file_id
+            )
             paths.extend(store.delete_parts(session, upload_id))
 
     with storage_errors(), storage.draft() as draft:
@@ -240,14 +239,7 @@ def end_expired(database: Database, storage: Storage) -> int:
 
 def view(session: Session, upload: PartialUpload) -> UploadView:
     """Return an upload as users see it."""
-    dataset = datasets.find_any(session, upload.dataset_id) if upload.dataset_id else None
-    file = dataset and UploadedFile(
-        id=dataset.id,
-        bytes=dataset.upload_bytes,
-        created_at=_seconds(dataset.created_at),
-        filename=dataset.filename,
-        status=_FILE_STATUS[dataset.status],
-    )
+    file = files.find_view(session, upload.file_id) if upload.file_id else None
     is_whole = upload.status == "completed"
     return UploadView(
         id=upload.id,

@@ -79,13 +79,19 @@ def list_expired(session: Session, now: datetime, limit: int) -> Sequence[str]:
 
 
 def mark_ended(
-    session: Session, upload_id: str, status: str, now: datetime, dataset_id: str | None = None
+    session: Session,
+    upload_id: str,
+    status: str,
+    now: datetime,
+    *,
+    dataset_id: str | None = None,
+    file_id: str | None = None,
 ) -> None:
     """Set the final status of an upload."""
     session.execute(
         update(PartialUpload)
         .where(PartialUpload.id == upload_id)
-        .values(status=status, ended_at=now, dataset_id=dataset_id)
+        .values(status=status, ended_at=now, dataset_id=dataset_id, file_id=file_id)
     )
 
 

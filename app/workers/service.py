@@ -62,12 +62,11 @@ def list_workers(session: Session, now: datetime) -> list[WorkerView]:
     return views
 
 
-def known_models(session: Session, queue: str, now: datetime) -> set[str] | None:
+def known_models(workers: Collection[WorkerInfo]) -> set[str] | None:
     """Return the models of a queue's live workers; None if there are no live workers, or if one can download models.
 
     Workers whose devices have failed are included, because the devices will be checked again and may recover.
     """
-    workers = store.list_live(session, queue, now)
     if not workers or any(worker.models is None for worker in workers):
         return None
     return {model for worker in workers for model in worker.models or []}

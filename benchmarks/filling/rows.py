@@ -175,6 +175,7 @@ def _job(n: int, size: int) -> tuple[Any, ...]:
         "archived": False,
         "gpus": 1,
         "most_gpus": 1,
+        "is_mixed": False,
         "reserved_seconds": 0,
         "created_at": submitted_at,
         "started_at": submitted_at + timedelta(minutes=1) if started else None,

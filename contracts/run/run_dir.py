@@ -44,8 +44,12 @@ class RunDir:
 
     @property
     def train_data(self) -> Path:
-        """Training rows as JSONL."""
+        """Training rows as JSONL; absent if the job has several training datasets."""
         return self.path / "data" / "train.jsonl"
+
+    def mixed_data(self, number: int) -> Path:
+        """Training rows of a job with several datasets. `number`: the dataset's index in the spec."""
+        return self.path / "data" / f"train-{number}.jsonl"
 
     @property
     def eval_data(self) -> Path:
@@ -129,6 +133,8 @@ class Placed(Tolerant):
     checked."""
     train_revision: str | None = None
     """Hub commit of the training rows."""
+    mixed_revisions: list[str | None] = []
+    """The same for each of several training datasets; null for an uploaded one."""
     eval_revision: str | None = None
     resumed_from: int | None = None
     """Number of the attempt whose checkpoint is in `resume/`."""
@@ -149,6 +155,7 @@ class Placed(Tolerant):
         return Origin(
             model_revision=self.model_revision,
             train_revision=self.train_revision,
+            mixed_revisions=self.mixed_revisions,
             eval_revision=self.eval_revision,
         )
 

@@ -12,6 +12,7 @@ from app.attempts import routes as attempts
 from app.checkpoints import routes as checkpoints
 from app.config.settings import Settings
 from app.errands import routes as errands
+from app.imports import routes as imports
 from app.leases.gate import WorkerRoute
 from app.main import create_app
 from tests.app.player import BASE_URL, TOKEN, Player
@@ -42,7 +43,12 @@ def settings(sqlite_url: str, tmp_path: Any) -> Settings:
 
 
 def worker_routes() -> Iterator[tuple[str, str]]:
-    routers: Sequence[Any] = (attempts.router, checkpoints.internal, errands.internal)
+    routers: Sequence[Any] = (
+        attempts.router,
+        checkpoints.internal,
+        errands.internal,
+        imports.internal,
+    )
     for route in (route for router in routers for route in router.routes):
         assert isinstance(route, WorkerRoute)
         for method in route.methods or ():

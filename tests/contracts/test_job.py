@@ -4,9 +4,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from contracts import job
+from contracts import data_spec, job
 from contracts.base import Strict
-from contracts.job import DatasetSpec, JobSpec, JobStatus, list_newer_defaults, load_stored_spec
+from contracts.data_spec import DatasetSpec
+from contracts.job import JobSpec, JobStatus, list_newer_defaults, load_stored_spec
 from tests.factories import make_spec
 
 KNOWN_TO_THE_FIRST_WORKERS = {
@@ -150,7 +151,9 @@ def test_a_stored_spec_with_numbers_beyond_the_bounds_still_loads() -> None:
 def test_every_field_has_a_description() -> None:
     """Without a description, neither the API's schema nor the form explains a field."""
     parts = [
-        each for each in vars(job).values() if isinstance(each, type) and issubclass(each, Strict)
+        each
+        for each in (*vars(job).values(), *vars(data_spec).values())
+        if isinstance(each, type) and issubclass(each, Strict)
     ]
     undescribed = [
         f"{part.__name__}.{name}"

@@ -24,6 +24,20 @@ def test_a_summary_survives_a_round_trip_through_json_with_its_computed_fields()
     assert '"perplexity":5.389' in text
 
 
+def test_rows_that_are_used_several_times_count_once_among_the_given_rows() -> None:
+    facts = {"distinct_rows": 20, "distinct_answers": 20, "top_answer_rows": 1}
+    data = {
+        "train": facts | {"rows": 20},
+        "evaluation": facts | {"rows": 5},
+        "overlapping_rows": 0,
+        "overlapping_rows_normalized": 0,
+    }
+    mixture = [{"dataset": "ds_01234567", "weight": 8, "rows": 20, "used_rows": 160}]
+
+    assert make_summary(data=data).given_rows == 160 + 16
+    assert make_summary(data=data, mixture=mixture).given_rows == 25
+
+
 @pytest.mark.parametrize("reason", FailureReason)
 def test_every_failure_reason_has_a_message_and_a_hint_in_both_languages(
     reason: FailureReason,

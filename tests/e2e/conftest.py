@@ -22,8 +22,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hub(tiny_model: Path) -> Iterator[Hub]:
-    """Yield a hub with the tiny model as `team/tiny`."""
-    with Hub(files_of(tiny_model)) as running:
+    """Yield a hub with the tiny model as `team/tiny` and 40 rows as `team/rows`."""
+    with Hub(files_of(tiny_model), {"train.jsonl": tiny_rows(40).encode()}) as running:
         yield running
 
 

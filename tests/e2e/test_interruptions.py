@@ -1,5 +1,6 @@
 """What happens to a running job if its worker, its training process or its server fails."""
 
+import json
 import os
 import signal
 import time
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import make_job
+from tests.e2e.conftest import make_job, spec_of_job
 from tests.e2e.service import Service, wait_for
 from tests.programs.processes import find_processes
 
@@ -127,6 +128,46 @@ def test_a_suspended_attempt_stops_when_it_wakes_after_the_takeover(
     assert _status_of(service, job_id, attempt + 1) == "running"
     service.cancel(job_id)
     service.stop("second")
+
+
+def test_a_killed_job_on_two_weighted_datasets_continues_with_the_same_losses(
+    service: Service,
+) -> None:
+    for job in service.get("/v1/jobs", status="running")["data"]:
+        service.cancel(job["id"])
+    rows = [{"prompt": f"{n}", "completion": f"{n + 1}"} for n in range(40)]
+    many, few = (
+        service.upload_dataset("".join(f"{json.dumps(row)}\n" for row in part))
+        for part in (rows[:24], rows[24:])
+    )
+    train = [{"dataset": many, "weight": 0.5}, {"dataset": few, "weight": 2}]
+    spec = spec_of_job(many, steps=200) | {
+        "dataset": {"train": train, "eval_size": 8},
+        "checkpoint": {"every_steps": 20},
+    }
+
+    killed = service.post_job(**spec)
+    service.wait_for_job(killed, lambda job: job["progress"]["step"] >= 30)
+    [trainer] = service.trainers()
+    os.kill(trainer, signal.SIGKILL)
+    straight = service.post_job(**spec)
+
+    assert service.wait_for_end(killed)["attempt"] == 2, service.logs()
+    assert service.wait_for_end(straight)["status"] == "succeeded", service.logs()
+    found, expected = (
+        [(point["step"], point["loss"]) for point in service.losses(job)]
+        for job in (killed, straight)
+    )
+    assert len(expected) == 200
+    assert found == expected
+    summaries = [service.get(f"/v1/jobs/{job}/summary") for job in (killed, straight)]
+    assert [each["eval_loss"] for each in summaries] == [summaries[0]["eval_loss"]] * 2
+    # 5 and 3 rows are held out. Half of the other 19 are used once, and all of the other 13 twice.
+    assert summaries[0]["mixture"] == [
+        {"dataset": many, "weight": 0.5, "rows": 10, "used_rows": 10},
+        {"dataset": few, "weight": 2.0, "rows": 13, "used_rows": 26},
+    ]
+    assert (summaries[0]["train_rows"], summaries[0]["eval_rows"]) == (36, 8)
 
 
 def test_an_outage_of_the_server_and_the_broker_interrupts_no_training_and_loses_no_record(

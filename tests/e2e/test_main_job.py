@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import signal
 import time
 import zipfile
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import HUB_TOKEN, make_job, place_model, tiny_rows
+from tests.e2e.conftest import HUB_TOKEN, make_job, place_model, spec_of_job, tiny_rows
 from tests.e2e.service import FINAL, Service, wait_for
 from tests.hub_server import COMMIT, Hub
 from tests.programs.processes import environment_of
@@ -100,6 +101,32 @@ def test_errands_run_during_training_and_the_worker_runs_the_next_job_afterwards
     points = service.losses(job_id)
     assert _steps(points) == list(range(1, len(points) + 1))
     assert service.wait_for_end(follower)["status"] == "succeeded", service.logs()
+
+
+def test_a_dataset_is_imported_although_its_worker_is_killed_and_a_job_trains_on_it(
+    service: Service, hub: Hub
+) -> None:
+    hub.opened.clear()
+    wanted = {"hub": "team/rows", "split": "train[:30]", "revision": COMMIT[:12]}
+    begun = service.client.post("/v1/dataset-imports", json=wanted)
+    assert begun.status_code == 202, begun.text
+    url = begun.headers["Location"]
+    wait_for(lambda: service.get(url)["progress"] is not None, 30, service.logs)
+    service.stop("worker", signal.SIGKILL)
+    service.start_worker()
+    hub.opened.set()
+
+    wait_for(lambda: service.get(url)["finished_at"] is not None, 60, service.logs)
+
+    errand = service.get(url)
+    assert errand["status"] == "succeeded", errand
+    assert errand["progress"]["bytes_done"] == errand["progress"]["bytes_total"] > 0
+    dataset = service.get(f"/v1/datasets/{errand['dataset']}")
+    assert (dataset["rows"], dataset["source"]["revision"]) == (30, COMMIT)
+    assert not list((service.directory / "work").glob("import-*"))
+    assert f"Bearer {HUB_TOKEN}" in hub.tokens
+    job_id = service.post_job(**spec_of_job(dataset["id"], steps=1))
+    assert service.wait_for_end(job_id)["status"] == "succeeded", service.logs()
 
 
 def test_a_job_that_cannot_be_trained_fails_with_a_reason_and_the_worker_runs_the_next_job(

@@ -44,6 +44,9 @@ class Finished:
     job: str
     model: Path
     rows: Path
+    mixed: str
+    """Id of a finished job on several datasets."""
+    parts: list[Path]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +80,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
         job = client.submit(spec)
         state = service.wait_for_end(job, 120)
         assert state["status"] == "succeeded", service.logs()
-        yield Finished(service.url, job, model, file)
+        some = [
+            {"prompt": f"{n}" + " apple" * 60 * (n % 7 == 0), "completion": f"{n + 1}"}
+            for n in range(60)
+        ]
+        parts = [write_rows(folder / f"{n}.jsonl", some[n::3]) for n in range(3)]
+        train = [
+            {"dataset": client.upload(part), "weight": weight}
+            for part, weight in zip(parts, (2, 0.5, 1.3), strict=True)
+        ]
+        mixed = client.submit(SPEC | {"dataset": {"train": train, "eval_size": 7}})
+        assert service.wait_for_end(mixed, 120)["status"] == "succeeded", service.logs()
+        yield Finished(service.url, job, model, file, mixed, parts)
 
 
 def test_every_figure_of_a_finished_job_equals_its_recomputed_value(
@@ -112,6 +126,19 @@ def test_every_figure_of_a_finished_job_equals_its_recomputed_value(
     assert summary["dropped_rows"] > 0
     assert float(table["eval loss"][0]) == pytest.approx(summary["eval_loss"], rel=1e-6)
     assert all(abs(float(row[2])) < 1e-4 for name, row in table.items() if "loss" in name)
+
+
+def test_the_figures_of_a_job_on_several_datasets_equal_their_recomputed_values(
+    finished: Finished, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [finished.server, finished.mixed, str(finished.model)]
+    with pytest.raises(CannotCompute, match="trains on 3 datasets"):
+        main(parse_arguments([*arguments, str(finished.rows)]))
+
+    files = [str(path) for path in finished.parts]
+    assert main(parse_arguments([*arguments, *files, "--steps", "8", "--device", "cpu"])) == 0
+
+    assert "loss of step 8" in capsys.readouterr().out
 
 
 def test_figures_of_another_model_exceed_the_tolerance(

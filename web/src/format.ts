@@ -19,6 +19,12 @@ export function percentChange(before: number, after: number): string {
   return `${Number(size) === 0 ? "±" : percent < 0 ? "−" : "+"}${size}\u00a0%`;
 }
 
+/** Format a fraction from 0 to 1: 61.3%. */
+export function percent(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return NONE;
+  return `${(100 * value).toFixed(1)}%`;
+}
+
 /** Format a learning rate: 2e-4 rather than 0.0002. */
 export function rate(value: number | null | undefined, digits = 3): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return NONE;

@@ -107,6 +107,7 @@ export function asText(value: unknown): string {
   if (value === null || value === undefined || value === "") return NONE;
   if (Array.isArray(value)) return value.map(asText).join(", ") || NONE;
   if (!isTree(value)) return String(value);
+  if ("dataset" in value && "weight" in value) return `${asText(value.dataset)} × ${asText(value.weight)}`;
   const entries = Object.entries(value).filter(([, one]) => one !== null);
   return entries.map(([name, one]) => `${name}:${asText(one)}`).join(", ") || NONE;
 }

@@ -27,7 +27,7 @@ from kombu import Connection
 from kombu.exceptions import KombuError, OperationalError
 
 from contracts.attempt import Device
-from worker.settings import Settings
+from worker.settings import Settings, hub_address_problem
 from worker.supervisor.child.process import child_environment
 from worker.supervisor.host.cards.device import DeviceMissing, find_devices
 from worker.supervisor.host.cards.driver import DriverTooOld, check_driver
@@ -175,6 +175,9 @@ def _models(settings: Settings) -> Finding:
 def _hub(settings: Settings, environ: Mapping[str, str]) -> Finding:
     if not settings.hub:
         return Finding("note", "hub: disabled (STEPLINE_HUB)")
+    problem = hub_address_problem(environ)
+    if problem is not None:
+        return Finding("bad", f"hub: {problem}")
     address = environ.get("HF_ENDPOINT") or HUB
     try:
         httpx2.head(address, timeout=10, follow_redirects=True)

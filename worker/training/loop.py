@@ -13,7 +13,7 @@ from worker.training.data.arrays import Sample
 from worker.training.data.batches import pack, supervised_tokens
 from worker.training.learning.early_stopping import is_stale
 from worker.training.learning.evaluate import Evaluation, evaluate
-from worker.training.learning.loss import sum_nll
+from worker.training.learning.loss import sum_score
 from worker.training.learning.optim import learning_rate, set_learning_rate
 from worker.training.memory.recovery import within_memory
 from worker.training.state import BestAdapter, Run
@@ -38,7 +38,7 @@ def train(run: Run) -> None:
         run.seed_step(step)
 
         window = run.windows.window(step)  # fetch
-        summed, tokens = _accumulate(run, window)  # forward, backward
+        sums, tokens = _accumulate(run, window)  # forward, backward
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         torch.nn.utils.clip_grads_with_norm_(parameters, training.max_grad_norm, norm)  # clip
@@ -47,7 +47,7 @@ def train(run: Run) -> None:
         run.optimizer.step()  # step
         run.remember_generators()
         # The only wait for a GPU. It comes last because the duration must include all work of the update.
-        nll, grad_norm = torch.stack([summed, norm.double()]).tolist()
+        nll, correct, grad_norm = torch.cat([sums, norm.double()[None]]).tolist()
         seconds = time.monotonic() - started
         run.watchdog.check_gradient(step, nll / tokens, grad_norm)  # check
         run.watchdog.check_adapter(step)
@@ -61,6 +61,7 @@ def train(run: Run) -> None:
             step,
             {
                 "loss": nll / tokens,
+                "token_accuracy": correct / tokens,
                 "learning_rate": rate,
                 "grad_norm": grad_norm,
                 "epoch": run.windows.epochs_done(step),
@@ -81,8 +82,12 @@ def measure(run: Run) -> Evaluation:
     run.recorder.phase(Phase.EVALUATING, progress.step, run.total_steps)
     result = score(run)
     if not progress.is_evaluated():  # otherwise an earlier attempt has recorded it
-        run.recorder.evaluation(progress.step, result.loss, result.tokens, result.seconds)
-        progress.evaluations.append(EvalPoint(step=progress.step, loss=result.loss))
+        run.recorder.evaluation(
+            progress.step, result.loss, result.tokens, result.seconds, result.token_accuracy
+        )
+        progress.evaluations.append(
+            EvalPoint(step=progress.step, loss=result.loss, token_accuracy=result.token_accuracy)
+        )
     progress.latest = result
     if progress.step == 0:
         progress.base_evaluation = result
@@ -125,7 +130,9 @@ def _evaluate_if_due(run: Run) -> None:
 
 
 def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[Tensor, int]:
-    """Compute the gradient of the window's mean loss; return the window's summed NLL and its number of supervised tokens.
+    """Compute the gradient of the window's mean loss; return sums over the window, and its number of supervised tokens.
+
+    The sums [2] in float64 are the NLL and the number of tokens that the model predicts.
 
     The loss is summed over the supervised tokens of all ranks and divided once, so neither packing nor the number of
     ranks changes the result. The division is in the adapter's float32, because in bfloat16 a factor that is not a power
@@ -138,21 +145,21 @@ def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[Tensor, int]:
     def gradients(token_budget: int) -> Tensor:
         run.model.train()
         run.optimizer.zero_grad(set_to_none=False)  # keep the allocated memory
-        total = torch.zeros((), dtype=torch.float64, device=device.torch_device)
+        total = torch.zeros(2, dtype=torch.float64, device=device.torch_device)
         for batch in pack(share, token_budget, together=run.model.packs):
             run.between()
-            nll: Tensor = sum_nll(run.model, batch.moved(device.upload))
-            nll.backward()  # type: ignore[no-untyped-call]  # untyped in torch
-            total += nll.detach()
+            score = sum_score(run.model, batch.moved(device.upload))
+            score.nll.backward()  # type: ignore[no-untyped-call]  # untyped in torch
+            total += torch.stack([score.nll.detach().double(), score.correct.double()])
         return total
 
-    nll = within_memory(run, share, gradients)
+    sums = within_memory(run, share, gradients)
     summed = [p.grad for p in run.model.adapter_parameters if p.grad is not None]
-    run.group.sum_update(summed, nll, tokens)
+    run.group.sum_update(summed, sums, tokens)
     torch._foreach_div_(
         summed, float(tokens)
     )  # torch's own optimizers use it; it has no public name
-    return nll, tokens
+    return sums, tokens
 
 
 def _keep_if_best(run: Run, loss: float) -> None:

@@ -1,19 +1,16 @@
 """A program that renders rows as a model reads them: `python -m worker.training.preview < REQUEST > RESULT`.
 
 It reads a PreviewTask and writes an ErrandOutcome, both as JSON. The tokens and the mask come from the functions that training uses.
-The chat template and the tokenizer are foreign code, so the worker runs this program in a process of its own, with limits.
+The chat template and the tokenizer are untrusted code, so the worker runs this program in a process of its own, with limits.
 """
 
 import sys
 
 if __name__ == "__main__":
-    # Tokenizers do not need torch, which takes two seconds and 180 MB to import. transformers does without it if it is missing.
+    # Tokenizers do not need torch, which takes two seconds and 180 MB to import. transformers works without it.
     sys.modules["torch"] = None  # type: ignore[assignment]  # makes the import fail
 
-import contextlib
-import os
-import resource
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,9 +19,6 @@ from contracts.dataset.conversation import Document, Parsed
 from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_json, parse_row
 from contracts.errand import (
-    ErrandFailure,
-    ErrandOutcome,
-    ErrandReason,
     PreviewedLine,
     PreviewResult,
     PreviewRow,
@@ -32,6 +26,7 @@ from contracts.errand import (
     PreviewToken,
 )
 from contracts.failure import FailureReason
+from worker.training.confined import Limits, run_confined
 from worker.training.data.arrays import Sample
 from worker.training.data.bounds import Bounds
 from worker.training.data.documents import Joiner
@@ -145,47 +140,15 @@ def _tokens(sample: Sample, text: str, encoding: Any, tokenizer: Any) -> list[Pr
     ]
 
 
-def _confine(task: PreviewTask) -> None:
-    """Limit this process's memory, processor time and files, and let training go first. Linux only."""
-    resource.setrlimit(resource.RLIMIT_CPU, (task.seconds, task.seconds + 5))
-    resource.setrlimit(resource.RLIMIT_AS, (task.memory_bytes, task.memory_bytes))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (task.output_bytes, task.output_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(10)
-    with contextlib.suppress(OSError):
-        # If the host runs out of memory, the kernel ends this process, not the training.
-        Path("/proc/self/oom_score_adj").write_text("1000")
-
-
 def main() -> None:
-    """Read the task from stdin and write its outcome to stdout. All other output goes to stderr."""
-    task = PreviewTask.model_validate_json(sys.stdin.buffer.read())
-    stdout = os.dup(1)
-    os.dup2(2, 1)
-    _confine(task)
-    try:
-        outcome = ErrandOutcome(result=preview(task))
-    except TrainingError as error:
-        outcome = _failure(ErrandReason.MODEL_REFUSED, error.failure.detail)
-    except MemoryError:
-        outcome = _failure(
-            ErrandReason.MEMORY_LIMIT, f"more than {task.memory_bytes:,} bytes are needed"
-        )
-    with os.fdopen(stdout, "wb") as out:
-        out.write(pack(outcome, task.output_bytes))
+    """Read the task from stdin and write its outcome to stdout."""
 
+    def start(content: bytes) -> tuple[Limits, Callable[[], PreviewResult]]:
+        task = PreviewTask.model_validate_json(content)
+        limits = Limits(task.seconds, task.memory_bytes, task.output_bytes)
+        return limits, lambda: preview(task)
 
-def pack(outcome: ErrandOutcome, most_bytes: int) -> bytes:
-    """Return an outcome as JSON; a failure if it is larger than allowed."""
-    content = outcome.model_dump_json(exclude_defaults=True).encode()
-    if len(content) <= most_bytes:
-        return content
-    detail = f"{len(content):,} bytes; at most {most_bytes:,} are allowed"
-    return _failure(ErrandReason.RESULT_TOO_LARGE, detail).model_dump_json().encode()
-
-
-def _failure(reason: ErrandReason, detail: str) -> ErrandOutcome:
-    return ErrandOutcome(failure=ErrandFailure(reason=reason, detail=detail[-5000:]))
+    run_confined(start)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from contracts.attempt import Outcome
 from contracts.failure import Failure, FailureReason
-from contracts.job import JobSpec, Phase
+from contracts.job import Phase
 from contracts.run.run_dir import Placed, RunDir, write_model
 from worker.training import snapshot
 from worker.training.compute.compiler import check_compiler
@@ -27,7 +26,9 @@ from worker.training.compute.device import (
 from worker.training.data.batches import Windows
 from worker.training.data.bounds import Bounds
 from worker.training.data.cache.cache import Cache
+from worker.training.data.cache.key import read_state
 from worker.training.data.facts import data_warnings
+from worker.training.data.mixing import describe_mixture
 from worker.training.data.preparation import prepare
 from worker.training.data.rendering.template import Template
 from worker.training.errors import (
@@ -39,6 +40,7 @@ from worker.training.learning.evaluate import Evaluation
 from worker.training.learning.optim import build_optimizer, is_fused
 from worker.training.learning.watchdog import Watchdog
 from worker.training.loop import count_steps, measure, save_checkpoint, score, train
+from worker.training.memory.helpers import plan_helpers
 from worker.training.memory.plan import MemoryPlan, Planner
 from worker.training.memory.rehearsal import try_largest_batch
 from worker.training.model.files import check_model_files, digest_base
@@ -54,6 +56,7 @@ from worker.training.report.summary import PeakMemory, summarize
 from worker.training.rundir import checkpoint
 from worker.training.rundir.checkpoint import Checkpoints
 from worker.training.rundir.counter import RowCounter
+from worker.training.rundir.inputs import read_placed, read_spec
 from worker.training.rundir.outcome import reserve_room, write_outcome
 from worker.training.rundir.recorder import Recorder
 from worker.training.rundir.stop import Stop
@@ -89,7 +92,7 @@ def run_to_outcome(run_dir: RunDir, stop: Stop, place: Place | None = None) -> O
     place.others.watch(_exit_handler(run_dir, progress))
     try:
         reserve_room(run_dir)
-        placed = _read_placed(run_dir)
+        placed = read_placed(run_dir)
         place.check()
         spool_bytes = RANK_SPOOL_BYTES if place.rank else placed.spool_bytes
         with (
@@ -142,7 +145,7 @@ def _run(
     place: Place,
     ending: contextlib.ExitStack,
 ) -> None:
-    spec = _read_spec(run_dir)
+    spec = read_spec(run_dir)
 
     recorder.phase(Phase.LOADING)
     check_model_files(run_dir.model, placed.model_roots)
@@ -151,6 +154,7 @@ def _run(
     divide_threads(device, placed.ranks)
     check_compiler(spec, device)
     check_four_bit(device)
+    loaded_from = read_state(run_dir.model)
     tokenizer = load_tokenizer(run_dir.model)
     stop.check()
 
@@ -158,8 +162,17 @@ def _run(
     template = Template(tokenizer, placed.submitted_at)
     counter = RowCounter(run_dir.progress)
     bounds = Bounds(stop.check)
-    cache = Cache.of(placed)
-    data = prepare(run_dir, spec, tokenizer, template, counter=counter, bounds=bounds, cache=cache)
+    data = prepare(
+        run_dir,
+        spec,
+        tokenizer,
+        template,
+        counter=counter,
+        bounds=bounds,
+        cache=Cache.of(placed),
+        helpers=plan_helpers(run_dir, spec, placed),
+        loaded_from=loaded_from,
+    )
     stop.check()
 
     recorder.phase(Phase.LOADING)
@@ -317,25 +330,13 @@ def _announce(run: Run, plan: MemoryPlan) -> None:
         f"{model.trainable_parameters:,} of {model.all_parameters:,} parameters are trainable, "
         f"{model.quantized_layers} layers are stored in 4 bits, {run.token_budget} tokens per micro-batch"
     )
+    for each in describe_mixture(data.parts, run.spec):
+        run.recorder.log(
+            f"{each.dataset}: weight {each.weight:g}, {each.used_rows} rows per epoch from {each.rows} rows"
+        )
     if plan.choice is not None and plan.choice.is_scarce:
         run.recorder.log(f"memory is scarce: {plan.choice.reason}", "warning")
     if plan.failed:
         run.recorder.log(f"no memory plan: {plan.reason}", "warning")
     for warning in data_warnings(data.facts, data.unwritten):
         run.recorder.log(warning, "warning")
-
-
-def _read_spec(run_dir: RunDir) -> JobSpec:
-    try:
-        return JobSpec.model_validate_json(run_dir.spec.read_bytes())
-    except FileNotFoundError as error:
-        raise TrainingError(FailureReason.SPEC_REFUSED, "spec.json is missing") from error
-    except ValidationError as error:
-        raise TrainingError(FailureReason.SPEC_REFUSED, f"spec.json: {error}") from error
-
-
-def _read_placed(run_dir: RunDir) -> Placed:
-    try:
-        return Placed.model_validate_json(run_dir.placed.read_bytes())
-    except FileNotFoundError:
-        return Placed()

@@ -49,6 +49,9 @@ def take(run: Run) -> Snapshot:
         training_seconds=progress.training_seconds,
         phase_seconds=run.phase_seconds(),
         evaluations=progress.evaluations,
+        base_correct_tokens=None
+        if progress.base_evaluation is None
+        else progress.base_evaluation.correct_tokens,
     )
     # Copy the tensors, because the run may continue while they are written.
     return Snapshot(state, {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()})
@@ -76,6 +79,7 @@ def restore(run: Run, snapshot: Snapshot) -> list[str]:
             tensors["base.row_nll"].numpy().astype(np.float64),
             tensors["base.row_tokens"].numpy().astype(np.int64),
             seconds=0.0,
+            correct_tokens=state.base_correct_tokens,
         )
     if state.best_step is not None:
         loss = next(point.loss for point in state.evaluations if point.step == state.best_step)

@@ -21,7 +21,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class ChildRequest:
-    """A request that is passed to a child process as an argument. Names of fields with Limits end in `limits`."""
+    """A request that is passed to a child process as an argument. The names of fields that hold Limits end in `limits`."""
 
     def dump(self) -> str:
         """Return the request as JSON."""

@@ -1,7 +1,5 @@
 """Reviews as users see them."""
 
-from typing import Literal
-
 from pydantic import BaseModel
 
 from app.datasets.review.findings import Place, Statistics, WarningCode
@@ -35,8 +33,9 @@ class DatasetReview(BaseModel):
 class JobWarning(BaseModel):
     """A warning about the data of a job."""
 
-    param: Literal["dataset.train", "dataset.eval"]
+    param: str
+    """`dataset.train`, `dataset.eval`, or for one of several training datasets `dataset.train[1].dataset`."""
     code: str
-    """The code of a dataset's warning, `evaluation_rows_in_training` or `held_out_copies`."""
+    """The code of a dataset's warning, `evaluation_rows_in_training`, `held_out_copies` or `rows_in_several_datasets`."""
     rows: int
     message: str

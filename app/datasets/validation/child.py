@@ -1,4 +1,4 @@
-"""The child's work: check the rows, store them as JSONL, review them, and answer with the dataset or the reason against it."""
+"""The child's work: check the rows, store them as JSONL, review them, and report the dataset or why it was rejected."""
 
 import errno
 import os
@@ -32,7 +32,7 @@ PROGRESS_SECONDS = 0.5
 REVIEW_SECONDS = 120.0
 """Maximum time of a review. It covers the first 1 to 2 GB of rows, and is shorter than `SILENT_SECONDS` of the server."""
 REVIEW_SHARE = 0.5
-"""Maximum share of the check's remaining time that a review takes."""
+"""Maximum share of the check's remaining time that a review may take."""
 
 
 class Output(Protocol):
@@ -107,7 +107,7 @@ def _review(
 
 
 def _review_limits(request: CheckRequest, used_seconds: float) -> Limits:
-    """Return the limits of the review. It has a part of the remaining time, so that it cannot end the check."""
+    """Return the limits of the review. It gets only part of the remaining time, so that the check does not time out."""
     limits, left = request.review_limits, request.limits.seconds - used_seconds
     seconds = min(limits.seconds, REVIEW_SECONDS, REVIEW_SHARE * left)
     # The kernel does not let a child have more memory than its parent.
@@ -133,7 +133,7 @@ class _Progress:
         self.finish()
 
     def finish(self) -> None:
-        """Report the rows so far."""
+        """Report the number of rows so far."""
         # A conversion shares this descriptor's position.
         position = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
         self._output.write(pack(PROGRESS, position, self.rows))

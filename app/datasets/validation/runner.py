@@ -109,8 +109,11 @@ class Validator:
             request = self._request(held, str(draft.path), path)
             columns = run_check(file, request, lambda progress: self._beat(held, progress))
         with self.database.writing() as session:
-            is_accepted = service.accept(session, held, columns)
-        self.storage.delete(source if is_accepted else path)
+            used = service.accept(session, held, columns)
+        if used is not None:
+            self.storage.delete(source)
+        if used != path:
+            self.storage.delete(path)
 
     def _beat(self, held: Held, progress: Progress) -> bool:
         if self._is_stopping:

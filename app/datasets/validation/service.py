@@ -100,23 +100,26 @@ def release(session: Session, held: Held, *, is_counted: bool) -> None:
     )
 
 
-def accept(session: Session, held: Held, accepted: dict[str, Any]) -> bool:
-    """Make the dataset ready, and store its review. Return False if this server no longer holds the check.
+def accept(session: Session, held: Held, accepted: dict[str, Any]) -> str | None:
+    """Make the dataset ready, and store its review. Return None if this server no longer holds the check.
 
-    `accepted`: the child's result (`request.py`).
+    `accepted`: the child's result (`request.py`). Returns the path of the rows: another file than the given one if that has
+    the same content.
     """
     # Locked in the same order as a deletion does.
     if datasets.lock_dataset(session, held.dataset.id) is None:
-        return False
+        return None
     if not store.delete_held(session, held.dataset.id, held.token):
-        return False
+        return None
     columns = dict(accepted)
     review, hashes = columns.pop("review", None), columns.pop("hashes", "")
-    store.update_dataset(session, held.dataset.id, status=DatasetStatus.READY, **columns)
+    path: str = datasets.find_stored_path(session, columns["sha256"]) or columns["path"]
+    values = columns | {"path": path}
+    store.update_dataset(session, held.dataset.id, status=DatasetStatus.READY, **values)
     if review is not None:
         reviewed = Reviewed(Review.model_validate(review), b64decode(hashes))
         insert_review(session, held.dataset.id, reviewed, database_now(session))
-    return True
+    return path
 
 
 def fail(session: Session, dataset_id: str, token: str, refused: Refused) -> bool:

@@ -14,7 +14,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, false, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.db.tables import Job
@@ -56,13 +56,17 @@ class Claimant(NamedTuple):
     has_gpu: bool = False
     memory_bytes: int = 0
     """Memory of the worker's device; 0 if unknown. Jobs that need more are left to other workers."""
+    can_mix: bool = True
+    """Whether the worker can train on several datasets. If not, such jobs are left to other workers."""
 
     def permits(self) -> list[ColumnElement[bool]]:
-        """Return the conditions on a job's id, and on the memory that it needs."""
+        """Return the conditions on a job's id, and on the memory and the abilities that it needs."""
         conditions: list[ColumnElement[bool]] = []
         if self.memory_bytes:
             least = Job.least_gpu_bytes if self.has_gpu else Job.least_cpu_bytes
             conditions.append(or_(least.is_(None), least <= self.memory_bytes))
+        if not self.can_mix:
+            conditions.append(Job.is_mixed.is_(false()))
         if self.except_jobs:
             conditions.append(Job.id.not_in(self.except_jobs))
         if self.only_jobs is not None:

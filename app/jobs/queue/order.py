@@ -4,11 +4,22 @@ All statements walk an index of queued jobs in claim order and stop after a fixe
 not depend on the length of the queue.
 """
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import CTE, ColumnElement, ScalarSelect, Select, func, or_, select, union_all
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    bindparam,
+    func,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.db.sql import written_out
@@ -33,12 +44,8 @@ def find_place(session: Session, job: Job) -> int | None:
     """Return a queued job's place in its queue (1 is next; FAR is beyond MOST_PLACES), or None for other jobs."""
     if job.status is not JobStatus.QUEUED:
         return None
-    others = select(Job.number).where(IS_QUEUED, Job.queue == job.queue)
-    ahead = union_all(
-        _first(others.where(Job.priority > job.priority)),
-        _first(others.where(Job.priority == job.priority, Job.number < job.number)),
-    )
-    count = session.scalar(select(func.count()).select_from(ahead.subquery()))
+    values = {"queue": job.queue, "priority": job.priority, "number": job.number}
+    count = session.scalar(_count_ahead(MOST_PLACES), values)
     return min(count or 0, MOST_PLACES) + 1
 
 
@@ -85,6 +92,12 @@ def count_rings(session: Session, queue: str, now: datetime) -> int:
     ):
         return most
     return count
+
+
+def has_mixed(session: Session, queue: str, now: datetime) -> bool:
+    """Return whether a claimable job of a queue trains on several datasets."""
+    mixed = select(Job.number).where(is_claimable(now), Job.queue == queue, Job.is_mixed)
+    return session.scalar(select(mixed.exists())) is True
 
 
 def is_large_startable(
@@ -135,8 +148,18 @@ def _in_order(queue: str) -> Select[str, int, int]:
     return jobs.where(IS_QUEUED, Job.queue == queue).order_by(*ORDER)
 
 
-def _first(numbers: Select[int]) -> Select[int]:
-    first = numbers.limit(MOST_PLACES).subquery()
+@functools.cache
+def _count_ahead(most: int) -> Select[int]:
+    """Select the number of jobs ahead, at most twice `most`. Built only once, because each submission and poll runs it."""
+    priority: ColumnElement[int] = bindparam("priority")
+    others = select(Job.number).where(IS_QUEUED, Job.queue == bindparam("queue"))
+    earlier = others.where(Job.priority == priority, Job.number < bindparam("number"))
+    ahead = union_all(_first(others.where(Job.priority > priority), most), _first(earlier, most))
+    return select(func.count()).select_from(ahead.subquery())
+
+
+def _first(numbers: Select[int], most: int) -> Select[int]:
+    first = numbers.limit(most).subquery()
     return select(first.c.number)
 
 

@@ -12,7 +12,7 @@ from app.jobs.schemas import JobWait
 from app.plans.forecast import NO_LIMIT, Least
 from app.plans.words import message_of
 from app.workers import service as workers
-from contracts.attempt import WorkerInfo
+from contracts.attempt import Ability, WorkerInfo
 from contracts.failure import Language
 from contracts.job import JobStatus
 
@@ -46,6 +46,10 @@ WORDS: dict[str, dict[Language, str]] = {
         "each worker rechecks its GPU automatically.",
         "zh": "能运行此任务的 {workers} 个在线工作节点的 GPU 均未通过最近一次检测，原因见“工作节点”页；工作节点会自动重新检测。",
     },
+    "workers_cannot_mix": {
+        "en": "All workers that could run this job run a version that cannot train on several datasets. Upgrade the workers.",
+        "zh": "能运行此任务的工作节点版本过旧，都不支持混合多个数据集训练。请升级工作节点。",
+    },
     "workers_too_old": {
         "en": "All workers for this queue run a version that cannot use several GPUs for one job. Upgrade the workers.",
         "zh": "该队列的所有工作节点版本过旧，无法让一个任务使用多张 GPU。请升级工作节点。",
@@ -63,6 +67,12 @@ class Waiting(NamedTuple):
     least: Least = NO_LIMIT
     left_until: datetime | None = None
     """Until this time, hosts with fewer GPUs leave the job to larger ones; null if they do not."""
+    is_mixed: bool = False
+    """Whether the job needs a worker that can train on several datasets."""
+
+    def permits(self, worker: WorkerInfo) -> bool:
+        """Return whether a worker's version can run the job."""
+        return not self.is_mixed or Ability.MIX_DATASETS in worker.abilities
 
 
 def find_waits(
@@ -79,7 +89,9 @@ def find_waits(
         is_left = job.larger_until is not None and job.larger_until > now
         left_until = job.larger_until if is_left else None
         least = Least(job.least_cpu_bytes, job.least_gpu_bytes)
-        waiting = Waiting(need, job.model, job.queue, job.reserved_host, least, left_until)
+        waiting = Waiting(
+            need, job.model, job.queue, job.reserved_host, least, left_until, job.is_mixed
+        )
         wait = find_wait(waiting, live[job.queue], language)
         if wait is not None:
             found[job.number] = wait
@@ -95,6 +107,9 @@ def find_wait(waiting: Waiting, live: Sequence[WorkerInfo], language: Language) 
     able = [worker for worker in candidates if workers.is_able(worker)]
     if not able:
         return _wait("devices_failed", language, waiting, workers=len(candidates))
+    able = [worker for worker in able if waiting.permits(worker)]
+    if not able:
+        return _wait("workers_cannot_mix", language, waiting)
     large = [worker for worker in able if waiting.least.fits(worker)]
     if not large:
         return _memory_wait(waiting, able, language)

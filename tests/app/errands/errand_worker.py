@@ -1,16 +1,20 @@
 """Simulates a worker that runs errands. It makes only the worker's HTTP calls."""
 
+import hashlib
 from typing import Any
 
 from httpx2 import Client, Response
 
 from contracts.errand import ErrandClaim
 from contracts.wire import (
+    COMMIT_HEADER,
     ERRAND_BEAT_PATH,
     ERRAND_CLAIM_PATH,
+    ERRAND_DATASET_PATH,
     ERRAND_FINISH_PATH,
     ERRAND_ROWS_PATH,
     ERRAND_TOKEN_HEADER,
+    SHA256_HEADER,
 )
 from tests.app.player import WORKER, Player
 
@@ -54,6 +58,11 @@ class ErrandWorker:
         url = ERRAND_BEAT_PATH.format(errand_id=claim.errand_id)
         body = {"progress": progress or None}
         return self.client.post(url, json=body, headers=_headers(claim))
+
+    def send_rows(self, claim: ErrandClaim, rows: bytes, **headers: str) -> Response:
+        url = ERRAND_DATASET_PATH.format(errand_id=claim.errand_id)
+        described = {SHA256_HEADER: hashlib.sha256(rows).hexdigest(), COMMIT_HEADER: "abc"}
+        return self.client.put(url, content=rows, headers=_headers(claim) | described | headers)
 
     def finish(self, claim: ErrandClaim, **outcome: Any) -> Response:
         url = ERRAND_FINISH_PATH.format(errand_id=claim.errand_id)

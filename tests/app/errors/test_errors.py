@@ -36,12 +36,19 @@ def test_every_route_rejects_invalid_requests_in_the_standard_error_format(
     real |= {"name": "x", "model_id": "owner/x", "code": "stalled", "errand_id": "errand_1"}
     new = {"filename": "a.jsonl", "bytes": 9, "purpose": "fine-tune", "mime_type": "text/plain"}
     real["upload_id"] = player.client.post("/v1/uploads", json=new).json()["id"]
+    rows = {"file": ("a.jsonl", b'{"instruction": "a", "output": "b"}')}
+    file = player.client.post("/v1/files", files=rows, data={"purpose": "fine-tune"})
+    real |= {"file_id": file.json()["id"], "ftjob_id": job.replace("job_", "ftjob-")}
+    local = TestClient(app, base_url=BASE_URL, client=("127.0.0.1", 50000))  # may manage webhooks
+    hook = {"name": "x", "url": "https://example.org", "event_types": ["fine_tuning.job.failed"]}
+    real["endpoint_id"] = local.post("/v1/webhook_endpoints", json=hook).json()["id"]
     ended = player.submit()  # its stream ends immediately; the stream of a running job would not
     player.client.post(f"/v1/jobs/{ended}/cancel")
 
     def send(method: str, path: str, token: str, body: bytes = b"", kind: str = "") -> None:
         headers = {"Authorization": f"Bearer {token}"} | ({"Content-Type": kind} if kind else {})
-        response = player.client.request(method, path, content=body, headers=headers)
+        client = local if path.startswith("/v1/webhook") else player.client
+        response = client.request(method, path, content=body, headers=headers)
         assert response.status_code < 500, (method, path, body[:80], response.text)
         if response.status_code >= 400 and method != "HEAD":
             check_shape(response)

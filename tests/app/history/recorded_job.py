@@ -33,8 +33,10 @@ def noisy(steps: range, seed: int = 0, **spikes: float) -> list[Record]:
     return [make_metric(n, step, loss=losses[step]) for n, step in enumerate(steps, start=1)]
 
 
-def evaluation(seq: int, step: int, loss: float) -> EvalRecord:
-    return EvalRecord(seq=seq, at=utc_now(), step=step, loss=loss, tokens=10)
+def evaluation(seq: int, step: int, loss: float, token_accuracy: float | None = None) -> EvalRecord:
+    return EvalRecord(
+        seq=seq, at=utc_now(), step=step, loss=loss, tokens=10, token_accuracy=token_accuracy
+    )
 
 
 def interrupt_and_claim(player: Player, database: Database, claim: Claim) -> Claim:

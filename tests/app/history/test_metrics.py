@@ -31,7 +31,8 @@ def test_each_series_is_returned_in_its_own_columns(player: Player) -> None:
         make_metric(2, 1, loss=2.0),
         make_metric(3, 2, loss=float("nan")),
         LogRecord(seq=4, at=utc_now(), message="a log record is not a series"),
-        make_metric(5, 3, loss=1.0, tokens=100.0, seconds=0.5),
+        make_metric(5, 3, loss=1.0, tokens=100.0, seconds=0.5, token_accuracy=0.25),
+        evaluation(6, 3, 1.5, token_accuracy=0.5),
     )
 
     response = metrics(player, job)
@@ -40,16 +41,20 @@ def test_each_series_is_returned_in_its_own_columns(player: Player) -> None:
     assert response["names"] == [
         "epoch",
         "eval_loss",
+        "eval_token_accuracy",
         "grad_norm",
         "learning_rate",
         "loss",
         "seconds",
+        "token_accuracy",
         "tokens",
         "tokens_per_second",
     ]
     assert points_of(response) == [(1, 2.0), (2, None), (3, 1.0)]
     assert response["series"]["loss"]["nonfinite"] == [2]
-    assert points_of(response, "eval_loss") == [(0, 2.5)]
+    assert points_of(response, "eval_loss") == [(0, 2.5), (3, 1.5)]
+    assert points_of(response, "eval_token_accuracy") == [(3, 0.5)]
+    assert points_of(response, "token_accuracy") == [(3, 0.25)]
     assert points_of(response, "tokens_per_second")[-1] == (3, 200.0)
     assert (response["status"], response["complete"], response["poll_after_seconds"]) == (
         "running",

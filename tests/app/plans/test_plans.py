@@ -6,7 +6,7 @@ import pytest
 
 from app.plans.schemas import Note
 from app.plans.words import WORDS, message_of
-from contracts.attempt import Device
+from contracts.attempt import Ability, Device
 from contracts.model_facts import ModelFacts
 from tests.app.plans.planned import (
     CPU,
@@ -74,6 +74,34 @@ def test_a_finished_job_corrects_the_next_forecast(player: Player) -> None:
     assert plan["actual"]["predicted_memory_bytes"] == before
     assert (plan["actual"]["seconds"], plan["actual"]["predicted_seconds"]) == (93.0, None)
     assert plan["actual"]["tokens"] == 8000
+
+
+def test_a_forecast_weighs_the_rows_of_several_datasets_and_learns_from_the_same_mixture(
+    player: Player,
+) -> None:
+    info = start_worker(player) | {"abilities": [Ability.MIX_DATASETS.value]}
+    player.hello(**info)
+    short, long = player.upload(40), player.upload(40, "many more words " * 20)
+
+    def per_row(*weights: float) -> Any:
+        train = [
+            {"dataset": dataset, "weight": weight}
+            for dataset, weight in zip((short, long), weights, strict=True)
+        ]
+        body = body_of("") | {"dataset": {"train": train}}
+        response = player.client.post("/v1/jobs?dry_run=true", json=body)
+        return body, response.json()["forecast"]["tokens"]["per_row"]
+
+    alone = [forecast_of(player, each)["tokens"]["per_row"]["value"] for each in (short, long)]
+    body, mixed = per_row(3, 1)
+    assert mixed["value"] == pytest.approx((3 * alone[0] + alone[1]) / 4, rel=0.05)
+    assert per_row(1, 3)[1]["value"] == pytest.approx((alone[0] + 3 * alone[1]) / 4, rel=0.05)
+
+    assert player.client.post("/v1/jobs", json=body).status_code == 201
+    player.succeed(player.claim(**info), **summary_of(2**31))
+
+    assert per_row(3, 1)[1] | {"value": 50.0, "basis": "model"} == per_row(3, 1)[1]
+    assert per_row(1, 3)[1]["basis"] == "sample"
 
 
 def test_several_results_set_the_error_band(player: Player) -> None:
@@ -212,7 +240,10 @@ def test_a_plan_warns_of_truncated_rows_and_expensive_evaluations(player: Player
     )
 
     codes = {warning["code"]: warning["message"] for warning in forecast["warnings"]}
-    assert "100 % of the rows are longer" in codes["rows_truncated"]
+    assert "about 100 %, estimated from characters" in codes["rows_over_length"]
+    assert codes["answers_cut"].endswith(
+        "With training.max_length = 320, fewer than 1 % of the rows are affected."
+    )
     assert forecast["tokens"]["longest"]["value"] == 64
 
 

@@ -2,6 +2,12 @@
 
 from typing import Any
 
+import pytest
+
+from app.db.engine import Database
+from app.errors.kinds import DatasetNotFound
+from app.previews.service import read_preview
+from contracts.errand import PreviewRequest
 from tests.app.errands.errand_worker import MODEL, ErrandWorker, result_of
 from tests.app.player import Player
 
@@ -152,6 +158,37 @@ def test_a_download_is_shared_and_shows_its_progress(player: Player) -> None:
     worker.finish(claim, result={"kind": "prefetch", "revision": "abc", "bytes": 9})
     errand = player.get(begun.headers["Location"])
     assert (errand["status"], errand["revision"], errand["error"]) == ("succeeded", "abc", None)
+    assert errand["progress"] == {"bytes_done": 9, "bytes_total": 9}
     for body in ({"revison": "x"}, {"revision": "../x"}):
         assert player.client.post(url, json=body).json()["error"]["code"] == "invalid_field"
     assert player.client.post("/v1/models/../prefetch").status_code in {400, 404, 405}
+
+
+def test_a_preview_at_a_revision_is_rendered_only_by_workers_that_honour_it(player: Player) -> None:
+    old = ErrandWorker(player)
+    dataset = player.upload()
+    assert error_of(player, dataset, model=MODEL, revision="v1")[1]["code"] == "workers_too_old"
+    new = ErrandWorker(player, "w2", kinds=("preview", "preview_revision"))
+    pending = player.client.get(
+        url_of(dataset), params={"model": MODEL, "revision": "v1"}, headers=NO_WAIT
+    )
+    assert (pending.status_code, pending.json()["revision"]) == (202, "v1")
+
+    assert old.post_claim().status_code == 204
+
+    request = new.claim().request
+    assert isinstance(request, PreviewRequest)
+    assert request.revision == "v1"
+    assert error_of(player, dataset, model=MODEL, revision="../x")[1]["param"] == "revision"
+
+
+def test_a_preview_of_a_dataset_that_is_deleted_meanwhile_says_so(
+    player: Player, database: Database
+) -> None:
+    ErrandWorker(player)
+    dataset = player.upload()
+    pending = player.client.get(url_of(dataset), params={"model": MODEL}, headers=NO_WAIT)
+    assert player.client.delete(f"/v1/datasets/{dataset}").status_code == 200
+
+    with pytest.raises(DatasetNotFound):
+        read_preview(database, pending.json()["id"], dataset, "en")

@@ -50,6 +50,7 @@ REFERENCE: dict[str, Any] = {
     "trainable_parameters": 35_192_832,
     "all_parameters": 529_225_600,
 }
+MIXED = {"dataset": "ds_01234567", "weight": 0.5, "rows": 10, "used_rows": 10}
 REFERENCE_REPORT = """\
 Qwen2-0.5B QLoRA 训练结果摘要
 
@@ -116,6 +117,7 @@ def test_the_reference_figures_produce_the_reference_report_line_by_line() -> No
             "overlapping_rows": 1,
         },
         {"windows": []},
+        {"mixture": [MIXED, MIXED | {"dataset": "owner/" + "long-name-" * 9}]},
     ],
 )
 def test_every_line_of_a_report_is_64_columns_wide(
@@ -138,11 +140,38 @@ def test_a_report_compares_predicted_and_measured_memory() -> None:
     assert "predicted" not in render_report(make_summary(peak_memory_bytes=1), "en")
 
 
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [("zh", "ds_01234567 × 0.5: 每轮10条"), ("en", "ds_01234567 × 0.5: 10 rows per epoch")],
+)
+def test_a_report_names_each_of_several_training_datasets(language: Language, line: str) -> None:
+    summary = make_summary(mixture=[MIXED, MIXED | {"dataset": "owner/name"}])
+
+    assert line in render_report(summary, language)
+    assert f"- {line.replace('ds_01234567', 'owner/name')}" in render_markdown(summary, language)
+
+
 def test_a_report_compares_before_and_after_if_the_base_model_was_evaluated() -> None:
     lines = inside(render_report(make_summary(base_eval_loss=2.4, eval_loss=1.6), "en"))
 
     assert "• Before: loss 2.4000 | PPL 11.02" in lines
     assert "• After: loss 1.6000 | PPL 4.95" in lines
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("zh", "• 验证token准确率: 训练前 51.23%, 训练后 60.00%"),
+        ("en", "• Token accuracy (eval): 51.23% before, 60.00% after"),
+    ],
+)
+def test_a_report_shows_the_token_accuracy_before_and_after_training(
+    language: Language, line: str
+) -> None:
+    summary = make_summary(base_eval_token_accuracy=0.51234, eval_token_accuracy=0.6)
+
+    assert line in inside(render_report(summary, language))
+    assert line.removeprefix("• ") in render_markdown(summary, language)
 
 
 def test_a_report_names_the_step_of_an_adapter_that_is_not_from_the_last_step() -> None:

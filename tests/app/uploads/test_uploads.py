@@ -77,7 +77,7 @@ def test_parts_in_any_order_become_the_dataset_that_a_single_request_would_creat
     assert (upload["status"], upload["received_bytes"]) == ("completed", len(CONTENT))
     assert again.json() == upload == player.get(f"/v1/uploads/{upload_id}")
     assert files_of(settings) == []
-    dataset = player.get(f"/v1/datasets/{upload['file']['id']}")
+    dataset = player.get(f"/v1/datasets/{upload['file']['dataset_id']}")
     assert (dataset["rows"], dataset["bytes"]) == (len(ROWS), len(CONTENT))
     direct = player.client.post("/v1/datasets", files={"file": ("b.jsonl", CONTENT)})
     assert (direct.status_code, direct.json()["id"]) == (200, dataset["id"])
@@ -91,7 +91,7 @@ def test_columns_and_format_can_be_chosen_at_completion(player: Player) -> None:
     query = "?columns[instruction]=question&columns[output]=answer"
     upload = complete(player, upload_id, [part], query).json()
 
-    dataset = player.get(f"/v1/datasets/{upload['file']['id']}")
+    dataset = player.get(f"/v1/datasets/{upload['file']['dataset_id']}")
     assert (dataset["filename"], dataset["forms"]) == ("a.csv", {"alpaca": 1})
 
 

@@ -1,6 +1,7 @@
 """The page of a job in training: its curve grows, and has no gaps after a lost connection, a restart or a killed process."""
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from typing import Any, cast
@@ -51,6 +52,8 @@ def test_the_curve_grows_without_a_reload_and_equals_the_api(visit: Visit, site:
     assert shown == evaluations[: len(shown)]
     assert shown[0] == 0
     expect(page.locator(".charts canvas").nth(2)).to_be_visible()
+    accuracy = page.locator(".minor figcaption").filter(has_text="Token accuracy")
+    expect(accuracy).to_contain_text(re.compile(r"\d%.*Token accuracy, evaluation.*\d%"))
     page.wait_for_function("/^\\d+% · \\d+\\.\\d+ · running$/.test(document.title)")
 
 
@@ -74,13 +77,15 @@ def test_the_view_is_in_the_url_and_survives_a_reload(visit: Visit, site: Site) 
     page.get_by_label("Log scale").check()
     page.get_by_label("Smoothing").fill("0.9")
     page.get_by_label("Search the log").fill("rows")
-    box = page.locator(".charts .u-over").first.bounding_box()
+    chart = page.locator(".charts .u-over").first
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 50, box["y"] + 50)
     page.mouse.down()
     page.mouse.move(box["x"] + 300, box["y"] + 50, steps=4)
     page.mouse.up()
-    page.wait_for_function("window.__stepline.range !== null")
+    expect(page).to_have_url(re.compile(r"[?&]from=\d"))
     zoomed = visitor.plotted()["range"]
     assert 0 <= zoomed["from"] < zoomed["to"]
 

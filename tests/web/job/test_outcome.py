@@ -73,7 +73,7 @@ def test_the_verdicts_follow_the_language_of_the_page(visit: Visit, site: Site) 
         expect(page.get_by_label("训练结果", exact=True)).to_contain_text(verdict["message"])
 
 
-def test_each_train_loss_is_labelled_as_the_last_step_or_the_mean_of_the_run(
+def test_the_report_labels_each_train_loss_and_shows_the_token_accuracy(
     visit: Visit, site: Site
 ) -> None:
     summary = site.service.get(f"/v1/jobs/{site.finished}/summary")
@@ -85,6 +85,9 @@ def test_each_train_loss_is_labelled_as_the_last_step_or_the_mean_of_the_run(
         has=page.get_by_text("Train loss, mean of the run", exact=True)
     )
     expect(mean).to_contain_text(f"{summary['train_loss']:.4f}")
+    accuracy = page.locator(".report div").filter(has_text="Eval token accuracy")
+    before, after = summary["base_eval_token_accuracy"], summary["eval_token_accuracy"]
+    expect(accuracy.last).to_contain_text(f"{100 * before:.1f}% → {100 * after:.1f}%")
     page.get_by_role("button", name="中文").click()
     expect(tile(page, "训练 loss（最新一步）")).to_contain_text(f"{last:.4f}")
     expect(page.locator(".report")).to_contain_text("训练 loss（全程均值）")

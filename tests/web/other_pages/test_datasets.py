@@ -47,6 +47,9 @@ def test_datasets_are_uploaded_searched_read_used_and_deleted(visit: Visit, site
     expect(page.locator(".form")).to_contain_text(
         "Training data: Rows that repeat an earlier row: 2."
     )
+    counts = page.get_by_role("region", name="Token counts")
+    expect(counts).to_contain_text("Length of a row")
+    expect(page.locator(".forecast [title^='counted with']").first).to_be_visible()
     page.go_back()
     pears.get_by_role("button", name="Hide review").click()
     expect(review).to_have_count(0)
@@ -61,6 +64,29 @@ def test_datasets_are_uploaded_searched_read_used_and_deleted(visit: Visit, site
     page.get_by_role("button", name="Delete dataset").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete dataset").click()
     expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text(site.running)
+
+
+def test_a_dataset_on_the_hub_is_imported_with_progress_or_the_reason_in_either_language(
+    visit: Visit, site: Site
+) -> None:
+    visitor = visit()
+    visitor.may_fail = True
+    page = visitor.go("/datasets")
+    page.get_by_role("button", name="Import from the Hub").click()
+    form = page.get_by_role("region", name="Import from the Hub")
+    expect(form.get_by_role("button", name="Import")).to_be_disabled()
+    form.get_by_label("Repository").fill("../x")
+    form.get_by_role("button", name="Import").click()
+    expect(form.get_by_role("alert")).to_be_visible()
+    form.get_by_label("Repository").fill("team/rows")
+    form.get_by_role("button", name="Import").click()
+
+    # No hub is reachable from this service.
+    alert = form.get_by_role("alert").filter(has_text="team/rows")
+    expect(alert).to_contain_text("The download from the hub failed.", timeout=60_000)
+    assert "import=errand_" in page.url
+    page.reload()
+    expect(form.get_by_role("alert")).to_contain_text("team/rows")
 
 
 def test_a_large_file_is_checked_while_the_page_shows_its_progress_and_then_its_problems(
@@ -104,6 +130,11 @@ def _check_tokens(page: Page) -> None:
     trained = rows.first.locator(".tokens .trained").all_inner_texts()
     assert "".join(trained) == "A pear.<|im_end|>"
     assert "Name a <b>fruit</b>." in rows.first.inner_text()
+    counts = page.get_by_role("region", name="Token counts")
+    counts.get_by_role("button", name="Count the tokens of all rows").click()
+    expect(counts).to_contain_text("Cut at 1,024 tokens", timeout=60_000)
+    expect(counts.get_by_role("listitem")).to_have_count(1)  # the rows are equal
+    expect(counts.get_by_role("listitem")).to_contain_text("3 rows")
     view.get_by_label("Rows", exact=True).fill("2")
     view.get_by_label("max_length").fill("8")
     view.get_by_label("max_length").press("Enter")

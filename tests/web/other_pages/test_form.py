@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from contracts.model_facts import ModelFacts
+from tests.e2e.conftest import tiny_rows
 from tests.web.conftest import Site, Visitor
 
 Visit = Callable[..., Visitor]
@@ -317,3 +318,44 @@ def test_the_plan_is_shown_before_submission_and_compared_with_the_finished_job(
         expect(table).to_contain_text(predicted)
         expect(table.locator("tbody tr").filter(has_text=peak)).to_contain_text("iB")
         page.close()
+
+
+def test_several_datasets_with_weights_can_be_chosen_copied_and_removed(
+    visit: Visit, site: Site
+) -> None:
+    visitor = visit()
+    visitor.may_fail = True  # the server rejects the dry run with the weight 0
+    first = site.service.upload_dataset(tiny_rows(40))
+    second = site.service.upload_dataset(tiny_rows(21))
+    page = visitor.go("/new")
+    page.locator("#field-model").select_option("tiny-qwen2")
+    page.locator("#field-dataset-train").select_option(first)
+    expect(page.locator("input.weight")).to_have_count(0)
+
+    page.get_by_role("button", name="Add a dataset").click()
+    field = page.locator(".field").filter(has=page.locator("#field-dataset-train"))
+    page.get_by_role("button", name="Submit").click()
+    expect(field.get_by_role("alert")).to_contain_text("Choose dataset 2 or remove it.")
+    part = page.get_by_role("group", name="Dataset 2")
+    part.locator("select").select_option(second)
+    part.get_by_label("Weight").fill("0")
+    expect(field.get_by_role("alert")).to_contain_text("Dataset 2: must be greater than 0")
+    part.get_by_label("Weight").fill("0.5")
+    page.get_by_role("group", name="Dataset 1").get_by_label("Weight").fill("2")
+
+    # One row is held out of the larger dataset: 2 × 39 + 0.5 × 21, with a half rounded up.
+    expect(page.locator(".fresh")).to_contain_text("89 rows")
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_url("**/jobs/job_*")
+    job = page.url.rpartition("/")[2]
+    expect(page.locator(".settings.changed")).to_contain_text(f"{first} × 2, {second} × 0.5")
+    site.service.cancel(job)
+
+    page = visitor.go(f"/new?from={job}")
+    expect(page.get_by_role("group", name="Dataset 2").locator("select")).to_have_value(second)
+    site.service.client.delete(f"/v1/jobs/{job}").raise_for_status()
+    page.get_by_role("button", name="Remove dataset 1").click()
+    expect(page.locator("#field-dataset-train")).to_have_value(second)
+    expect(page.locator("input.weight")).to_have_count(0)
+    spec = json.loads(page.locator("aside pre").inner_text().split("-d '")[1].rstrip("'"))
+    assert spec["dataset"]["train"] == second

@@ -4,7 +4,7 @@ from pydantic import SecretStr
 from contracts.attempt import Device
 from tests.programs.ports import find_free_port
 from tests.worker.supervisor.scripted_server import ScriptedServer, error_answer
-from worker.settings import Settings
+from worker.settings import Settings, hub_address_problem, load_settings
 from worker.supervisor import doctor
 
 
@@ -58,3 +58,20 @@ def test_the_doctor_accepts_a_local_server_and_broker_that_are_not_running_yet()
     )
     assert doctor._server(elsewhere).verdict == "bad"
     assert "STEPLINE_BROKER_URL" in doctor._broker(elsewhere).what
+
+
+@pytest.mark.parametrize("address", ["hf-mirror.com", "ftp://mirror", "https://", "http://a:x"])
+def test_an_invalid_address_of_a_mirror_is_reported_and_stops_a_worker_that_uses_the_hub(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = doctor._hub(Settings(), {"HF_ENDPOINT": address})
+    assert (found.verdict, "HF_ENDPOINT" in found.what) == ("bad", True)
+
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    monkeypatch.setenv("STEPLINE_WORKER_TOKEN", "t")
+    with pytest.raises(SystemExit, match="HF_ENDPOINT"):
+        load_settings()
+    monkeypatch.setenv("STEPLINE_HUB", "false")
+    load_settings()
+    assert hub_address_problem({"HF_ENDPOINT": "https://hf-mirror.com/"}) is None
+    assert hub_address_problem({}) is None

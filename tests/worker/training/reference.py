@@ -65,7 +65,7 @@ def tokenize(model: Path, rows: list[dict[str, str]]) -> list[tuple[list[int], l
 
 def split(rows: list[Any], seed: int, eval_count: int) -> tuple[list[Any], list[Any]]:
     """Return (training rows, evaluation rows), split as documented."""
-    chosen = set(_order(f"{seed}:eval", len(rows))[:eval_count])
+    chosen = set(order(f"{seed}:eval", len(rows))[:eval_count])
     kept = [row for number, row in enumerate(rows) if number not in chosen]
     return kept, [rows[number] for number in sorted(chosen)]
 
@@ -85,10 +85,10 @@ def train_losses(
     optimizer = torch.optim.AdamW(parameters, lr=2e-4, weight_decay=0.0)
     schedule = get_scheduler("cosine", optimizer, 0, total)
     samples = tokenize(model, train)
-    order = _order(f"{seed}:0", len(samples))
+    numbers = order(f"{seed}:0", len(samples))
     losses = []
     for step in range(steps):
-        window = [samples[row] for row in order[step * batch : (step + 1) * batch]]
+        window = [samples[row] for row in numbers[step * batch : (step + 1) * batch]]
         tokens = sum(label != -100 for _, labels in window for label in labels[1:])
         total_loss = torch.zeros(())
         for ids, labels in window:
@@ -115,6 +115,22 @@ def eval_loss(model: Path, adapter: Path | None, rows: list[dict[str, str]]) -> 
     return sum(float(_summed_loss(loaded, *sample)) for sample in samples) / tokens
 
 
+@torch.no_grad()
+def token_accuracy(model: Path, adapter: Path | None, rows: list[dict[str, str]]) -> float:
+    """Return the fraction of the rows' supervised tokens that have the largest of all logits."""
+    loaded = nf4_base(model)
+    if adapter is not None:
+        loaded = PeftModel.from_pretrained(loaded, adapter)
+    loaded.eval()
+    predicted = tokens = 0
+    for ids, labels in tokenize(model, rows):
+        largest = loaded(input_ids=torch.tensor([ids])).logits[0, :-1].argmax(-1)
+        goals = torch.tensor(labels[1:])
+        predicted += int((largest == goals).sum())
+        tokens += int((goals != -100).sum())
+    return predicted / tokens
+
+
 def _summed_loss(model: Any, ids: list[int], labels: list[int]) -> torch.Tensor:
     logits = model(input_ids=torch.tensor([ids])).logits[0, :-1].float()
     return torch.nn.functional.cross_entropy(
@@ -122,7 +138,8 @@ def _summed_loss(model: Any, ids: list[int], labels: list[int]) -> torch.Tensor:
     )
 
 
-def _order(prefix: str, rows: int) -> list[int]:
+def order(prefix: str, rows: int) -> list[int]:
+    """Return the numbers of the rows in the documented order."""
     return sorted(
         range(rows), key=lambda row: hashlib.sha256(f"{prefix}:{row}".encode()).hexdigest()
     )

@@ -20,6 +20,7 @@ from contracts.errand import (
 )
 from tests.chat_templates import QWEN25_LIKE
 from tests.tiny_model import make_tokenizer, write_rows
+from worker.training.confined import pack
 from worker.training.data.arrays import Writer
 from worker.training.data.bounds import Bounds
 from worker.training.data.rendering.template import Template
@@ -27,7 +28,7 @@ from worker.training.data.rows import read_rows
 from worker.training.data.samples import tokenize
 from worker.training.errors import TrainingError
 from worker.training.model.tokenizer import load_tokenizer
-from worker.training.preview import pack, preview
+from worker.training.preview import preview
 
 PAIR = [{"role": "user", "content": "一加一？ 👩‍👩‍👧"}]
 CALL = {"type": "function", "function": {"name": "weather", "arguments": {"city": "北京"}}}
@@ -86,18 +87,19 @@ def previewed(model: Path, rows: list[Any], max_length: int = 1024) -> PreviewRe
 def engine_tokens(tokenizer: Any, path: Path, row: Any, max_length: int) -> list[tuple[int, bool]]:
     """Return the tokens and the mask that a job trains on for this row, or an empty list if it skips the row."""
     rows = read_rows(write_rows(path, [row]), Bounds(), "chosen_only")
-    tokenized = tokenize(
+    writer = Writer()
+    tokenize(
         rows,
         tokenizer,
         Template(tokenizer),
         max_length=max_length,
         bounds=Bounds(),
         count=lambda *_: None,
-        writer=Writer(),
+        writer=writer,
     )
     return [
         (int(token), bool(trained))
-        for sample in tokenized.samples
+        for sample in writer.finish()
         for token, trained in zip(sample.ids, sample.supervised, strict=True)
     ]
 

@@ -5,6 +5,7 @@ import { bytes, clock, count } from "../format";
 import { AskButton, useKeys } from "../parts/controls";
 import { useDebounced, usePoll } from "../parts/poll";
 import { PAUSE_MS, SearchBox, SearchForm } from "../parts/search-box";
+import { HubImport, ImportButton } from "../parts/hub-import";
 import { ReviewView } from "../parts/review-view";
 import { TokenView } from "../parts/token-view";
 import {
@@ -19,6 +20,7 @@ import { language } from "../preferences";
 import { query, setQuery } from "../router";
 import { isolate } from "../text";
 import { DATASETS } from "../texts/datasets";
+import { IMPORT } from "../texts/import";
 import { REVIEW } from "../texts/review";
 import { say } from "../texts/say";
 import { SHARED } from "../texts/shared";
@@ -65,9 +67,13 @@ export function DatasetsPage() {
           <h1>{say(DATASETS.title)}</h1>
           <p class="note">{say(DATASETS.intro)}</p>
         </div>
-        <UploadButton upload={upload} />
+        <div class="row">
+          <ImportButton />
+          <UploadButton upload={upload} />
+        </div>
       </header>
       <UploadMessage message={upload.message} />
+      <HubImport use={change} />
       <SearchForm>
         <SearchBox
           label={say(DATASETS.search)}
@@ -118,10 +124,15 @@ function DatasetCard({ dataset, afterDelete, replace }: CardProps) {
     [say(DATASETS.rows), count(dataset.rows)],
     [say(DATASETS.formats), forms.join(", ")],
   ];
+  const from = dataset.source;
+  const source: [string, string][] = from
+    ? [[say(IMPORT.source), `${from.hub} · ${from.split} · ${from.revision.slice(0, 12)}`]]
+    : [];
   const facts: [string, string][] = [
     ...(isReady ? content : []),
     [say(DATASETS.size), bytes(dataset.bytes)],
     [say(DATASETS.uploaded_at), clock(dataset.created_at)],
+    ...source,
   ];
   usePoll(
     async (isCurrent) => {

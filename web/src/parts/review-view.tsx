@@ -8,6 +8,7 @@ import { isolate } from "../text";
 import { REVIEW } from "../texts/review";
 import { say } from "../texts/say";
 import { Facts } from "./facts";
+import { Histogram } from "./histogram";
 
 type Review = components["schemas"]["DatasetReview"];
 type Warning = Review["warnings"][number];
@@ -50,7 +51,13 @@ export function ReviewView({ dataset, rows }: { dataset: string; rows: number })
           )}
           {isSampled(shown) && <p class="note">{say(REVIEW.sampled, { rows: count(shown.compared_rows) })}</p>}
           <Facts class="settings" rows={facts(shown.statistics)} />
-          <Histogram bins={shown.statistics.lengths.histogram} />
+          <Histogram
+            title={say(REVIEW.histogram)}
+            bins={shown.statistics.lengths.histogram.map((bin) => ({
+              name: say(REVIEW.bin, { from: count(bin.from_characters), to: count(bin.to_characters) }),
+              rows: bin.rows,
+            }))}
+          />
         </>
       )}
     </section>
@@ -120,24 +127,4 @@ const percent = (share: number): string => (100 * share).toFixed(share > 0 && sh
 function sayScript(script: string): string {
   const key = `script_${script}`;
   return key in REVIEW ? say(REVIEW[key as "script_latin"]) : script;
-}
-
-function Histogram({ bins }: { bins: Statistics["lengths"]["histogram"] }) {
-  const most = Math.max(...bins.map((bin) => bin.rows));
-  return (
-    <figure class="histogram">
-      <figcaption>{say(REVIEW.histogram)}</figcaption>
-      <ol>
-        {bins.map((bin) => (
-          <li key={bin.from_characters}>
-            <span>{say(REVIEW.bin, { from: count(bin.from_characters), to: count(bin.to_characters) })}</span>
-            <i aria-hidden="true">
-              <b style={{ width: `${((100 * bin.rows) / most).toFixed(1)}%` }} />
-            </i>
-            <span>{say(REVIEW.bin_rows, { rows: count(bin.rows) })}</span>
-          </li>
-        ))}
-      </ol>
-    </figure>
-  );
 }

@@ -9,19 +9,25 @@ import { say } from "../texts/say";
 import { SHARED } from "../texts/shared";
 import { TOKENS } from "../texts/tokens";
 import { onText } from "./controls";
+import { TokenCounts } from "./token-counts";
 
 type Preview = components["schemas"]["PreviewResult"];
 type Row = Preview["rows"][number];
 type Errand = components["schemas"]["ErrandView"];
 type ModelPage = components["schemas"]["ModelPage"];
+type Model = ModelPage["data"][number];
+type DatasetDetail = components["schemas"]["DatasetDetail"];
 
 const STEP = 3;
 const WAIT_SECONDS = 10;
 const RETRY_MS = 500;
+const DEFAULT_LENGTH = 1024;
 
 /** The rows, with a choice of the model, the rows and the length. The choices are in the URL. */
 export function TokenView({ dataset, rows: total }: { dataset: string; rows: number }) {
-  const [models, setModels] = useState<string[] | null>(null);
+  const [known, setKnown] = useState<Model[] | null>(null);
+  const [counted, setCounted] = useState<DatasetDetail["token_counts"] | null>(null);
+  const models = known?.map((one) => one.id) ?? null;
   const model = query.value.get("model") ?? models?.[0] ?? "";
   const rows = query.value.get("rows") ?? firstRows(0, total);
   const length = query.value.get("max_length") ?? "1024";
@@ -29,10 +35,16 @@ export function TokenView({ dataset, rows: total }: { dataset: string; rows: num
 
   useEffect(() => {
     void getWithRetries<ModelPage>("/v1/models").then(
-      (page) => setModels(page.data.filter((one) => one.available).map((one) => one.id)),
-      () => setModels([]),
+      (page) => setKnown(page.data.filter((one) => one.available)),
+      () => setKnown([]),
     );
   }, []);
+  const readCounted = (): void =>
+    void getWithRetries<DatasetDetail>(`/v1/datasets/${dataset}`).then(
+      (detail) => setCounted(detail.token_counts),
+      () => undefined,
+    );
+  useEffect(readCounted, [dataset]);
   useEffect(() => {
     if (!model) return;
     let current = true;
@@ -82,6 +94,19 @@ export function TokenView({ dataset, rows: total }: { dataset: string; rows: num
         </button>
         <Field label="max_length" value={length} set={(text) => setQuery({ max_length: text })} />
       </div>
+      {counted && (
+        <TokenCounts
+          dataset={dataset}
+          model={model}
+          length={Number.parseInt(length, 10) || DEFAULT_LENGTH}
+          isCounted={isCounted(
+            counted,
+            known?.find((one) => one.id === model),
+            model,
+          )}
+          onCounted={readCounted}
+        />
+      )}
       {shown === null ? (
         <p class="note" role="status">
           {say(TOKENS.rendering)}
@@ -102,6 +127,11 @@ export function TokenView({ dataset, rows: total }: { dataset: string; rows: num
       )}
     </section>
   );
+}
+
+/** Models with the same tokenizer share counts. */
+function isCounted(counted: DatasetDetail["token_counts"], model: Model | undefined, id: string): boolean {
+  return counted.some((one) => (model?.tokenizer ? one.tokenizer === model.tokenizer : one.model === id));
 }
 
 function Field({ label, value, set }: { label: string; value: string; set: (text: string) => void }) {

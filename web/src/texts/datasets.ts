@@ -4,8 +4,8 @@ import { texts } from "./say";
 export const DATASETS = texts({
   title: ["Datasets", "数据集"],
   intro: [
-    "Uploaded files. Datasets on the Hub are not listed; name one in the form for a new job.",
-    "已上传的文件。Hub 上的数据集不在此列，可在新建任务时直接填写。",
+    "Uploaded files and datasets imported from the Hub. A new job can also name a dataset on the Hub directly.",
+    "已上传的文件，以及从 Hub 导入的数据集。新建任务时也可直接填写 Hub 上的数据集。",
   ],
   search: ["Search by name or id", "按名称或 ID 搜索"],
   none: ["No datasets yet", "还没有数据集"],

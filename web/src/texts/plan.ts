@@ -21,6 +21,7 @@ export const PLAN = texts({
   more_workers: ["{n} more {n:worker|workers}", "另有 {n} 个工作节点"],
   does_not_fit: ["does not fit", "放不下"],
   basis_formula: ["estimated, not compared with a finished job yet", "估算值，尚未与已完成的任务对比"],
+  basis_measured: ["counted with the model's own tokenizer", "已用模型自己的分词器统计"],
   basis_sample: ["estimated from characters of the rows", "根据数据的字符数估算"],
   basis_model: ["corrected by finished jobs with this model", "已用同一模型的已完成任务校正"],
   basis_settings: ["corrected by finished jobs with these settings", "已用相同设置的已完成任务校正"],

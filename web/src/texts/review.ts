@@ -34,7 +34,6 @@ export const REVIEW = texts({
   roles: ["Characters by role", "各角色字符占比"],
   histogram: ["Rows by length in characters", "按字符数统计的数据条数"],
   bin: ["{from} to {to} characters", "{from} 至 {to} 字符"],
-  bin_rows: ["{rows} {rows:row|rows}", "{rows} 条"],
   script_latin: ["Latin", "拉丁字母"],
   script_han: ["Chinese characters", "汉字"],
   script_kana: ["Japanese", "日文"],

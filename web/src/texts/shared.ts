@@ -45,4 +45,5 @@ export const SHARED = texts({
   log_scale: ["Log scale", "对数坐标"],
   reset_zoom: ["Reset zoom", "重置缩放"],
   zoom_hint: ["Drag to zoom, double-click to reset", "拖动放大，双击还原"],
+  bin_rows: ["{rows} {rows:row|rows}", "{rows} 条"],
 });

@@ -5,22 +5,31 @@ A claim waits at the server, which answers as soon as there is an errand. A serv
 lane then asks again only after the next hello.
 """
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import structlog
 
 from contracts.errand import (
+    PREVIEW_REVISIONS,
     ErrandClaim,
     ErrandFailure,
+    ErrandKind,
     ErrandOutcome,
     ErrandProgress,
     ErrandReason,
+    ImportRequest,
     PrefetchRequest,
 )
+from contracts.measurement import MeasureRequest
 from worker.settings import Settings
+from worker.supervisor.errands.importing import import_dir, run_import
+from worker.supervisor.errands.measure import run_measurement
 from worker.supervisor.errands.prefetch import run_prefetch
 from worker.supervisor.errands.preview import run_preview
 from worker.supervisor.host.models.hub_cache import list_installed
@@ -34,6 +43,8 @@ WAIT_SECONDS = 20.0
 PAUSE_SECONDS = 2.0
 """Pause after a failed claim."""
 LONGEST_PAUSE_SECONDS = 30.0
+ERRAND_SUPERSEDED = "errand_superseded"
+"""The server's error code for an errand that this worker no longer holds."""
 BEATS_PER_LEASE = 4
 FINISH_SECONDS = 60.0
 """How long the worker tries to deliver a result."""
@@ -64,6 +75,8 @@ class Lane:
         """Run errands until `stop` is set."""
         token = self.settings.worker_token.get_secret_value()
         pause = PAUSE_SECONDS
+        if self.kind == ErrandKind.IMPORT:
+            shutil.rmtree(import_dir(self.settings, self.worker_id), ignore_errors=True)
         with ErrandServer(self.settings.server_url, token) as server:
             while not self.stop.is_set():
                 if not self.hello.wait(1.0):
@@ -86,37 +99,87 @@ class Lane:
 
     def _run_one(self, server: ErrandServer) -> None:
         installed = list_installed(self.settings, self.environ)
-        claim = server.claim(self.worker_id, [self.kind], list(installed), WAIT_SECONDS)
+        kinds = [self.kind]
+        if self.kind == ErrandKind.PREVIEW:
+            kinds.append(PREVIEW_REVISIONS)
+        claim = server.claim(self.worker_id, kinds, list(installed), WAIT_SECONDS)
         if claim is None:
             return
         with structlog.contextvars.bound_contextvars(errand_id=claim.errand_id):
-            log.info("errand started", kind=self.kind, model=claim.request.model)
+            request = claim.request
+            name = request.hub if isinstance(request, ImportRequest) else request.model
+            log.info("errand started", kind=self.kind, name=name)
             pulse = Pulse(server, claim)
             try:
                 outcome = self._run_claimed(server, claim, pulse)
-                self._deliver(server, claim, outcome)
+                if outcome is not None:
+                    self._deliver(server, claim, outcome)
             except ErrandLost as lost:
                 log.warning("errand lost", reason=str(lost))
 
     def _run_claimed(
         self, server: ErrandServer, claim: ErrandClaim, pulse: "Pulse"
-    ) -> ErrandOutcome:
+    ) -> ErrandOutcome | None:
+        """Return the outcome, or None if the server has ended the errand."""
         try:
+            if isinstance(claim.request, ImportRequest):
+                return run_import(
+                    claim,
+                    claim.request,
+                    partial(self._send, server, claim),
+                    directory=import_dir(self.settings, self.worker_id),
+                    settings=self.settings,
+                    environ=self.environ,
+                    pulse=pulse,
+                )
             if isinstance(claim.request, PrefetchRequest):
                 outcome = run_prefetch(claim.request, self.settings, self.environ, pulse)
                 self.on_change()
                 return outcome
+            if isinstance(claim.request, MeasureRequest):
+                sha256 = claim.request.sha256
+                return run_measurement(
+                    claim.request,
+                    lambda path: server.dataset(claim, sha256, path, pulse),
+                    self.settings,
+                    self.environ,
+                    pulse,
+                )
             return run_preview(
                 claim.request, lambda: server.rows(claim), self.settings, self.environ, pulse
             )
         except (ErrandLost, ServerUnavailable):
-            raise
+            raise  # the server gives the errand to another worker
         except Refused as refusal:
             detail = f"The server rejected the request: {refusal}"
             return _failed(ErrandReason.DATASET_INVALID, detail)
         except Exception as error:
             log.exception("an errand crashed")
             return _failed(ErrandReason.CRASHED, type(error).__name__)
+
+    def _send(
+        self,
+        server: ErrandServer,
+        claim: ErrandClaim,
+        rows: Path,
+        commit: str,
+        pulse: Callable[[], object],
+    ) -> None:
+        """Send the rows of an import. Raises ErrandLost, Refused or ServerUnavailable."""
+        give_up_at = time.monotonic() + FINISH_SECONDS
+        while True:
+            try:
+                server.send_rows(claim, rows, commit, pulse)
+            except ServerUnavailable:
+                if time.monotonic() >= give_up_at or self.stop.wait(PAUSE_SECONDS):
+                    raise
+                pulse()
+                continue
+            except Refused as refusal:
+                if refusal.code == ERRAND_SUPERSEDED:
+                    raise ErrandLost(str(refusal)) from refusal
+                raise
+            return
 
     def _deliver(self, server: ErrandServer, claim: ErrandClaim, outcome: ErrandOutcome) -> None:
         give_up_at = time.monotonic() + FINISH_SECONDS
@@ -143,14 +206,17 @@ class Pulse:
     def __init__(self, server: ErrandServer, claim: ErrandClaim) -> None:
         self._server = server
         self._claim = claim
+        self._has_progress = False
         self._interval_seconds = claim.lease_seconds / BEATS_PER_LEASE
         self._next = time.monotonic() + self._interval_seconds
 
     def __call__(self, progress: ErrandProgress | None = None) -> None:
-        """Send a beat if one is due."""
+        """Send a beat if one is due, or if there is progress for the first time."""
         now = time.monotonic()
-        if now < self._next:
+        is_first = progress is not None and not self._has_progress
+        if now < self._next and not is_first:
             return
+        self._has_progress = self._has_progress or progress is not None
         self._next = now + self._interval_seconds
         try:
             self._server.beat(self._claim, progress)

@@ -39,14 +39,14 @@ def run_prefetch(
     if not settings.hub:
         return _failed(ErrandReason.DOWNLOAD_FAILED, "this worker does not download from the hub")
     blobs = model_dir(cache_dir(environ), request.model) / "blobs"
-    before = _size(blobs)
+    before = size_of(blobs)
     with tempfile.TemporaryDirectory() as directory:
         size_file = Path(directory) / "size.json"
         answer = fetch(
             ModelRequest(name=request.model, revision=request.revision, size_file=size_file),
             environ,
             os.getpid(),
-            lambda: pulse(_progress(size_file, _size(blobs) - before)),
+            lambda: pulse(read_progress(size_file, size_of(blobs) - before)),
         )
         if answer.failure is not None:
             reason = _REASONS.get(answer.failure.reason, ErrandReason.DOWNLOAD_FAILED)
@@ -58,7 +58,8 @@ def run_prefetch(
     return ErrandOutcome(result=result)
 
 
-def _progress(size_file: Path, added_bytes: int) -> ErrandProgress:
+def read_progress(size_file: Path, added_bytes: int) -> ErrandProgress:
+    """Return the progress of a download that has added this many bytes to the cache."""
     size = _read_size(size_file)
     if size is None:
         return ErrandProgress(bytes_done=0)
@@ -73,7 +74,7 @@ def _read_size(path: Path) -> DownloadSize | None:
         return None
 
 
-def _size(directory: Path) -> int:
+def size_of(directory: Path) -> int:
     """Return the number of bytes in the files of a directory, also of those that are still being downloaded."""
     total = 0
     try:

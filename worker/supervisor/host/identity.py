@@ -15,9 +15,9 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from contracts.attempt import Device, WorkerInfo
+from contracts.attempt import Ability, Device, WorkerInfo
 from contracts.base import utc_now
-from contracts.errand import ErrandKind
+from contracts.errand import PREVIEW_REVISIONS, ErrandKind
 from worker.settings import Settings
 from worker.supervisor.host.cards.device import DeviceMissing, find_device
 from worker.supervisor.host.cards.gpu_lock import try_lock
@@ -49,6 +49,7 @@ def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInf
         queue=settings.queue,
         device=device,
         versions=installed_versions(),
+        abilities=[Ability.MIX_DATASETS],
         errands=_errand_kinds(settings),
     )
     return with_current_state(worker, settings)
@@ -108,8 +109,9 @@ def with_current_state(worker: WorkerInfo, settings: Settings) -> WorkerInfo:
 
 def _errand_kinds(settings: Settings) -> list[str]:
     """Return the kinds of errands that this worker runs."""
-    kinds = [ErrandKind.PREVIEW, *([ErrandKind.PREFETCH] if settings.hub else [])]
-    return [kind.value for kind in kinds]
+    downloads = [ErrandKind.PREFETCH, ErrandKind.IMPORT] if settings.hub else []
+    kinds = [ErrandKind.PREVIEW, ErrandKind.MEASURE, *downloads]
+    return [*(kind.value for kind in kinds), PREVIEW_REVISIONS]
 
 
 def worker_home(work_dir: Path, worker_id: str) -> Path:

@@ -10,14 +10,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
 from contracts.base import Tolerant
+from contracts.data_spec import HubDataset
 from contracts.failure import Failure
-from contracts.job import HubDataset
 from processes.environment import BASIC, HUB, choose
 
 
@@ -32,11 +33,21 @@ class ModelRequest(Tolerant):
 
 
 class DownloadSize(Tolerant):
-    """How large the files of a model are."""
+    """How large the files of a model or dataset are."""
 
     bytes_total: int
     bytes_cached: int
     """The part that is in the cache already."""
+
+
+class HubProblem(StrEnum):
+    """Why a dataset cannot be downloaded, as far as the hub's libraries report it."""
+
+    NOT_FOUND = "not_found"
+    GATED = "gated"
+    SPLIT_NOT_FOUND = "split_not_found"
+    HAS_SCRIPT = "has_script"
+    TOO_LARGE = "too_large"
 
 
 class DatasetRequest(Tolerant):
@@ -45,6 +56,10 @@ class DatasetRequest(Tolerant):
     type: Literal["dataset"] = "dataset"
     source: HubDataset
     target: Path
+    size_file: Path | None = None
+    """Where the process writes a DownloadSize before it downloads; null if nobody needs it."""
+    limit_bytes: int | None = None
+    """Maximum size of the JSONL."""
 
 
 HubRequest = Annotated[ModelRequest | DatasetRequest, Field(discriminator="type")]
@@ -56,6 +71,8 @@ class HubAnswer(Tolerant):
     commit: str | None = None
     path: Path | None = None
     failure: Failure | None = None
+    problem: HubProblem | None = None
+    """The cause of the failure, if it is one that datasets are known to have."""
 
 
 def fetch(

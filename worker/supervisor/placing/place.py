@@ -8,8 +8,8 @@ from pathlib import Path
 
 from contracts.attempt import Claim, DatasetFile
 from contracts.checkpoint import Origin
+from contracts.data_spec import HubDataset
 from contracts.failure import Failure, FailureReason
-from contracts.job import HubDataset
 from contracts.run.run_dir import Placed, RunDir, write_model
 from worker.settings import Settings
 from worker.supervisor.placing.hub import DatasetRequest, ModelRequest, fetch
@@ -68,7 +68,14 @@ class Placer:
         origin = resumed.origin if resumed else Origin()
         model = self._model(claim.spec.model_revision or origin.model_revision)
         run_dir.model.symlink_to(model.path, target_is_directory=True)
-        train_revision = self._data(claim.train, run_dir.train_data, origin.train_revision)
+        train_revision = None
+        if claim.train is not None:
+            train_revision = self._data(claim.train, run_dir.train_data, origin.train_revision)
+        revisions = origin.mixed_revisions or [None] * len(claim.mixed)
+        mixed_revisions = [
+            self._data(source, run_dir.mixed_data(number), revision)
+            for number, (source, revision) in enumerate(zip(claim.mixed, revisions, strict=True))
+        ]
         eval_revision = None
         if claim.eval is not None:
             eval_revision = self._data(claim.eval, run_dir.eval_data, origin.eval_revision)
@@ -82,6 +89,7 @@ class Placer:
                 model_revision=model.revision,
                 model_roots=model.roots,
                 train_revision=train_revision,
+                mixed_revisions=mixed_revisions,
                 eval_revision=eval_revision,
                 resumed_from=resumed.attempt if resumed else None,
                 spool_bytes=self._settings.spool_bytes,

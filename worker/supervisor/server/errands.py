@@ -1,6 +1,8 @@
 """ErrandServer: the HTTP client for errands."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -17,15 +19,21 @@ from contracts.errand import (
     PreviewedLines,
 )
 from contracts.wire import (
+    COMMIT_HEADER,
     ERRAND_BEAT_PATH,
     ERRAND_CLAIM_PATH,
+    ERRAND_DATASET_PATH,
     ERRAND_FINISH_PATH,
     ERRAND_ROWS_PATH,
     ERRAND_TOKEN_HEADER,
+    SHA256_HEADER,
 )
 from worker.supervisor.server.answers import check_success, reaching_server, read, read_nothing
 from worker.supervisor.server.client import TIMEOUT, is_loopback
+from worker.supervisor.server.transfer import read_chunks, receive_file, send_file
 
+CHECK_SECONDS = 900
+"""Time limit for the server to check the rows of an import."""
 READ_SECONDS = 60
 """Time limit for the server to answer, in addition to the time that it is asked to wait."""
 
@@ -67,6 +75,27 @@ class ErrandServer:
         with reaching_server():
             response = self._client.get(url, headers=headers, timeout=READ_SECONDS)
         return read(check_success(response), PreviewedLines).rows
+
+    def send_rows(
+        self, claim: ErrandClaim, rows: Path, commit: str, pulse: Callable[[], object]
+    ) -> None:
+        """Send the rows of an import. The server answers when it has checked them, and has then ended the errand."""
+        digest = hashlib.sha256()
+        for chunk in read_chunks(rows):
+            digest.update(chunk)
+            pulse()
+        described = {SHA256_HEADER: digest.hexdigest(), COMMIT_HEADER: commit}
+        headers = {**self._headers, **_token(claim), **described}
+        url = ERRAND_DATASET_PATH.format(errand_id=claim.errand_id)
+        timeout = httpx2.Timeout(CHECK_SECONDS, connect=5)
+        read_nothing(send_file(self._client, url, headers, rows, pulse=pulse, timeout=timeout))
+
+    def dataset(
+        self, claim: ErrandClaim, sha256: str, path: Path, pulse: Callable[[], object]
+    ) -> None:
+        """Write the dataset of a measurement to path and check its SHA-256. Calls pulse after each chunk."""
+        url = ERRAND_DATASET_PATH.format(errand_id=claim.errand_id)
+        receive_file(self._client, url, self._headers | _token(claim), sha256, path, pulse=pulse)
 
     def beat(self, claim: ErrandClaim, progress: ErrandProgress | None) -> None:
         """Renew the lease."""

@@ -29,6 +29,7 @@ def send_file(
     path: Path,
     *,
     pulse: Callable[[], object],
+    timeout: httpx2.Timeout = TIMEOUT,
 ) -> httpx2.Response:
     """PUT a file. Calls pulse before and after each chunk. Raises ServerUnavailable or Refused."""
 
@@ -44,7 +45,7 @@ def send_file(
     }
     with reaching_server():
         response = client.put(
-            url, headers={**headers, **described}, content=body(), timeout=TIMEOUT
+            url, headers={**headers, **described}, content=body(), timeout=timeout
         )
     return check_success(response)
 

@@ -38,11 +38,18 @@ class Samples(Sequence[Sample]):
         supervised: npt.NDArray[np.bool_],
         ends: npt.NDArray[np.int64],
         problem: OSError | None = None,
+        *,
+        starts: npt.NDArray[np.int64] | None = None,
     ) -> None:
-        """`problem`: why the arrays are in memory, although they should be in files."""
+        """`problem`: why the arrays are in memory, although they should be in files.
+
+        `starts`: one entry per sample; None if each sample begins where the previous one ends.
+        """
         self._ids, self._supervised = ids, supervised
         self.problem = problem
-        self._ends = [0, *ends.tolist()]
+        follows = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
+        self._starts = follows if starts is None else starts
+        self._ends = ends
 
     @classmethod
     def mapped(cls, directory: Path) -> Self:
@@ -56,8 +63,18 @@ class Samples(Sequence[Sample]):
             raise ValueError(f"{directory}: the ends of the samples are not ascending")
         return cls(ids, supervised, ends)
 
+    def picked(self, indexes: npt.NDArray[np.int64]) -> "Samples":
+        """Return the samples with these indexes, in this order. Repeated samples share their tokens."""
+        return Samples(
+            self._ids,
+            self._supervised,
+            self._ends[indexes],
+            self.problem,
+            starts=self._starts[indexes],
+        )
+
     def __len__(self) -> int:
-        return len(self._ends) - 1
+        return len(self._ends)
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -67,7 +84,7 @@ class Samples(Sequence[Sample]):
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]
         number = range(len(self))[index]  # raises IndexError
-        tokens = slice(self._ends[number], self._ends[number + 1])
+        tokens = slice(self._starts[number], self._ends[number])
         return Sample(self._ids[tokens], self._supervised[tokens])
 
     def __iter__(self) -> Iterator[Sample]:
@@ -76,7 +93,7 @@ class Samples(Sequence[Sample]):
     @property
     def longest(self) -> int:
         """Number of tokens of the longest sample; 0 without samples."""
-        return int(np.diff(np.array(self._ends)).max(initial=0))
+        return int((self._ends - self._starts).max(initial=0))
 
     @property
     def largest_token(self) -> int:
@@ -101,6 +118,9 @@ class Writer:
                 self._files = [(directory / name).open("wb") for name in (_IDS, _SUPERVISED)]
             except OSError as error:
                 self._give_up(error)
+
+    def __len__(self) -> int:
+        return len(self._ends)
 
     def add(self, sample: Sample) -> None:
         """Add a sample of at least one token."""

@@ -14,14 +14,16 @@ class Joiner:
         self._end_of_text = end_of_text
         self._rest: npt.NDArray[np.int32] = np.empty(0, dtype=np.int32)
 
-    def add(self, ids: Sequence[int]) -> Iterator[npt.NDArray[np.int32]]:
+    def add(self, ids: Sequence[int] | npt.NDArray[np.int32]) -> Iterator[npt.NDArray[np.int32]]:
         """Add a document; yield the token ids of each sample that is now full."""
         end = (
             []
-            if self._end_of_text is None or ids[-1:] == [self._end_of_text]
+            if self._end_of_text is None or (len(ids) > 0 and ids[-1] == self._end_of_text)
             else [self._end_of_text]
         )
-        joined = np.concatenate([self._rest, np.array([*ids, *end], dtype=np.int32)])
+        joined = np.concatenate(
+            [self._rest, np.asarray(ids, dtype=np.int32), np.array(end, dtype=np.int32)]
+        )
         full = len(joined) // self._max_length * self._max_length
         for start in range(0, full, self._max_length):
             yield joined[start : start + self._max_length].copy()

@@ -1,5 +1,6 @@
 """Data: the training and evaluation samples of a run, prepared from the files of its run directory."""
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,11 +16,13 @@ from contracts.run.run_dir import RunDir
 from worker.training.data.arrays import Writer
 from worker.training.data.bounds import Bounds
 from worker.training.data.cache.cache import Cache
-from worker.training.data.cache.key import find_key
+from worker.training.data.cache.key import FileState, find_key, read_state
 from worker.training.data.facts import measure_rows
+from worker.training.data.helpers import Helpers
+from worker.training.data.mixing import hold_out, repeat_samples, select_rows
 from worker.training.data.prepared import EVALUATION, TRAIN, Data, digest
 from worker.training.data.rendering.template import Template
-from worker.training.data.rows import Row, hold_out, read_rows
+from worker.training.data.rows import Row, read_rows
 from worker.training.data.samples import tokenize
 from worker.training.errors import TrainingError
 from worker.training.rundir.counter import RowCounter
@@ -36,11 +39,14 @@ def prepare(
     counter: RowCounter = _NO_COUNTER,
     bounds: Bounds | None = None,
     cache: Cache | None = None,
+    helpers: Helpers | None = None,
+    loaded_from: FileState | None = None,
 ) -> Data:
     """Read, split, render and tokenize the rows, or read their tokens from the cache.
 
     Raises TrainingError for unusable rows or too few of them. `bounds` limits the template; an error raised by its `check`
-    stops the preparation within about a second.
+    stops the preparation within about a second. `helpers` are closed.
+    `loaded_from`: the state of the model's files before the tokenizer was loaded.
     """
     bounds = bounds or Bounds()
     begun = time.monotonic()
@@ -54,13 +60,24 @@ def prepare(
             counter=counter,
             bounds=bounds,
             directory=directory,
+            helpers=helpers,
         )
 
-    if cache is None:
-        data, source = make(None), "tokenized"
-    else:
-        key = partial(find_key, run_dir, spec, tokenizer, template, bounds)
-        data, source = cache.find_or_make(key, make, bounds)
+    def is_current() -> bool:
+        return loaded_from is None or read_state(run_dir.model) == loaded_from
+
+    with contextlib.closing(helpers) if helpers else contextlib.nullcontext():
+        if cache is None:
+            data, source = make(None), "tokenized"
+        else:
+            key = partial(find_key, run_dir, spec, tokenizer, template, bounds)
+            data, source = cache.find_or_make(key, make, bounds, is_current)
+        if helpers is not None and helpers.are_running and not is_current():
+            raise TrainingError(
+                FailureReason.MODEL_REFUSED,
+                "the files of the model's tokenizer changed while the rows were tokenized. Submit the job again",
+            )
+    data = repeat_samples(data, spec)
     _check_amounts(data, spec)
     return replace(data, source=f"{source} in {time.monotonic() - begun:.1f} s")
 
@@ -74,14 +91,19 @@ def _make(
     counter: RowCounter,
     bounds: Bounds,
     directory: Path | None,
+    helpers: Helpers | None,
 ) -> Data:
     """Make the samples, in files of `directory` if there is one."""
     preference = spec.dataset.preference
-    rows = read_rows(run_dir.train_data, bounds, preference)
+    parts = [
+        read_rows(path, bounds, preference, name) for path, name in _training_files(run_dir, spec)
+    ]
     if run_dir.eval_data.exists():
-        train_rows, eval_rows = rows, read_rows(run_dir.eval_data, bounds, preference)
+        eval_rows = read_rows(run_dir.eval_data, bounds, preference)
     else:
-        train_rows, eval_rows = hold_out(rows, spec)
+        parts, eval_rows = hold_out(parts, spec)
+    parts = select_rows(parts, spec)
+    train_rows = [row for rows in parts for row in rows]
     total = len(train_rows) + len(eval_rows)
     with counter.counting(Phase.TOKENIZING, total, total) as count:
         tokenize_rows = partial(
@@ -91,18 +113,34 @@ def _make(
             max_length=spec.training.max_length,
             bounds=bounds,
             count=count,
+            helpers=helpers,
         )
-        train = tokenize_rows(train_rows, writer=Writer(directory and directory / TRAIN))
-        evaluation = tokenize_rows(eval_rows, writer=Writer(directory and directory / EVALUATION))
+        writer, eval_writer = (
+            Writer(directory and directory / name) for name in (TRAIN, EVALUATION)
+        )
+        tokenized = [tokenize_rows(rows, writer=writer) for rows in parts]
+        evaluated = tokenize_rows(eval_rows, writer=eval_writer)
+    train, evaluation = writer.finish(), eval_writer.finish()
     return Data(
-        train=train.samples,
-        evaluation=evaluation.samples,
-        truncated_rows=train.truncated + evaluation.truncated,
-        dropped_rows=train.dropped + evaluation.dropped,
+        train=train,
+        evaluation=evaluation,
+        parts=tuple(each.samples for each in tokenized),
+        truncated_rows=sum(each.truncated for each in (*tokenized, evaluated)),
+        dropped_rows=sum(each.dropped for each in (*tokenized, evaluated)),
         facts=measure_rows(_contents(train_rows, bounds), _contents(eval_rows, bounds)),
         unwritten=_find_unwritten((*train_rows, *eval_rows), template, bounds),
-        digest=digest((*train.samples, *evaluation.samples)),
+        digest=digest((*train, *evaluation)),
     )
+
+
+def _training_files(run_dir: RunDir, spec: JobSpec) -> list[tuple[Path, str | None]]:
+    """Return the file of each training dataset, and the name by which error messages refer to it."""
+    if not spec.dataset.is_mixed:
+        return [(run_dir.train_data, None)]
+    return [
+        (run_dir.mixed_data(number), f"{spec.dataset.param_of(number)} ({each.name})")
+        for number, each in enumerate(spec.dataset.parts)
+    ]
 
 
 def _contents(rows: Sequence[Row], bounds: Bounds) -> Iterator[Parsed]:

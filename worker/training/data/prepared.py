@@ -22,6 +22,8 @@ class Data:
 
     train: Samples
     evaluation: Samples
+    parts: tuple[int, ...]
+    """Number of different training samples from each dataset."""
     truncated_rows: int
     dropped_rows: int
     facts: DataFacts
@@ -35,7 +37,7 @@ class Data:
     def write_figures(self, directory: Path) -> None:
         """Write all but the samples to a directory in which the samples already are. Raises OSError."""
         figures = _Figures.model_validate(vars(self), from_attributes=True)
-        write_model(directory / _FIGURES, figures)
+        write_model(directory / _FIGURES, _Written(figures=figures, sha256=_hash_figures(figures)))
 
     @classmethod
     def read(cls, directory: Path) -> Self:
@@ -43,7 +45,10 @@ class Data:
 
         Raises OSError, or ValueError if anything differs from what was written.
         """
-        figures = _Figures.model_validate_json((directory / _FIGURES).read_bytes())
+        written = _Written.model_validate_json((directory / _FIGURES).read_bytes())
+        figures = written.figures
+        if _hash_figures(figures) != written.sha256:
+            raise ValueError(f"{directory}: the figures differ from those that were written")
         train = Samples.mapped(directory / TRAIN)
         evaluation = Samples.mapped(directory / EVALUATION)
         if digest((*train, *evaluation)) != figures.digest:
@@ -62,11 +67,22 @@ class Data:
 
 
 class _Figures(Tolerant):
+    parts: tuple[int, ...]
     truncated_rows: int
     dropped_rows: int
     facts: DataFacts
     unwritten: dict[str, int]
     digest: str
+
+
+class _Written(Tolerant):
+    figures: _Figures
+    sha256: str
+    """Of the figures, among which the digest covers the tokens."""
+
+
+def _hash_figures(figures: _Figures) -> str:
+    return hashlib.sha256(figures.model_dump_json().encode()).hexdigest()
 
 
 def digest(samples: Iterable[Sample]) -> str:

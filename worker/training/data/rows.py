@@ -1,21 +1,20 @@
-"""The rows of a dataset: conversations and documents with their locations in a file, and the split into training and evaluation."""
+"""The rows of a dataset: conversations and documents with their locations in a file."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts.data_spec import Preference
 from contracts.dataset.conversation import RATING_FORMS, Parsed
 from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_row, read_jsonl
 from contracts.failure import FailureReason
-from contracts.job import JobSpec, Preference
 from worker.training.data.bounds import Bounds
-from worker.training.data.order import held_out
 from worker.training.errors import TrainingError
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A conversation or document and its location: the file name and the line number, from 1."""
+    """A conversation or document and its location: the name of its file or dataset, and the line number, from 1."""
 
     file: str
     line: int
@@ -27,17 +26,19 @@ class Row:
         return f"{self.file}: line {self.line}"
 
 
-def read_rows(path: Path, bounds: Bounds, preference: Preference | None = None) -> list[Row]:
+def read_rows(
+    path: Path, bounds: Bounds, preference: Preference | None = None, name: str | None = None
+) -> list[Row]:
     """Return the rows of a JSONL file that contain something to train on.
 
-    Raises TrainingError if the file is missing or unreadable, or if it rates answers and the job does not set
+    `name`: what error messages call the file, by default the name of the file. Raises TrainingError if the file is missing or unreadable, or if it rates answers and the job does not set
     `preference`.
     """
-    rows = []
+    rows, name = [], name or path.name
     try:
         with path.open("rb") as lines:
             for line, value in read_jsonl(lines):
-                row = Row(path.name, line, parse_row(value, line))
+                row = Row(name, line, parse_row(value, line))
                 if preference is None:
                     _reject_ratings(row)
                 if row.content.is_trained:
@@ -50,7 +51,7 @@ def read_rows(path: Path, bounds: Bounds, preference: Preference | None = None) 
     except RowError as error:
         raise TrainingError(
             FailureReason.DATASET_INVALID,
-            f"{path.name}: {error}",
+            f"{name}: {error}",
             evidence={"line": error.line},
         ) from error
     return rows
@@ -64,19 +65,3 @@ def _reject_ratings(row: Row) -> None:
             "the good answers only",
             evidence={"line": row.line},
         )
-
-
-def hold_out(rows: list[Row], spec: JobSpec) -> tuple[list[Row], list[Row]]:
-    """Split the rows into training rows and evaluation rows."""
-    count = spec.dataset.held_out_rows(len(rows))
-    if count >= len(rows):
-        raise TrainingError(
-            FailureReason.DATASET_TOO_SMALL,
-            f"holding out {count} of {len(rows)} rows for evaluation (dataset.eval_size) leaves none to train on",
-            evidence={"rows": len(rows), "eval_rows": count},
-        )
-    chosen = set(held_out(spec.training.seed, len(rows), count))
-    return (
-        [row for number, row in enumerate(rows) if number not in chosen],
-        [row for number, row in enumerate(rows) if number in chosen],
-    )

@@ -1,6 +1,6 @@
 """Makes samples of rows: renders them, encodes them, and marks the supervised tokens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +11,11 @@ import numpy.typing as npt
 
 from contracts.dataset.conversation import Conversation, Document
 from contracts.failure import FailureReason
-from worker.training.data.arrays import Sample, Samples, Writer
+from worker.training.data.arrays import Sample, Writer
 from worker.training.data.bounds import POLL_SECONDS, Bounds, OutOfBounds
 from worker.training.data.documents import Joiner
+from worker.training.data.helpers import Helpers, MadeRow
+from worker.training.data.making import make_in_order
 from worker.training.data.rendering.answers import RenderingFailed, Span
 from worker.training.data.rendering.template import Rendered, Template
 from worker.training.data.rows import Row
@@ -26,9 +28,9 @@ _CHARACTERS_PER_BATCH = 1_000_000
 
 @dataclass(frozen=True)
 class Tokenized:
-    """The samples of some rows, and how many rows were cut or dropped."""
+    """How many samples were made of some rows, and how many rows were cut or dropped."""
 
-    samples: Samples
+    samples: int
     truncated: int
     dropped: int
 
@@ -42,39 +44,67 @@ def tokenize(
     bounds: Bounds,
     count: Count,
     writer: Writer,
+    helpers: Helpers | None = None,
 ) -> Tokenized:
-    """Render and encode rows.
+    """Render and encode rows, with `helpers` if there are many.
 
     Conversations are truncated to `max_length` tokens, and dropped if no answer is left. Documents are joined and split
-    into samples of `max_length` tokens. `writer` collects the samples.
+    into samples of `max_length` tokens. `writer` collects the samples; the caller finishes it.
     """
-    truncated = dropped = 0
+    before, truncated, dropped = len(writer), 0, 0
     joiner = Joiner(max_length, tokenizer.eos_token_id)
     # Encode in a separate thread, which releases the interpreter's lock: a stop request must not wait for the encoding.
     encoder = ThreadPoolExecutor(1, "encoder")
+    make = partial(
+        make_rows,
+        tokenizer=tokenizer,
+        template=template,
+        max_length=max_length,
+        bounds=bounds,
+        encoder=encoder,
+    )
     try:
-        for batch in _batches(rows):
+        for batch, made in make_in_order(batch_rows(rows), len(rows), make, helpers, bounds):
             are_documents = isinstance(batch[0].content, Document)
-            texts = _encode_batch(batch, tokenizer, template, bounds, encoder)
-            for text, encoding in texts:
+            for sample, total in made:
                 if are_documents:
-                    for ids in joiner.add(encoding.ids):
+                    for ids in joiner.add(sample.ids):
                         writer.add(whole_sample(ids))
                     continue
-                sample = build_sample(text, encoding, max_length)
                 if not sample.supervised_tokens:
                     dropped += 1
                     continue
-                truncated += len(encoding.ids) > max_length
+                truncated += total > max_length
                 writer.add(sample)
             writer.flush()
-            count(len(texts), len(texts))
+            count(len(batch), len(batch))
             bounds.poll()
     finally:
         encoder.shutdown(wait=False, cancel_futures=True)
     for ids in joiner.finish():
         writer.add(whole_sample(ids))
-    return Tokenized(writer.finish(), truncated, dropped)
+    return Tokenized(len(writer) - before, truncated, dropped)
+
+
+def make_rows(
+    batch: Sequence[Row],
+    tokenizer: Any,
+    template: Template,
+    *,
+    max_length: int,
+    bounds: Bounds,
+    encoder: ThreadPoolExecutor,
+) -> list[MadeRow]:
+    """Return the tokens of each row. The rows are all conversations or all documents. Raises TrainingError."""
+    texts = _encode_batch(batch, tokenizer, template, bounds, encoder)
+    if isinstance(batch[0].content, Document):
+        samples = [whole_sample(np.array(encoding.ids, np.int32)) for _, encoding in texts]
+    else:
+        samples = [build_sample(text, encoding, max_length) for text, encoding in texts]
+    return [
+        MadeRow(sample, len(encoding.ids))
+        for sample, (_, encoding) in zip(samples, texts, strict=True)
+    ]
 
 
 def encode_row(
@@ -97,14 +127,30 @@ def _encode_batch(
 ) -> list[tuple[Rendered, Any]]:
     """Return the text and the tokens of each row. The rows are all conversations or all documents."""
     with bounds.prepared():
-        texts = [_render(row, template, bounds) for row in batch]
+        texts = [render_row(row, template, bounds) for row in batch]
+    encodings = encode_texts(
+        batch, texts, tokenizer=tokenizer, template=template, bounds=bounds, encoder=encoder
+    )
+    return list(zip(texts, encodings, strict=True))
+
+
+def encode_texts(
+    batch: Sequence[Row],
+    texts: Sequence[Rendered],
+    *,
+    tokenizer: Any,
+    template: Template,
+    bounds: Bounds,
+    encoder: ThreadPoolExecutor,
+) -> Sequence[Any]:
+    """Return the tokens of rendered rows, which are all conversations or all documents. Raises TrainingError."""
     adds_special_tokens = isinstance(batch[0].content, Document) or template.adds_special_tokens
     encode = partial(_encode, tokenizer, texts, adds_special_tokens)
-    encoded = _wait_for(encoder.submit(encode), batch, bounds)
-    return list(zip(texts, encoded.encodings, strict=True))
+    encodings: Sequence[Any] = _wait_for(encoder.submit(encode), batch, bounds).encodings
+    return encodings
 
 
-def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+def batch_rows(rows: Iterable[Row]) -> Iterator[list[Row]]:
     """Yield rows in batches, each of conversations only or of documents only."""
     batch: list[Row] = []
     characters = 0
@@ -127,7 +173,8 @@ def _characters(row: Row) -> int:
     return sum(len(turn.content) for turn in row.content.turns)
 
 
-def _render(row: Row, template: Template, bounds: Bounds) -> Rendered:
+def render_row(row: Row, template: Template, bounds: Bounds) -> Rendered:
+    """Return the text of a row. Raises TrainingError. Call it within `bounds.prepared()`."""
     if isinstance(row.content, Document):
         return Rendered(row.content.text, [])
     return _render_conversation(row, row.content, template, bounds)
@@ -165,7 +212,7 @@ def _is_usable(template: Template, bounds: Bounds) -> bool:
         return False
 
 
-def _encode(tokenizer: Any, texts: list[Rendered], add_special_tokens: bool) -> Any:
+def _encode(tokenizer: Any, texts: Sequence[Rendered], add_special_tokens: bool) -> Any:
     return tokenizer(
         [text.text for text in texts],
         add_special_tokens=add_special_tokens,

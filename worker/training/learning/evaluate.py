@@ -14,7 +14,7 @@ from contracts.summary import Interval
 from worker.training.data.arrays import Sample
 from worker.training.data.batches import pack
 from worker.training.errors import TrainingError
-from worker.training.learning.loss import token_nll
+from worker.training.learning.loss import token_score
 from worker.training.model.trainable import TrainableModel
 from worker.training.ranks.group import ALONE, Group
 from worker.training.rundir.counter import Count, count_nothing
@@ -31,11 +31,18 @@ class Evaluation:
     row_tokens: npt.NDArray[np.int64]
     """Number of supervised tokens of each row."""
     seconds: float
+    correct_tokens: int | None = None
+    """Number of supervised tokens that the model predicts; None if it was restored from a checkpoint of an earlier version."""
 
     @property
     def loss(self) -> float:
         """Nats per supervised token."""
         return math.fsum(self.row_nll) / self.tokens
+
+    @property
+    def token_accuracy(self) -> float | None:
+        """Fraction of the supervised tokens that the model predicts; None if not measured."""
+        return None if self.correct_tokens is None else self.correct_tokens / self.tokens
 
     @property
     def tokens(self) -> int:
@@ -53,7 +60,7 @@ def evaluate(
     between: Callable[[], None] = lambda: None,
     count: Count = count_nothing,
 ) -> Evaluation:
-    """Compute the NLL of every sample, without dropout. Each rank computes its share; all return the same evaluation.
+    """Compute the score of every sample, without dropout. Each rank computes its share; all return the same evaluation.
 
     Before each micro-batch, calls `between`, which may raise to stop the evaluation. After it, calls `count` with the numbers of
     its samples and tokens, multiplied by the number of ranks, because all ranks progress at about the same speed.
@@ -61,21 +68,24 @@ def evaluate(
     started = time.monotonic()
     rows = group.share(samples)
     share = [samples[row] for row in rows]
-    share_nll = np.zeros(len(share))
+    share_nll, correct = np.zeros(len(share)), 0
     model.eval()
     for batch in pack(share, token_budget, together=model.packs):
         between()
-        nll = token_nll(model, batch.moved(model.device.upload)).double().cpu()
+        score = token_score(model, batch.moved(model.device.upload))
+        nll = score.nll.double().cpu()
+        correct += int(score.correct.sum())
         share_nll += (
             torch.zeros(len(share), dtype=torch.float64).index_add_(0, batch.rows, nll).numpy()
         )
         count(group.count * len(np.unique(batch.rows.numpy())), group.count * batch.tokens)
-    row_nll = np.zeros(len(samples))
-    row_nll[rows] = share_nll
-    row_nll = group.sum(row_nll)
+    sums = np.zeros(len(samples) + 1)
+    sums[rows], sums[-1] = share_nll, correct
+    sums = group.sum(sums)
+    row_nll = sums[:-1]
     _check_finite(row_nll, step)
     row_tokens = np.array([sample.supervised_tokens for sample in samples], dtype=np.int64)
-    return Evaluation(row_nll, row_tokens, time.monotonic() - started)
+    return Evaluation(row_nll, row_tokens, time.monotonic() - started, int(sums[-1]))
 
 
 def improvement_interval(base: Evaluation, tuned: Evaluation, seed: int) -> Interval:

@@ -69,15 +69,15 @@ class Group:
             return list(range(len(samples)))
         return divide(samples, self.count)[self.rank]
 
-    def sum_update(self, gradients: Sequence[Tensor], nll: Tensor, tokens: int) -> None:
-        """Add up the gradients and the NLL, a scalar, of all ranks, in place.
+    def sum_update(self, gradients: Sequence[Tensor], sums: Tensor, tokens: int) -> None:
+        """Add up the gradients and the `sums` [2] (NLL, predicted tokens) of all ranks, in place.
 
         `tokens` is the number of supervised tokens of the whole window. All ranks must agree on it, because each divides by it.
         """
         if self.count == 1:
             return
         flat = torch.cat([gradient.flatten() for gradient in gradients])
-        sums = torch.stack([nll, torch.full_like(nll, tokens)])
+        both = torch.cat([sums, sums.new_full((1,), tokens)])
         totals: list[float] = []
         if flat.is_cuda:
             # Raise errors of this rank's own work here; otherwise another rank might be blamed for them.
@@ -85,23 +85,23 @@ class Group:
 
         def reduce() -> None:
             distributed.all_reduce(flat)
-            distributed.all_reduce(sums)
+            distributed.all_reduce(both)
             # Wait for the device here: if a rank hangs, the others must count as waiting for it.
-            totals.extend(sums.tolist())
+            totals.extend(both.tolist())
 
         self.together(reduce)
         parts = torch.split(flat, [gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
-        nll.copy_(sums[0])
-        if int(totals[1]) != tokens * self.count:
+        sums.copy_(both[:-1])
+        if int(totals[-1]) != tokens * self.count:
             raise self._differ("windows")
 
     def warm_up(self, parameters: Sequence[Tensor]) -> None:
         """Sum gradients of this size once, to allocate the required memory, including NCCL's own."""
         gradients = [p.grad for p in parameters if p.grad is not None]
         if self.count > 1 and gradients:
-            nothing = torch.zeros((), dtype=torch.float64, device=gradients[0].device)
+            nothing = torch.zeros(2, dtype=torch.float64, device=gradients[0].device)
             self.sum_update(gradients, nothing, 0)
 
     def sum(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

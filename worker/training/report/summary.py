@@ -9,6 +9,7 @@ from contracts.run.run_dir import Placed
 from contracts.summary import Summary, WindowLoss, window_steps
 from contracts.verdicts.course import recent_steps
 from worker.training.compute.device import library_versions
+from worker.training.data.mixing import describe_mixture
 from worker.training.learning.evaluate import Evaluation, improvement_interval
 from worker.training.report.flops import training_flops, utilisation
 from worker.training.state import Progress, Run
@@ -44,6 +45,8 @@ def summarize(
         ),
         eval_loss=final.loss,
         base_eval_loss=None if base is None else base.loss,
+        eval_token_accuracy=final.token_accuracy,
+        base_eval_token_accuracy=None if base is None else base.token_accuracy,
         improvement_interval=None
         if base is None
         else improvement_interval(base, final, spec.training.seed),
@@ -63,6 +66,7 @@ def summarize(
         dropped_rows=data.dropped_rows,
         overlapping_rows=data.facts.overlapping_rows,
         data=data.facts,
+        mixture=describe_mixture(data.parts, spec),
         supervised_tokens=sum(progress.step_tokens),
         tokens_per_second=progress.tokens / progress.training_seconds,
         samples_per_second=_samples(run) / progress.training_seconds,

@@ -51,6 +51,8 @@ class CheckpointState(Tolerant):
     training_seconds: float
     phase_seconds: dict[str, float]
     evaluations: list[EvalPoint]
+    base_correct_tokens: int | None = None
+    """Number of evaluation tokens that the model predicted before training; None in checkpoints of earlier versions."""
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,14 @@ class Recorder:
         self._close_gap()
         self._write(MetricRecord(seq=self._next(), at=self._now(), step=step, values=values))
 
-    def evaluation(self, step: int, loss: float, tokens: int, seconds: float) -> None:
+    def evaluation(
+        self,
+        step: int,
+        loss: float,
+        tokens: int,
+        seconds: float,
+        token_accuracy: float | None = None,
+    ) -> None:
         """Record an evaluation completed after `step` steps.
 
         While the spool is nearly full, an evaluation that would be skipped is held. If a checkpoint or the end of the
@@ -85,7 +92,13 @@ class Recorder:
         """
         self._release_held()
         self._held = EvalRecord(
-            seq=self._next(), at=self._now(), step=step, loss=loss, tokens=tokens, seconds=seconds
+            seq=self._next(),
+            at=self._now(),
+            step=step,
+            loss=loss,
+            tokens=tokens,
+            token_accuracy=token_accuracy,
+            seconds=seconds,
         )
         if self._spool.admits("evaluation"):
             self._close_gap()

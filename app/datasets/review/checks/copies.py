@@ -54,6 +54,14 @@ class Copies:
         return array("Q", [rate, *hashes]).tobytes()
 
 
+def merge(dumps: Iterable[bytes]) -> bytes:
+    """Return one dump of several datasets' rows."""
+    loaded = [_load(dump) for dump in dumps]
+    rate = max(each for each, _ in loaded)
+    hashes = {key for _, keys in loaded for key in keys if key % rate == 0}
+    return array("Q", [rate, *hashes]).tobytes()
+
+
 def count_common(one: bytes, other: bytes) -> tuple[int, bool]:
     """Return how many different rows two datasets have in common, by their dumps, and whether that is exact."""
     (one_rate, ones), (other_rate, others) = _load(one), _load(other)

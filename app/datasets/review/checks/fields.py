@@ -38,7 +38,7 @@ def find_field(row: Any, role: str, fragment: str) -> str | None:
 def _texts(value: Any, path: str, role: str | None) -> Iterator[tuple[str, str | None, str]]:
     """Yield the path, role and content of each string."""
     if isinstance(value, str):
-        # Only a cell contains turns; JSON within JSON within JSON could be nested without bound.
+        # Only a column contains turns as JSON. Further levels could be nested without bound.
         inner = None if "." in path or "[" in path else _load(value)
         if inner is None:
             yield path, role, value

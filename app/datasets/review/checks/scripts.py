@@ -31,35 +31,6 @@ _SCRIPTS: Mapping[str, re.Pattern[str]] = {
 _CODE_BLOCK = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _CODE_SYMBOL = re.compile(r"[{}\[\]=;_<>]|\w\(")
 """Code is written in Latin letters in every language."""
-_LETTERS = 20
-"""A text with fewer letters is too short to compare its language with the others."""
-MAIN_SHARE = 0.8
-"""A dataset has a main script if at least this share of the rows with letters is written in it."""
-FOREIGN_SHARE = 0.1
-"""A row differs from the rest if less than this share of its letters belongs to the main script."""
-FEWEST_ROWS = 20
-"""With fewer rows than this, a dataset has no main script."""
-_KANA_SHARE = 0.05
-"""Japanese text mixes kana with Han characters."""
-_SCRIPTS: Mapping[str, re.Pattern[str]] = {
-    "latin": re.compile("[A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff]+"),
-    "han": re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"),
-    "kana": re.compile("[\u3041-\u30ff\u31f0-\u31ff]+"),
-    "hangul": re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7af]+"),
-    "cyrillic": re.compile("[\u0400-\u052f]+"),
-    "greek": re.compile("[\u0370-\u03ff]+"),
-    "arabic": re.compile("[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff]+"),
-    "hebrew": re.compile("[\u0590-\u05ff]+"),
-    "devanagari": re.compile("[\u0900-\u097f]+"),
-    "bengali": re.compile("[\u0980-\u09ff]+"),
-    "tamil": re.compile("[\u0b80-\u0bff]+"),
-    "thai": re.compile("[\u0e00-\u0e7f]+"),
-}
-_CODE = re.compile(
-    r"```.*?(?:```|\Z)|^[\t\x20-\x7e]*(?:[{}\[\]=;_<>]|\w\()[\t\x20-\x7e]*$",
-    re.DOTALL | re.MULTILINE,
-)
-"""Code blocks, and ASCII lines that contain symbols of code. Code is written in Latin letters in every language."""
 _LETTER = re.compile(r"[^\W\d_]+")
 
 

@@ -1,4 +1,4 @@
-"""Duplicates and near duplicates, within a dataset and between two."""
+"""Duplicates and near duplicates in a dataset, and rows that two datasets share."""
 
 import json
 from typing import Any
@@ -7,8 +7,8 @@ import pytest
 
 from app.datasets.review.checks.copies import count_common
 from app.datasets.review.findings import WarningCode
-from app.datasets.review.reviewer import review_rows
-from tests.app.datasets.review.reviewed import alpaca, different_rows, find, review
+from app.datasets.review.reviewer import SAMPLED_BLOCK, review_rows
+from tests.app.datasets.review.reviewing import alpaca, different_rows, find, review
 
 
 def test_rows_that_differ_only_in_case_and_spaces_are_duplicates() -> None:
@@ -62,6 +62,17 @@ def test_rows_that_share_three_quarters_of_their_words_are_not_near_duplicates()
     tails = [" ".join(f"row{n}word{k}" for k in range(12)) for n in range(150)]
 
     assert WarningCode.NEAR_DUPLICATES not in find([alpaca(lead, tail) for tail in tails])
+
+
+def test_a_large_dataset_is_compared_in_blocks_of_consecutive_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.datasets.review.reviewer.SAMPLED_ROWS", 2 * SAMPLED_BLOCK)
+    rows = different_rows(4 * SAMPLED_BLOCK)
+
+    found = review(rows)
+
+    assert (found.reviewed_rows, found.compared_rows) == (400, 200)
 
 
 def hashes(rows: list[dict[str, Any]]) -> bytes:

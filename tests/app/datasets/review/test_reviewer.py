@@ -1,12 +1,12 @@
-"""The reviewer: which rows and places it covers."""
+"""The review of a dataset as a whole: counts, places, statistics and limits."""
 
 import json
 
 import pytest
 
 from app.datasets.review.findings import WarningCode
-from app.datasets.review.reviewer import SAMPLED_BLOCK, review_rows
-from tests.app.datasets.review.reviewed import alpaca, different_rows, find, review
+from app.datasets.review.reviewer import review_rows
+from tests.app.datasets.review.reviewing import alpaca, different_rows, find, review
 
 
 def test_ordinary_rows_get_no_warning() -> None:
@@ -51,15 +51,38 @@ def test_an_empty_answer_is_found_in_its_field() -> None:
     ]
 
 
-def test_a_large_dataset_is_compared_in_blocks_of_consecutive_rows(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("app.datasets.review.reviewer.SAMPLED_ROWS", 2 * SAMPLED_BLOCK)
-    rows = different_rows(4 * SAMPLED_BLOCK)
+def test_statistics_count_turns_characters_and_trained_parts() -> None:
+    rows = [
+        {
+            "messages": [
+                {"role": "system", "content": "x" * 10},
+                {"role": "user", "content": "问" * 20},
+                {"role": "assistant", "content": "y" * 30, "weight": 0},
+                {"role": "user", "content": "z" * 10},
+                {"role": "assistant", "content": "w" * 30},
+            ]
+        },
+        {"text": "t" * 900},
+    ]
 
-    found = review(rows)
+    statistics = review(rows).statistics
 
-    assert (found.reviewed_rows, found.compared_rows) == (400, 200)
+    assert (statistics.turns, statistics.characters, statistics.trained_characters) == (
+        6,
+        1000,
+        930,
+    )
+    assert statistics.trained_share == pytest.approx(0.93)
+    assert statistics.roles == {"system": 10, "user": 30, "assistant": 960}
+    lengths = statistics.lengths
+    assert (lengths.shortest, lengths.p50, lengths.p90, lengths.longest) == (100, 100, 900, 900)
+    assert [
+        (each.from_characters, each.to_characters, each.rows) for each in lengths.histogram
+    ] == [
+        (100, 200, 1),
+        (200, 500, 0),
+        (500, 1000, 1),
+    ]
 
 
 def test_a_review_that_runs_out_of_time_covers_the_rows_read_so_far() -> None:
@@ -77,6 +100,18 @@ def test_counts_cover_all_rows_but_only_the_first_places_are_listed() -> None:
     ]
 
     assert (finding.rows, len(finding.places)) == (9, 5)
+
+
+def test_json_inside_a_turn_is_text_of_the_turn() -> None:
+    answer = json.dumps({"verdict": "<|im_end|>"})
+    row = {
+        "messages": [
+            {"role": "user", "content": "q"},
+            {"role": "assistant", "content": answer},
+        ]
+    }
+
+    assert find([row])[WarningCode.SPECIAL_TOKENS].places[0].field == "messages[1].content"
 
 
 def test_hostile_rows_are_reviewed_like_any_other() -> None:

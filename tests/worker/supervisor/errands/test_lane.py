@@ -86,7 +86,7 @@ def test_an_errand_is_run_and_its_end_delivered_even_after_a_failed_delivery(
     claim, failed, delivered, _ = peer.requests
     assert json.loads(claim.body) == {
         "worker_id": "worker-1",
-        "kinds": ["preview"],
+        "kinds": ["preview", "preview_revision"],
         "models": [],
         "wait_seconds": 20.0,
     }

@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 from worker.settings import Settings
-from worker.supervisor.host.models.hub_cache import cache_dir, list_installed, list_snapshots
+from worker.supervisor.host.models.hub_cache import (
+    cache_dir,
+    find_snapshot,
+    list_installed,
+    list_snapshots,
+)
 from worker.supervisor.host.models.models_root import ModelCatalog
 
 WHOLE = {"config.json": "{}", "tokenizer.json": "{}", "model.safetensors": ""}
@@ -93,3 +98,26 @@ def test_the_cache_directory_is_the_one_that_the_hubs_libraries_use() -> None:
     assert cache_dir({"HF_HOME": "/h"}) == Path("/h/hub")
     assert cache_dir({"XDG_CACHE_HOME": "/x"}) == Path("/x/huggingface/hub")
     assert cache_dir({}) == Path("~/.cache/huggingface/hub").expanduser()
+
+
+def test_a_snapshot_is_found_by_commit_tag_or_branch_and_only_if_it_is_complete(
+    tmp_path: Path,
+) -> None:
+    old = snapshot(tmp_path, "owner/model", "1" * 40, WHOLE, main=False)
+    new = snapshot(tmp_path, "owner/model", "2" * 40, WHOLE)
+    snapshot(tmp_path, "owner/model", "3" * 40, {"config.json": "{}"}, main=False)
+    refs = tmp_path / "models--owner--model" / "refs"
+    (refs / "pr").mkdir()
+    (refs / "pr" / "7").write_text("1" * 40)
+    (refs / "outside").write_text("../snapshots/" + "1" * 40)
+
+    found = {
+        name: find_snapshot(tmp_path, "owner/model", name)
+        for name in ("1" * 40, "main", "pr/7", "3" * 40, "absent", "outside", "a/../../refs/main")
+    }
+
+    assert {name: path for name, path in found.items() if path} == {
+        "1" * 40: old,
+        "main": new,
+        "pr/7": old,
+    }

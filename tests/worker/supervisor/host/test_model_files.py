@@ -12,7 +12,12 @@ from torch import nn
 from contracts.model_facts import ModelFacts, ModelSizes
 from contracts.values.module_paths import compress_paths
 from tests.tiny_model import make_other, make_tiny_qwen2
-from worker.supervisor.host.models.model_files import PLAIN_NAMES, QWEN2_TEMPLATE_SHA256, read_facts
+from worker.supervisor.host.models.model_files import (
+    PLAIN_NAMES,
+    QWEN2_TEMPLATE_SHA256,
+    identify,
+    read_facts,
+)
 from worker.training.data.rendering.template import Template
 from worker.training.model.files import count_parameters
 from worker.training.model.length import _positions, longest_dynamic
@@ -81,6 +86,7 @@ def test_a_qwen2_model_is_described_completely(tiny: Path) -> None:
             },
         ),
         chat_template="qwen2",
+        tokenizer=identify(tiny),
     )
 
 

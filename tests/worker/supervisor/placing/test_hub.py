@@ -3,20 +3,29 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from contracts.errand import ErrandProgress, PrefetchRequest, PrefetchResult
+from contracts.data_spec import HubDataset
+from contracts.errand import (
+    ErrandClaim,
+    ErrandOutcome,
+    ErrandProgress,
+    ErrandReason,
+    ImportRequest,
+    PrefetchRequest,
+    PrefetchResult,
+)
 from contracts.failure import FailureReason
-from contracts.job import HubDataset
 from tests.hub_server import COMMIT, Hub
 from tests.programs.processes import children_of, environment_of
 from worker.settings import Settings
+from worker.supervisor.errands.importing import run_import
 from worker.supervisor.errands.prefetch import run_prefetch
-from worker.supervisor.placing.hub import DatasetRequest, HubAnswer, ModelRequest, fetch
-from worker.supervisor.placing.hub_process import run
+from worker.supervisor.placing.hub import DatasetRequest, HubAnswer, HubProblem, ModelRequest, fetch
+from worker.supervisor.placing.hub_process import require_space, run
 
 MODEL_FILES = {
     "config.json": b'{"model_type": "qwen2"}',
@@ -125,10 +134,98 @@ def test_a_hub_dataset_is_written_as_jsonl_and_its_commit_is_returned(
     assert "一加一" in target.read_text()
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"revision": "absent"}, ErrandReason.DATASET_NOT_FOUND),
+        ({"hub": "team/absent"}, ErrandReason.DATASET_NOT_FOUND),
+        ({"revision": "gated"}, ErrandReason.DATASET_GATED),
+        ({"config": "absent"}, ErrandReason.SPLIT_NOT_FOUND),
+    ],
+)
+def test_a_failed_import_says_why(
+    hub: Hub, tmp_path: Path, changes: dict[str, str], reason: ErrandReason
+) -> None:
+    outcome, sent = _import(hub, tmp_path, 1000, **changes)
+
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert outcome.failure.reason is reason, outcome.failure.detail
+    assert sent == []
+
+
+def test_an_import_sends_the_rows_with_their_commit_unless_they_exceed_the_limit(
+    hub: Hub, tmp_path: Path
+) -> None:
+    outcome, sent = _import(hub, tmp_path, 1000)
+    assert outcome is None
+    assert sent == [(ROWS, COMMIT)]
+
+    outcome, sent = _import(hub, tmp_path, 50)
+
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert outcome.failure.reason is ErrandReason.DATASET_TOO_LARGE
+    assert sent == []
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_a_dataset_with_a_script_is_refused_and_its_script_is_not_run(tmp_path: Path) -> None:
+    with Hub({}, {"rows.py": b"raise SystemExit(3)"}) as hub:
+        outcome, _ = _import(hub, tmp_path, 1000)
+
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert outcome.failure.reason is ErrandReason.DATASET_HAS_SCRIPT, outcome.failure.detail
+
+
+def test_a_download_that_does_not_fit_on_the_disk_fails_first_and_says_how_much_is_missing(
+    hub: Hub, tmp_path: Path
+) -> None:
+    hub.claimed_bytes = 2**50
+    outcome, _ = _import(hub, tmp_path, 1000)
+
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert outcome.failure.reason is ErrandReason.DISK_FULL
+    assert f"needs {3 * 2**50} bytes" in outcome.failure.detail
+    assert "bytes are missing" in outcome.failure.detail
+    assert hub.downloaded == []
+    require_space(tmp_path / "hub", 1)
+
+
+def _import(
+    running: Hub, directory: Path, limit_bytes: int, **changes: str
+) -> tuple[ErrandOutcome | None, list[tuple[list[object], str]]]:
+    """Run an import; return its outcome and what it sent."""
+    sent: list[tuple[list[object], str]] = []
+
+    def send(rows: Path, commit: str, pulse: Callable[[], object]) -> None:
+        pulse()
+        sent.append(([json.loads(line) for line in rows.read_text().splitlines()], commit))
+
+    request = ImportRequest.model_validate({"kind": "import", "hub": "team/rows", **changes})
+    claim = ErrandClaim(
+        errand_id="e", token="t", lease_seconds=20, request=request, limit_bytes=limit_bytes
+    )
+    environ = {"HF_ENDPOINT": running.url, "HF_HOME": str(directory), "PATH": os.environ["PATH"]}
+    outcome = run_import(
+        claim,
+        request,
+        send,
+        directory=directory / "work" / "import",
+        settings=Settings(),
+        environ=environ,
+        pulse=lambda _: None,
+    )
+    return outcome, sent
+
+
 def test_a_missing_split_is_reported_as_not_found(hub: Hub, tmp_path: Path) -> None:
     source = HubDataset(hub="team/rows", split="absent")
     answer = _fetch(hub, DatasetRequest(source=source, target=tmp_path / "t.jsonl"), tmp_path)
 
     assert answer.failure is not None
     assert answer.failure.reason is FailureReason.DATASET_NOT_FOUND
+    assert answer.problem is HubProblem.SPLIT_NOT_FOUND
     assert "absent" in answer.failure.detail

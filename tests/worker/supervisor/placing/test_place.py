@@ -69,6 +69,17 @@ def test_a_run_directory_contains_everything_that_training_needs(
     assert claim.token not in everything
 
 
+def test_a_run_directory_contains_every_dataset_of_a_mixture(tmp_path: Path, model: Path) -> None:
+    train = [{"dataset": "ds_00000001", "weight": 2}, {"dataset": "ds_00000002"}]
+    claim = _claim(train=None, mixed=[_claim().train] * 2, spec=make_spec(dataset={"train": train}))
+    run_dir = _place(tmp_path, claim, Answer(body=ROWS))
+
+    assert run_dir.mixed_data(0).read_bytes() == run_dir.mixed_data(1).read_bytes() == ROWS
+    assert not run_dir.train_data.exists()
+    placed = Placed.model_validate_json(run_dir.placed.read_text())
+    assert placed.origin.mixed_revisions == [None, None]
+
+
 def test_a_missing_model_fails_with_model_not_found(tmp_path: Path) -> None:
     with pytest.raises(PlacingFailed) as caught:
         _place(tmp_path, _claim(), Answer(body=ROWS))

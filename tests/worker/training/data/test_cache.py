@@ -23,6 +23,7 @@ from worker.training.data.arrays import Sample, Writer
 from worker.training.data.bounds import Bounds
 from worker.training.data.cache.cache import Cache
 from worker.training.data.cache.entries import Entries
+from worker.training.data.cache.key import read_state
 from worker.training.data.preparation import prepare
 from worker.training.data.prepared import EVALUATION, TRAIN, Data, digest
 from worker.training.data.rendering.template import Template
@@ -123,8 +124,23 @@ def test_tokens_that_contain_the_time_are_not_cached(
     assert "depends on the time" in prepared(run_dir, tokenizer, cache).source
 
 
+def test_tokens_are_not_kept_if_the_tokenizers_files_have_changed_since_it_was_loaded(
+    run_dir: RunDir, tokenizer: Any, cache: Cache, tmp_path: Path
+) -> None:
+    loaded_from = read_state(run_dir.model)
+    append(run_dir.model / "tokenizer_config.json", " ")
+    spec = small_spec()
+
+    data = prepare(
+        run_dir, spec, tokenizer, Template(tokenizer), cache=cache, loaded_from=loaded_from
+    )
+
+    assert "not cached (the model's files have changed" in data.source
+    assert list(tmp_path.glob("token_cache/*/figures.json")) == []
+
+
 @pytest.mark.parametrize(
-    "damage", ["another token", "one byte less", "no figures", "other figures"]
+    "damage", ["another token", "one byte less", "no figures", "other figures", "other digest"]
 )
 def test_damaged_cached_tokens_are_replaced(
     run_dir: RunDir, tokenizer: Any, cache: Cache, tmp_path: Path, damage: str
@@ -143,6 +159,10 @@ def test_damaged_cached_tokens_are_replaced(
     if damage == "no figures":
         figures.unlink()
     elif damage == "other figures":
+        text = figures.read_text()
+        assert '"truncated_rows": 0' in text
+        figures.write_text(text.replace('"truncated_rows": 0', '"truncated_rows": 1'))
+    elif damage == "other digest":
         figures.write_text(figures.read_text().replace('"digest": "', '"digest": "0'))
 
     again = prepared(run_dir, tokenizer, cache)
@@ -221,7 +241,7 @@ def make(directory: Path | None) -> Data:
     one = RowFacts(rows=1, distinct_rows=1, distinct_answers=1, top_answer_rows=1)
     facts = DataFacts(train=one, evaluation=one, overlapping_rows=0, overlapping_rows_normalized=0)
     both = (*samples[0], *samples[1])
-    return Data(samples[0], samples[1], 0, 0, facts, {}, digest(both))
+    return Data(samples[0], samples[1], (1,), 0, 0, facts, {}, digest(both))
 
 
 def test_the_least_recently_used_tokens_are_deleted_first_but_stay_readable_while_in_use(

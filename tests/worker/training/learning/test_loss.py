@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from worker.training.data.batches import Windows, pack, supervised_tokens
 from worker.training.data.preparation import prepare
 from worker.training.data.rendering.template import Template
 from worker.training.learning import loss
-from worker.training.learning.loss import chunked_nll, sum_nll, token_nll
+from worker.training.learning.loss import chunked_score, sum_nll, sum_score, token_score
 from worker.training.model.load import load_model
 from worker.training.model.trainable import TrainableModel
 
@@ -56,26 +57,30 @@ def test_chunked_loss_and_its_gradient_equal_plain_cross_entropy(
     head.requires_grad_(requires_grad=False)
     hidden = torch.randn(101, 32, requires_grad=True)
     targets = torch.randint(0, 300, (101,))
+    largest = head(hidden).argmax(-1)
+    targets[::3] = largest[::3]
     expected = functional.cross_entropy(head(hidden), targets, reduction="none")
     (slope,) = torch.autograd.grad(expected.sum(), hidden)
 
-    found, found_slope = chunked_nll(hidden.detach(), head, targets, gradient=True)
+    found, found_slope = chunked_score(hidden.detach(), head, targets, gradient=True)
 
     assert loss.chunk_tokens(head.weight) == 16
     assert found_slope is not None
-    torch.testing.assert_close(found, expected.detach(), rtol=1e-5, atol=1e-5)
+    assert torch.equal(found.correct, targets == largest)
+    torch.testing.assert_close(found.nll, expected.detach(), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found_slope, slope, rtol=1e-5, atol=1e-6)
 
 
 def test_without_supervised_tokens_the_loss_is_zero_not_nan() -> None:
-    nll, slope = chunked_nll(
+    score, slope = chunked_score(
         torch.randn(0, 32),
         torch.nn.Linear(32, 300),
         torch.zeros(0, dtype=torch.long),
         gradient=True,
     )
 
-    assert nll.sum() == 0
+    assert score.nll.sum() == 0
+    assert score.correct.sum() == 0
     assert slope is not None
     assert slope.shape == (0, 32)
 
@@ -133,13 +138,22 @@ def test_dividing_by_the_number_of_tokens_does_not_round_gradients_in_bfloat16(
     assert step.values["grad_norm"] * tokens == pytest.approx(of_the_sum, rel=1e-5)
 
 
+def test_of_several_largest_logits_the_one_with_the_lowest_id_is_the_prediction() -> None:
+    head = torch.nn.Linear(1, 4, bias=False).requires_grad_(requires_grad=False)
+    head.weight.copy_(torch.tensor([[0.0], [1.0], [1.0], [0.5]]))
+
+    score, _ = chunked_score(torch.ones(4, 1), head, torch.arange(4))
+
+    assert score.correct.tolist() == [False, True, False, False]
+
+
 def test_scaling_the_loss_scales_its_gradient_in_bfloat16() -> None:
     head = torch.nn.Linear(32, 300, bias=False, dtype=torch.bfloat16).requires_grad_(
         requires_grad=False
     )
     hidden = torch.randn(50, 32, dtype=torch.bfloat16, requires_grad=True)
     targets = torch.randint(0, 300, (50,))
-    total = loss._ChunkedNll.apply(hidden, head, targets)  # type: ignore[no-untyped-call]  # untyped in torch
+    total, _ = loss._ChunkedScore.apply(hidden, head, targets)  # type: ignore[no-untyped-call]  # untyped in torch
     (plain,) = torch.autograd.grad(total, hidden, retain_graph=True)
 
     (scaled,) = torch.autograd.grad(total / 769, hidden)
@@ -155,9 +169,51 @@ def test_prompt_tokens_do_not_count_towards_the_loss(load: Load) -> None:
     (more,) = pack([Sample(sample.ids, np.arange(len(sample)) >= 1)], 64)
 
     supervised = {int(place) for place in batch.places}
-    scored = dict(zip(more.places.tolist(), token_nll(model, more).tolist(), strict=True))
+    scored = dict(zip(more.places.tolist(), token_score(model, more).nll.tolist(), strict=True))
 
     assert sum_nll(model, batch).item() == pytest.approx(sum(scored[p] for p in supervised))
+
+
+def half_predicted_samples(model: TrainableModel) -> list[Sample]:
+    """Return samples in which about every second token is the one that the model predicts."""
+    random = np.random.default_rng(0)
+    samples = []
+    for count in (9, 14, 20):
+        ids = random.integers(0, 390, 3).tolist()
+        while len(ids) < count:
+            with torch.no_grad():
+                logits = model.peft_model(input_ids=torch.tensor([ids]), use_cache=False).logits
+            predicted = int(logits[0, -1].argmax())
+            ids.append(predicted if random.random() < 0.5 else int(random.integers(0, 390)))
+        samples.append(Sample(np.array(ids, dtype=np.int32), np.arange(count) >= 4))
+    return samples
+
+
+def count_predicted(model: TrainableModel, samples: list[Sample]) -> int:
+    """Count the supervised tokens that have the largest logit, from all logits of one sample at a time."""
+    predicted = 0
+    for sample in samples:
+        ids = torch.from_numpy(sample.ids.astype(np.int64))
+        with torch.no_grad():
+            logits = model.peft_model(input_ids=ids[None], use_cache=False).logits[0]
+        is_predicted = logits[:-1].argmax(-1) == ids[1:]
+        predicted += int((is_predicted & torch.from_numpy(sample.supervised)[1:]).sum())
+    return predicted
+
+
+@pytest.mark.parametrize("plain_head", [True, False])
+def test_the_predicted_tokens_are_those_with_the_largest_of_all_logits(
+    load: Load, plain_head: bool
+) -> None:
+    model = replace(set_nonzero_weights(load()), plain_head=plain_head)
+    samples = half_predicted_samples(model)
+    batches = pack(samples, 32)
+
+    expected = count_predicted(model, samples)
+
+    assert 0 < expected < supervised_tokens(samples)
+    assert sum(int(sum_score(model, batch).correct) for batch in batches) == expected
+    assert sum(int(token_score(model, batch).correct.sum()) for batch in batches) == expected
 
 
 def test_a_head_that_caps_its_logits_uses_the_models_forward_pass(

@@ -255,11 +255,11 @@ import sys, time
 if "--rank" in sys.orig_argv:
     import torch
     import worker.training.loop as loop
-    calls, failed, sum_nll = [], [], loop.sum_nll
+    calls, failed, sum_score = [], [], loop.sum_score
     def failing(*arguments):
         calls.append(True){INJECTIONS[what]}
-        return sum_nll(*arguments)
-    loop.sum_nll = failing
+        return sum_score(*arguments)
+    loop.sum_score = failing
 """)
     return str(directory)
 

@@ -64,15 +64,21 @@ def metrics(run_dir: RunDir) -> dict[int, dict[str, float]]:
     return {r.step: {k: v for k, v in r.values.items() if k != "seconds"} for r in found}
 
 
+def evaluations(run_dir: RunDir) -> dict[int, tuple[float, float | None]]:
+    """Return the loss and the token accuracy of each evaluation by step."""
+    found = [r for r in records(run_dir) if isinstance(r, EvalRecord)]
+    return {r.step: (r.loss, r.token_accuracy) for r in found}
+
+
 def assert_same_run(attempts: list[RunDir], expected: RunDir) -> None:
     merged: dict[int, dict[str, float]] = {}
-    evaluations: dict[int, float] = {}
+    evaluated: dict[int, tuple[float, float | None]] = {}
     for attempt in attempts:
         merged |= metrics(attempt)
-        evaluations |= {r.step: r.loss for r in records(attempt) if isinstance(r, EvalRecord)}
+        evaluated |= evaluations(attempt)
     assert merged == metrics(expected)
     assert list(merged) == sorted(merged) == list(range(1, TOTAL + 1))
-    assert evaluations == {r.step: r.loss for r in records(expected) if isinstance(r, EvalRecord)}
+    assert evaluated == evaluations(expected)
     name = "adapter_model.safetensors"
     assert (attempts[-1].adapter / name).read_bytes() == (expected.adapter / name).read_bytes()
     found, straight = summary_of(attempts[-1]), summary_of(expected)
@@ -82,6 +88,8 @@ def assert_same_run(attempts: list[RunDir], expected: RunDir) -> None:
         "base_eval_loss",
         "windows",
         "evaluations",
+        "eval_token_accuracy",
+        "base_eval_token_accuracy",
         "improvement_interval",
         "supervised_tokens",
         "steps",

@@ -1,6 +1,6 @@
 // The report of a succeeded job. The server's boxed text can be copied, and downloaded as Markdown.
 import { getText, type Summary } from "../../api";
-import { bytes, clock, count, duration, figure, rate } from "../../format";
+import { bytes, clock, count, duration, figure, percent, rate, shortId } from "../../format";
 import { Card, CopyButton } from "../../parts/controls";
 import { Facts } from "../../parts/facts";
 import { language } from "../../preferences";
@@ -48,6 +48,7 @@ function sections(summary: Summary): [title: string, rows: Row[]][] {
         [say(REPORT.eval_loss_before), optional(summary.base_eval_loss, figure)],
         [say(REPORT.eval_loss_after, { step: count(summary.adapter_step) }), figure(summary.eval_loss)],
         [say(REPORT.perplexity), optional(Number(summary.perplexity), (value) => figure(value, 2))],
+        [say(REPORT.accuracy), accuracies(summary)],
         [say(REPORT.mean_train_loss), figure(summary.train_loss)],
       ],
     ],
@@ -72,14 +73,29 @@ function sections(summary: Summary): [title: string, rows: Row[]][] {
         [say(REPORT.batch), `${batch[0]} × ${batch[1]} = ${batch[0]! * batch[1]!}`],
         [say(REPORT.schedule), `${rate(summary.learning_rate)} (${summary.lr_scheduler})`],
         [say(REPORT.data), say(REPORT.data_of, { train: count(summary.train_rows), eval: count(summary.eval_rows) })],
+        ...mixture(summary),
       ],
     ],
   ];
 }
 
+/** Return the training datasets of a run with several, and how many rows of an epoch are from each. */
+function mixture(summary: Summary): Row[] {
+  return (summary.mixture ?? []).map(({ dataset, weight, rows, used_rows }) => [
+    `${dataset.startsWith("ds_") ? shortId(dataset) : dataset} × ${weight}`,
+    say(REPORT.mixture_of, { used: count(used_rows), rows: count(rows) }),
+  ]);
+}
+
+/** Return the token accuracies before and after training; null if they were not measured. */
+function accuracies(summary: Summary): string | null {
+  const { base_eval_token_accuracy: before, eval_token_accuracy: after } = summary;
+  return before == null || after == null ? null : `${percent(before)} → ${percent(after)}`;
+}
+
 function trainable(summary: Summary, share: number) {
-  const percent = `${(100 * share).toFixed(2)} %`;
-  return { trainable: count(summary.trainable_parameters), all: count(summary.all_parameters), share: percent };
+  const shown = `${(100 * share).toFixed(2)} %`;
+  return { trainable: count(summary.trainable_parameters), all: count(summary.all_parameters), share: shown };
 }
 
 function optional(value: number | null | undefined, format: (value: number) => string): string | null {

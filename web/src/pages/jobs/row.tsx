@@ -132,5 +132,7 @@ export function Row({ job, marked, chosen }: Props) {
 
 function datasetName(job: Job): string {
   const train = job.spec.dataset.train;
-  return typeof train === "string" ? shortId(train) : train.hub;
+  const sources = Array.isArray(train) ? train.map((one) => one.dataset) : [train];
+  const [first, ...others] = sources.map((one) => (typeof one === "string" ? shortId(one) : one.hub));
+  return others.length ? `${first} + ${others.length}` : first!;
 }

@@ -13,6 +13,8 @@ export interface DryRun {
   /** The server's reason for rejecting the spec in its current form. */
   rejection: ApiError | null;
   setRejection: (rejection: ApiError | null) => void;
+  /** Send the spec again, because the server knows more about its data now. */
+  repeat: () => void;
 }
 
 /**
@@ -20,6 +22,7 @@ export interface DryRun {
  * fields.
  */
 export function useDryRun(spec: Tree, isComplete: boolean, wantsProblems: boolean): DryRun {
+  const [repeats, setRepeats] = useState(0);
   const [plan, setPlan] = useState<Plan | null>(null);
   const [rejection, setRejection] = useState<ApiError | null>(null);
   const body = JSON.stringify(spec);
@@ -41,6 +44,6 @@ export function useDryRun(spec: Tree, isComplete: boolean, wantsProblems: boolea
       current = false;
       clearTimeout(timer);
     };
-  }, [body, isComplete, wantsProblems, language.value]);
-  return { plan, rejection, setRejection };
+  }, [body, isComplete, wantsProblems, repeats, language.value]);
+  return { plan, rejection, setRejection, repeat: () => setRepeats((count) => count + 1) };
 }

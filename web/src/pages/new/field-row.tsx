@@ -10,6 +10,7 @@ import { say } from "../../texts/say";
 import { SHARED } from "../../texts/shared";
 import { DatasetChooser } from "./dataset-chooser";
 import { type Field, rangeOf, type Texts } from "./form";
+import { Mixture } from "./mixture";
 import { ModelChooser } from "./model-chooser";
 import { PresetChooser } from "./preset-chooser";
 
@@ -21,6 +22,7 @@ export interface Attributes {
   id: string;
   "aria-invalid": boolean | undefined;
   "aria-describedby": string;
+  "aria-label"?: string;
 }
 
 export const idOf = (path: string): string => `field-${path.replaceAll(".", "-")}`;
@@ -75,7 +77,8 @@ function Control({ field, texts, set, models, attributes }: ControlProps) {
   if (path === "preset") return <PresetChooser texts={texts} set={set} attributes={attributes} />;
   if (path === "model")
     return <ModelChooser value={text} choose={(to) => set({ model: to })} models={models} attributes={attributes} />;
-  if (path === "dataset.train" || path === "dataset.eval")
+  if (path === "dataset.train") return <Mixture texts={texts} set={set} attributes={attributes} />;
+  if (path === "dataset.eval")
     return <DatasetChooser path={path} texts={texts} set={set} attributes={attributes} isRequired={field.isRequired} />;
   if (path === "labels")
     return <textarea {...attributes} value={text} placeholder={say(SHARED.label_example)} onInput={onInput} />;

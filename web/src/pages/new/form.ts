@@ -5,6 +5,7 @@ import { count } from "../../format";
 import { asText, leaves, put, resolve, type Schema, type Tree } from "../../spec";
 import { say } from "../../texts/say";
 import { NEW } from "../../texts/new/new";
+import { partsOf, pathOf, textsOfParts, TRAIN } from "./parts";
 import { SHARED } from "../../texts/shared";
 
 export interface Field {
@@ -22,7 +23,7 @@ export interface Field {
 
 type Document = Parameters<typeof resolve>[0];
 
-const DATASETS = ["dataset.train", "dataset.eval"];
+const DATASETS = [TRAIN, "dataset.eval"];
 
 /** Return every field in the schema's order. */
 export function fieldsOf(document: Document): Field[] {
@@ -109,6 +110,7 @@ export function textsOf(spec: Tree): Texts {
       texts[path] = Object.entries(value as Tree)
         .map(([name, one]) => `${name}:${one}`)
         .join("\n");
+    else if (path === TRAIN && Array.isArray(value)) Object.assign(texts, textsOfParts(value as Tree[]));
     else if (Array.isArray(value)) texts[path] = value.join(", ");
     else if (typeof value === "object")
       for (const [name, one] of Object.entries(value as Tree)) one !== null && (texts[`${path}.${name}`] = String(one));
@@ -123,9 +125,12 @@ export function specOf(fields: Field[], texts: Texts): { spec: Tree; problems: R
   const problems: Record<string, string> = {};
   for (const field of fields) {
     try {
-      const value = DATASETS.includes(field.path)
-        ? datasetOf(field.path, texts)
-        : valueOf(field, (texts[field.path] ?? "").trim());
+      const value =
+        field.path === TRAIN && partsOf(texts) > 1
+          ? mixtureOf(texts)
+          : DATASETS.includes(field.path)
+            ? datasetOf(field.path, texts)
+            : valueOf(field, (texts[field.path] ?? "").trim());
       if (value !== undefined) put(spec, field.path, value);
       else if (field.isRequired) problems[field.path] = say(NEW.is_required);
     } catch (error) {
@@ -134,6 +139,19 @@ export function specOf(fields: Field[], texts: Texts): { spec: Tree; problems: R
   }
   return { spec, problems };
 }
+
+/** Return the training datasets with their weights. The server checks the range of the weights. */
+function mixtureOf(texts: Texts): Tree[] {
+  return Array.from({ length: partsOf(texts) }, (_, at) => {
+    const dataset = datasetOf(pathOf(at), texts);
+    if (dataset === undefined) throw new Error(say(NEW.choose_or_remove, { n: at + 1 }));
+    const text = texts[`${pathOf(at)}.weight`]?.trim() || "1";
+    if (!Number.isFinite(Number(text))) throw new Error(ofDataset(at, say(NEW.not_a_number)));
+    return { dataset, weight: Number(text) };
+  });
+}
+
+const ofDataset = (part: number, message: string): string => say(NEW.of_dataset, { n: part + 1, message });
 
 function datasetOf(path: string, texts: Texts): unknown {
   const id = texts[path]?.trim();
@@ -208,8 +226,17 @@ function sentences(message: string, hint: string): string {
 export function serverProblemsOf({ errors, param, message, hint }: ApiError): ServerProblem[] {
   const [first, ...others] = errors.length ? errors : [{ param, message }];
   const withHint = { param: first!.param, message: hint ? sentences(first!.message, hint) : first!.message };
-  return [withHint, ...others].map((one) => ({ param: one.param ?? "", message: one.message }));
+  return [withHint, ...others].map(({ param, message }) => ({
+    param: param ?? "",
+    message: withDataset(param ?? "", message),
+  }));
+}
+
+/** Say which of several datasets a message is about. */
+function withDataset(param: string, message: string): string {
+  const part = /^dataset\.train\[(\d+)\]/.exec(param)?.[1];
+  return part === undefined ? message : ofDataset(Number(part), message);
 }
 
 export const belongsTo = ({ param }: ServerProblem, path: string): boolean =>
-  param === path || param.startsWith(`${path}.`);
+  param === path || param.startsWith(`${path}.`) || param.startsWith(`${path}[`);

@@ -29,7 +29,8 @@ export interface Group {
   fields: Field[];
 }
 
-export const isAdvanced = (path: string): boolean => !FIRST.includes(path);
+/** Whether a field is advanced. The parts of the training data, such as a weight, are not. */
+export const isAdvanced = (path: string): boolean => !FIRST.includes(path) && !/^dataset\.train[.[]/.test(path);
 
 /** Return the fields that most jobs set, and the others in groups. */
 export function groupsOf(fields: Field[]): { first: Group; advanced: Group[] } {

@@ -29,7 +29,7 @@ export function JobForm({ texts, change, intro, forget }: Props) {
   const { spec, problems } = specOf(fields, texts);
   const isComplete = Object.keys(problems).length === 0;
   const [tried, setTried] = useState(false);
-  const { plan, rejection, setRejection } = useDryRun(spec, isComplete, tried && !isComplete);
+  const { plan, rejection, setRejection, repeat } = useDryRun(spec, isComplete, tried && !isComplete);
   const models = useModels(texts.queue ?? "");
   const [busy, setBusy] = useState(false);
   const [isUnanswered, setUnanswered] = useState(false);
@@ -167,6 +167,7 @@ export function JobForm({ texts, change, intro, forget }: Props) {
             models={models}
             defaultLength={Number(fields.find((field) => field.path === "training.max_length")?.defaultValue)}
             choose={(id) => set({ model: id })}
+            repeat={repeat}
           />
         </Card>
         <Card title={say(NEW.equivalent)} aside={<CopyButton text={() => asCurl(spec)}>{say(SHARED.copy)}</CopyButton>}>

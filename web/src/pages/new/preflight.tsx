@@ -4,6 +4,7 @@ import type { components } from "../../api";
 import { bytes, compact, count } from "../../format";
 import { Facts } from "../../parts/facts";
 import { Forecast } from "../../parts/forecast";
+import { TokenCounts } from "../../parts/token-counts";
 import { pick, type Tree } from "../../spec";
 import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
@@ -18,9 +19,11 @@ interface Props {
   /** The default of `training.max_length`. */
   defaultLength: number;
   choose: (id: string) => void;
+  /** Make the plan again. */
+  repeat: () => void;
 }
 
-export function Preflight({ spec, plan, models, defaultLength, choose }: Props) {
+export function Preflight({ spec, plan, models, defaultLength, choose, repeat }: Props) {
   const id = typeof spec.model === "string" ? spec.model : "";
   const model = plan?.model ?? models?.data.find((one) => one.id === id) ?? null;
   const isUnchecked = id !== "" && models !== null && !model?.checked;
@@ -50,9 +53,18 @@ export function Preflight({ spec, plan, models, defaultLength, choose }: Props) 
         </p>
       )}
       {plan && <Forecast forecast={plan.forecast} />}
+      {plan && typeof plan.spec.dataset.train === "string" && (
+        <TokenCounts
+          dataset={plan.spec.dataset.train}
+          model={plan.spec.model}
+          length={plan.spec.training!.max_length!}
+          isCounted={plan.forecast.tokens.per_row.basis === "measured"}
+          onCounted={repeat}
+        />
+      )}
       {plan?.data_warnings?.map((warning) => (
         <p key={`${warning.param} ${warning.code}`} class="warning">
-          {say(warning.param === "dataset.train" ? NEW.warning_train : NEW.warning_eval, { message: warning.message })}
+          {sayWarning(warning.param, warning.message)}
         </p>
       ))}
       {plan?.evaluation && <p class="note">{sayCost(plan.evaluation)}</p>}
@@ -65,6 +77,12 @@ export function Preflight({ spec, plan, models, defaultLength, choose }: Props) 
       {!plan && !id && <p class="note">{say(NEW.checks_hint)}</p>}
     </div>
   );
+}
+
+function sayWarning(param: string, message: string): string {
+  const part = /^dataset\.train\[(\d+)\]/.exec(param)?.[1];
+  if (part !== undefined) return say(NEW.of_dataset, { n: Number(part) + 1, message });
+  return say(param === "dataset.train" ? NEW.warning_train : NEW.warning_eval, { message });
 }
 
 interface FactsProps {

@@ -70,6 +70,8 @@ export const JOB = texts({
 
   chart_rate: ["Learning rate", "学习率"],
   chart_norm: ["Gradient norm", "梯度范数"],
+  chart_accuracy: ["Token accuracy", "token 准确率"],
+  chart_eval_accuracy: ["Token accuracy, evaluation", "token 准确率（验证）"],
   gpu_load: ["GPU load", "GPU 利用率"],
   cpu_load: ["CPU load", "CPU 利用率"],
   save_csv: ["Download all points as CSV", "下载全部数据点（CSV）"],

@@ -3,7 +3,7 @@ export const ENGLISH_HELP: Record<string, string> = {
   preset: "Settings to start from. What you enter in the form takes precedence.",
   model: "The model to fine-tune. A model on the workers takes precedence over one with the same id on the Hub.",
   model_revision: "Commit, tag or branch on the Hub. Empty: the newest commit, which the report names.",
-  "dataset.train": "Rows to train on: an uploaded file, or a dataset on the Hub.",
+  "dataset.train": "Rows to train on: an uploaded file, a dataset on the Hub, or several of them with weights.",
   "dataset.eval": "Separate rows to evaluate on. Empty: some training rows are held out.",
   "dataset.eval_size": "A number of rows, a share below 1, or auto: 2 % of the rows, between 1 and 2,000.",
   "lora.target_modules": "all-linear (every linear layer except the head), or module names, separated by commas.",

@@ -49,8 +49,8 @@ export const CHINESE: Record<string, [name: string, help: string]> = {
   preset: ["预设", "作为起点的一组设置；表单中填写的值优先。"],
   model: ["模型", "工作节点模型目录下的目录名（优先），或 Hub 上的模型 ID。"],
   model_revision: ["模型版本", "Hub 上的 commit、tag 或分支；留空则使用最新 commit，并记录其哈希。"],
-  "dataset.train": ["训练集", "已上传的数据集，或 Hub 上的数据集。"],
-  "dataset.eval": ["验证集", "单独的验证集；留空则从训练集中划分。"],
+  "dataset.train": ["训练集", "已上传的数据集，或 Hub 上的数据集；可以混合多个数据集，各带权重。"],
+  "dataset.eval": ["验证集", "单独的验证集；留空则从训练集中划分（多个数据集按条数比例划分）。"],
   "dataset.eval_size": [
     "验证集大小",
     "从训练集中划分的条数、比例（小于 1），或 auto：min(2000, max(1, 总条数的 2%))。",

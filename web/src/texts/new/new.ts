@@ -43,6 +43,17 @@ export const NEW = texts({
   no_eval_dataset: ["None (hold out training rows)", "不指定（从训练集中划分）"],
   from_hub: ["From the Hub", "Hub 上的数据集"],
   rows: ["{n} {n:row|rows}", "{n} 条"],
+  dataset_of: ["Dataset {n}", "数据集 {n}"],
+  of_dataset: ["Dataset {n}: {message}", "数据集 {n}：{message}"],
+  add_dataset: ["Add a dataset", "添加数据集"],
+  remove: ["Remove", "移除"],
+  remove_dataset: ["Remove dataset {n}", "移除数据集 {n}"],
+  choose_or_remove: ["Choose dataset {n} or remove it.", "请选择数据集 {n}，或将其移除。"],
+  weight: ["Weight", "权重"],
+  weight_help: [
+    "How many times each row is used per epoch: 2 is twice, 0.5 is half of the rows once.",
+    "每轮中每条数据的使用次数：2 表示两次，0.5 表示只用一半数据各一次。",
+  ],
   first_row: ["First row", "第一条数据"],
 
   plan_ok: [

@@ -52,6 +52,20 @@ def list_snapshots(cache: Path) -> dict[str, Path]:
     return found
 
 
+def find_snapshot(cache: Path, name: str, revision: str) -> Path | None:
+    """Return the complete snapshot of a model at a commit, tag or branch, or None. Tags and branches are as of their download."""
+    directory = model_dir(cache, name)
+    if ".." in Path(revision).parts:
+        return None
+    try:
+        commit = (directory / "refs" / revision).read_text(errors="replace").strip()
+    except OSError:
+        commit = revision
+    snapshot = directory / "snapshots" / commit
+    is_found = "/" not in commit and commit not in ("", ".", "..") and _is_complete(snapshot)
+    return snapshot if is_found else None
+
+
 def _find_snapshot(directory: Path) -> Path | None:
     """Return the snapshot of the main branch if it is complete, else the one that was downloaded last."""
     try:

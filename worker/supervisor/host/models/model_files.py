@@ -15,6 +15,7 @@ from contracts.model_facts import MOST_CHARACTERS, MOST_MODULES, ModelFacts, Mod
 from contracts.values.module_paths import compress_paths
 from contracts.values.nesting import loads
 from contracts.values.text import escape
+from worker.supervisor.host.models.tokenizer_files import identify_tokenizer
 
 LONGEST_HEADER_BYTES = 100_000_000
 """Limit of the safetensors format for the header of a file."""
@@ -73,6 +74,7 @@ def read_facts(directory: Path, name: str) -> ModelFacts:
         module_paths=_at_most(compress_paths(linear)),
         sizes=_sizes(config, tensors, linear),
         chat_template=_template_kind(directory),
+        tokenizer=_tokenizer(directory, config),
         license=_license(directory),
     )
 
@@ -183,6 +185,18 @@ def _template_kind(directory: Path) -> Any:
         return "plain"
     digest = hashlib.sha256(str(template).encode(errors="replace")).hexdigest()
     return "qwen2" if digest == QWEN2_TEMPLATE_SHA256 else "own"
+
+
+def _tokenizer(directory: Path, config: dict[str, Any]) -> str | None:
+    try:
+        return identify_tokenizer(directory, str(config.get("model_type", "")))
+    except OSError:
+        return None
+
+
+def identify(directory: Path) -> str | None:
+    """Return the identity of a model's tokenizer and chat template, as in its facts."""
+    return _tokenizer(directory, _read_object(directory / "config.json"))
 
 
 def _license(directory: Path) -> str | None:

@@ -8,11 +8,13 @@ from typing import Self
 from contracts.run.run_dir import Placed
 from worker.training.data.bounds import Bounds
 from worker.training.data.cache.entries import Entries
+from worker.training.data.cache.key import NotCacheable
 from worker.training.data.prepared import Data
 
 Make = Callable[[Path | None], Data]
 """Makes the data, with the samples in files of the directory if possible. May raise TrainingError."""
 _FOUND = "read from the cache"
+_CHANGED = "the model's files have changed since the tokenizer was loaded"
 
 
 class Cache:
@@ -31,16 +33,23 @@ class Cache:
         return cls(placed.token_cache, placed.token_cache_bytes)
 
     def find_or_make(
-        self, find_key: Callable[[], str | None], make: Make, bounds: Bounds
+        self,
+        find_key: Callable[[], str],
+        make: Make,
+        bounds: Bounds,
+        is_current: Callable[[], bool] = lambda: True,
     ) -> tuple[Data, str]:
-        """Return the data and how they were obtained, for the log. Raises only what `make` and `bounds` raise."""
+        """Return the data and how they were obtained, for the log. Raises only what `make` and `bounds` raise.
+
+        `find_key` may raise NotCacheable. `is_current`: whether the tokenizer in memory is that of the files that the key covers.
+        """
         try:
             key = find_key()
             entries = Entries(self._directory, self._limit_bytes)
-        except OSError as error:
+        except (OSError, NotCacheable) as error:
             return _make_only(make, str(error))
-        if key is None:
-            return _make_only(make, "the chat template depends on the time")
+        if not is_current():
+            return _make_only(make, _CHANGED)
         found = _read(entries, key)
         if found is not None:
             return found, _FOUND
@@ -52,21 +61,29 @@ class Cache:
             if not is_locked:
                 return _make_only(make, "another process has been making the same tokens")
             found = _read(entries, key)  # another process may have made it in the meantime
-            return (found, _FOUND) if found is not None else _make_and_keep(entries, key, make)
+            return (
+                (found, _FOUND)
+                if found is not None
+                else _make_and_keep(entries, key, make, is_current)
+            )
 
 
 def _make_only(make: Make, reason: str) -> tuple[Data, str]:
     return make(None), f"tokenized and not cached ({reason})"
 
 
-def _make_and_keep(entries: Entries, key: str, make: Make) -> tuple[Data, str]:
+def _make_and_keep(
+    entries: Entries, key: str, make: Make, is_current: Callable[[], bool]
+) -> tuple[Data, str]:
     try:
         directory = entries.start(key)
     except OSError as error:
         return _make_only(make, str(error))
     try:
         data = make(directory)
-        problem = data.train.problem or data.evaluation.problem
+        problem: OSError | str | None = data.train.problem or data.evaluation.problem
+        if problem is None and not is_current():
+            problem = _CHANGED
         if problem is None:
             try:
                 data.write_figures(directory)

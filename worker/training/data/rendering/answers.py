@@ -17,6 +17,8 @@ from worker.training.errors import TrainingError
 Turns = list[dict[str, Any]]
 """Turns in the format that a chat template expects."""
 OTHER_ARGUMENTS = {"other": "stepline"}
+MOST_AHEAD = 2_000_000
+"""Maximum characters of a conversation times its answers for which the beginnings are rendered together and kept."""
 
 
 class Span(NamedTuple):
@@ -24,6 +26,17 @@ class Span(NamedTuple):
 
     start: int
     end: int
+
+
+class Ahead(NamedTuple):
+    """Texts of a conversation's beginnings, by the place of the answer for which they are needed."""
+
+    before: dict[int, str]
+    """The turns before the answer, with the generation prompt."""
+    through: dict[int, str]
+    """The turns up to the answer."""
+    other: dict[int, str]
+    """The same with other arguments in the answer's last tool call."""
 
 
 class RenderingFailed(Exception):
@@ -36,20 +49,56 @@ class Locator:
 
     apply: Callable[..., str]
     """Renders turns: `apply(turns, add_generation_prompt=False)`. Raises RenderingFailed."""
+    apply_all: Callable[..., list[str]]
+    """Renders several conversations at once, which is faster: the tools that they share are prepared once."""
     ends: Sequence[str]
     """The special tokens, longest first; an answer ends with one of them."""
     end_of_text: str | None = None
 
-    def locate(self, text: str, turns: Turns, place: int) -> Span:
-        """Return the span of turn `place`'s answer in the whole text, including its end-of-turn token."""
-        turn = turns[place]
+    def locate_all(self, text: str, turns: Turns, places: Sequence[int]) -> list[Span]:
+        """Return the spans of the answers of these turns in the whole text, each including its end-of-turn token."""
+        ahead = self._render_ahead(text, turns, places)
+        return [self._locate(text, turns, place, ahead) for place in places]
+
+    def _render_ahead(self, text: str, turns: Turns, places: Sequence[int]) -> Ahead:
+        """Return the texts that locating these answers usually needs; fewer if they are long or one of them fails."""
+        ahead = Ahead({}, {}, {})
+        if places and places[-1] == len(turns) - 1:
+            ahead.through[places[-1]] = text
+        if len(places) * len(text) > MOST_AHEAD:
+            return ahead
+        prompted = [place for place in places if place > 0]
+        shorter = [place for place in places if place not in ahead.through]
+        calling = [place for place in places if turns[place].get("tool_calls")]
         try:
-            before = self.apply(turns[:place], add_generation_prompt=True)
-            through = self.apply(turns[: place + 1])
+            before = self.apply_all(
+                [turns[:place] for place in prompted], add_generation_prompt=True
+            )
+            others = self.apply_all(
+                [
+                    *(turns[: place + 1] for place in shorter),
+                    *(_with_other_arguments(turns[: place + 1], place) for place in calling),
+                ]
+            )
+        except RenderingFailed:  # of one conversation; the others are rendered when they are needed
+            return ahead
+        ahead.before.update(zip(prompted, before, strict=True))
+        ahead.through.update(zip(shorter, others, strict=False))
+        ahead.other.update(zip(calling, others[len(shorter) :], strict=True))
+        return ahead
+
+    def _locate(self, text: str, turns: Turns, place: int, ahead: Ahead) -> Span:
+        turn = turns[place]
+        before, through = ahead.before.get(place), ahead.through.get(place)
+        try:
+            if before is None:
+                before = self.apply(turns[:place], add_generation_prompt=True)
+            if through is None:
+                through = self.apply(turns[: place + 1])
         except RenderingFailed:  # the template requires another turn before or after this one
             return self._locate_by_comparison(text, turns, place, None)
         end = (
-            self._end_of_calls(through, turns[: place + 1], place)
+            self._end_of_calls(through, turns[: place + 1], place, ahead.other.get(place))
             if turn.get("tool_calls")
             else self._end_of_answer(through, len(before), turn["content"])
         )
@@ -119,16 +168,13 @@ class Locator:
                 return after + gap + len(token)
         return start + len(through[start:].rstrip()) if is_last else after
 
-    def _end_of_calls(self, text: str, turns: Turns, place: int) -> int:
-        """Return the end of the end-of-turn token after the tool calls, or of their line if the template has none."""
-        calls = turns[place]["tool_calls"]
-        arguments: Any = OTHER_ARGUMENTS
-        if isinstance(calls[-1]["function"]["arguments"], str):
-            arguments = json.dumps(arguments)
-        function = calls[-1]["function"] | {"arguments": arguments}
-        other = self.apply(
-            _changed(turns, place, tool_calls=[*calls[:-1], calls[-1] | {"function": function}])
-        )
+    def _end_of_calls(self, text: str, turns: Turns, place: int, other: str | None = None) -> int:
+        """Return the end of the end-of-turn token after the tool calls, or of their line if the template has none.
+
+        `other`: the text with other arguments in the last call, if it is known.
+        """
+        if other is None:
+            other = self.apply(_with_other_arguments(turns, place))
         if other == text:
             raise RenderingFailed(
                 f"the model's chat template does not write the tool calls of turn {place + 1}"
@@ -151,6 +197,16 @@ class Locator:
             if token == self.end_of_text:
                 return place
         return end
+
+
+def _with_other_arguments(turns: Turns, place: int) -> Turns:
+    """Return the turns with other arguments in the last call of a turn."""
+    calls = turns[place]["tool_calls"]
+    arguments: Any = OTHER_ARGUMENTS
+    if isinstance(calls[-1]["function"]["arguments"], str):
+        arguments = json.dumps(arguments)
+    function = calls[-1]["function"] | {"arguments": arguments}
+    return _changed(turns, place, tool_calls=[*calls[:-1], calls[-1] | {"function": function}])
 
 
 def _changed(turns: Turns, place: int, **fields: Any) -> Turns:

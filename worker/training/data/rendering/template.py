@@ -239,14 +239,15 @@ class Template:
     def _turn_by_turn(
         self, turns: Turns, trained: list[bool], tools: list[dict[str, Any]]
     ) -> Rendered:
-        locator = Locator(partial(self._apply, tools=tools), self._ends, self._tokenizer.eos_token)
+        locator = Locator(
+            partial(self._apply, tools=tools),
+            partial(self._apply_all, tools=tools),
+            self._ends,
+            self._tokenizer.eos_token,
+        )
         text = self._apply(turns, tools)
-        answers = [
-            locator.locate(text, turns, place)
-            for place, is_trained in enumerate(trained)
-            if is_trained
-        ]
-        return Rendered(text, answers)
+        places = [place for place, is_trained in enumerate(trained) if is_trained]
+        return Rendered(text, locator.locate_all(text, turns, places))
 
     def _plain(self, turns: Turns, trained: list[bool]) -> Rendered:
         text, answers = "", []
@@ -267,10 +268,25 @@ class Template:
         *,
         add_generation_prompt: bool = False,
     ) -> str:
+        if (
+            not turns
+        ):  # a list of conversations may contain an empty one, but templates expect a turn
+            raise RenderingFailed("the conversation begins with an answer")
+        return self._apply_all([turns], tools, add_generation_prompt=add_generation_prompt)[0]
+
+    def _apply_all(
+        self,
+        conversations: list[Turns],
+        tools: list[dict[str, Any]] | None = None,
+        *,
+        add_generation_prompt: bool = False,
+    ) -> list[str]:
+        if not conversations:
+            return []
         options: dict[str, Any] = {"tools": tools} if tools else {}
         try:
-            text: str = self._tokenizer.apply_chat_template(
-                turns,
+            texts: list[str] = self._tokenizer.apply_chat_template(
+                conversations,
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
                 chat_template=self._chat_template,
@@ -279,10 +295,10 @@ class Template:
         except (StopRequested, OutOfBounds, MemoryError):
             raise
         except Exception as error:  # the template is the model's own program and may raise anything
-            raise _failed(turns, error) from error
-        if len(text) > LONGEST_TEXT:
+            raise _failed(conversations[-1], error) from error
+        if any(len(text) > LONGEST_TEXT for text in texts):
             raise OutOfBounds(f"writes more than {LONGEST_TEXT:,} characters")
-        return text
+        return texts
 
 
 def _chosen(spans: Sequence[Sequence[int]], trained: Sequence[bool]) -> list[Span]:

@@ -2,7 +2,7 @@
 import { type Line, points } from "../../../chart/line";
 import type { XAxis } from "../../../chart/scales/x-axis";
 import { type Curve, Series, smooth } from "../../../curve";
-import { bytes, figure, rate, roundBytes } from "../../../format";
+import { bytes, figure, percent, rate, roundBytes } from "../../../format";
 import { say } from "../../../texts/say";
 import { JOB } from "../../../texts/job/job";
 import { SHARED } from "../../../texts/shared";
@@ -85,7 +85,7 @@ export interface Minor {
   inBytes?: boolean;
 }
 
-/** Return the charts of the learning rate, the gradient norm, and the load and memory use of the GPU (or of the CPU if there is no GPU). */
+/** Return the charts of the learning rate, the gradient norm, the token accuracy, and the load and memory use of the GPU (or of the CPU if there is no GPU). */
 export function minorCharts(curve: Curve, axis: XAxis, hidden: ReadonlySet<string>): Minor[] {
   const line = (key: string, name: string, label: string, color: string): Line => ({
     key,
@@ -107,6 +107,12 @@ export function minorCharts(curve: Curve, axis: XAxis, hidden: ReadonlySet<strin
       exact: (value) => figure(value, 3),
       height: 130,
     },
+    {
+      lines: accuracyLines(line),
+      format: (value) => `${+(100 * value).toPrecision(4)}%`,
+      exact: percent,
+      height: 130,
+    },
     ...machineCharts(curve, line),
   ];
   const measured = charts.filter(({ lines: [first] }) => first.x.length > 0);
@@ -114,6 +120,13 @@ export function minorCharts(curve: Curve, axis: XAxis, hidden: ReadonlySet<strin
 }
 
 type MakeLine = (key: string, name: string, label: string, color: string) => Line;
+
+/** Return the line of the steps and, if there are evaluations, theirs. */
+function accuracyLines(line: MakeLine): Minor["lines"] {
+  const evaluations = line("eval_accuracy", "eval_token_accuracy", say(JOB.chart_eval_accuracy), "--eval");
+  const steps = line("accuracy", "token_accuracy", say(JOB.chart_accuracy), "--train");
+  return evaluations.x.length > 0 ? [steps, { ...evaluations, dots: true }] : [steps];
+}
 
 function machineCharts(curve: Curve, line: MakeLine): Minor[] {
   const first = (...names: string[]): string | undefined => names.find((name) => curve.of(name).length > 1);

@@ -1,4 +1,4 @@
-"""Rows for the tests of reviews, and their reviews."""
+"""Rows for reviews, and short ways to review them."""
 
 import json
 from collections.abc import Sequence

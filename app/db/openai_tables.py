@@ -1,0 +1,40 @@
+"""Tables of OpenAI's API: uploaded files, and the files that a fine-tuning job was created with."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ForeignKey, String, false
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.tables import Base, BigId
+
+
+class File(Base):
+    """A file as OpenAI's clients see it. Several files may have the same dataset."""
+
+    __tablename__ = "files"
+
+    number: Mapped[int] = mapped_column(BigId, primary_key=True)
+    """Order of upload."""
+    id: Mapped[str] = mapped_column(String(80), unique=True)
+    dataset_id: Mapped[str] = mapped_column(
+        ForeignKey("datasets.id", ondelete="CASCADE"), index=True
+    )
+    filename: Mapped[str] = mapped_column(String(255))
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    """Size of the uploaded file."""
+    owns_dataset: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether the dataset was stored for this file. The dataset is deleted with its last file if one of them owns it."""
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None] = mapped_column(index=True)
+    """When the file is deleted; null if it does not expire."""
+
+
+class FineTune(Base):
+    """The files that OpenAI's client named when it created a job."""
+
+    __tablename__ = "fine_tunes"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    training_file: Mapped[str] = mapped_column(String(80))
+    """The file may have been deleted since."""
+    validation_file: Mapped[str | None] = mapped_column(String(80))

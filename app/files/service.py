@@ -1,0 +1,153 @@
+"""Rules for files: how they get their ids, what clients see of them, and when their datasets are deleted."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from app.datasets import service as datasets
+from app.datasets import store as dataset_rows
+from app.datasets.refusal import Refused
+from app.datasets.validation.store import list_validations
+from app.db.engine import Database, database_now
+from app.db.openai_tables import File
+from app.db.tables import Dataset
+from app.errors.base import error_body
+from app.errors.kinds import BadCursor, DatasetInUse, FileNotFound
+from app.files import store
+from app.files.schemas import FileStatus, FileView
+from app.storage.data_dir import Storage
+from contracts.dataset.status import DatasetStatus
+from contracts.failure import Language
+
+PREFIX = "file-"
+_STATUS: Mapping[DatasetStatus, FileStatus] = {
+    DatasetStatus.VALIDATING: "uploaded",
+    DatasetStatus.READY: "processed",
+    DatasetStatus.FAILED: "error",
+}
+_EXPIRED_AT_ONCE = 100
+
+
+def new_file_id() -> str:
+    """Return `file-` and 24 random hexadecimal digits."""
+    return f"{PREFIX}{secrets.token_hex(12)}"
+
+
+def insert_file(
+    session: Session,
+    file_id: str,
+    dataset_id: str,
+    *,
+    filename: str,
+    size: int,
+    is_new: bool,
+    seconds: int | None = None,
+) -> None:
+    """Store a file of a dataset. `is_new`: the dataset was stored for this file. `seconds`: the file's lifetime."""
+    now = database_now(session)
+    file = File(
+        id=file_id,
+        dataset_id=dataset_id,
+        filename=filename,
+        bytes=size,
+        owns_dataset=is_new,
+        created_at=now,
+        expires_at=None if seconds is None else now + timedelta(seconds=seconds),
+    )
+    store.insert_file(session, file)
+
+
+def get_file(session: Session, file_id: str, language: Language) -> FileView:
+    """Return a file. Raises FileNotFound."""
+    file, dataset = get_row(session, file_id)
+    return _view(session, file, dataset, language)
+
+
+def find_view(session: Session, file_id: str) -> FileView | None:
+    """Return a file, or None."""
+    found = store.find_file(session, file_id, database_now(session))
+    return None if found is None else _view(session, *found, "en")
+
+
+def get_row(session: Session, file_id: str) -> tuple[File, Dataset]:
+    """Return a file's row with its dataset. Raises FileNotFound."""
+    is_valid = file_id.startswith(PREFIX) and file_id.removeprefix(PREFIX).isalnum()
+    found = store.find_file(session, file_id, database_now(session)) if is_valid else None
+    if found is None:
+        raise FileNotFound(file=file_id[:100])
+    return found
+
+
+def list_files(
+    session: Session, after: str | None, limit: int, language: Language, *, is_ascending: bool
+) -> tuple[list[FileView], bool]:
+    """Return a page of files and whether there are more. Raises BadCursor unless `after` is a file."""
+    number = None
+    if after is not None:
+        try:
+            number = get_row(session, after)[0].number
+        except FileNotFound as error:
+            raise BadCursor("after") from error
+    now = database_now(session)
+    rows = store.list_files(session, number, limit + 1, now, is_ascending=is_ascending)
+    return [_view(session, *row, language) for row in rows[:limit]], len(rows) > limit
+
+
+def delete_file(session: Session, file_id: str) -> list[str]:
+    """Delete a file, and its dataset if this was its last file and the dataset was stored for one of them.
+
+    Return the paths of files that the caller deletes after the commit. Raises FileNotFound, DatasetInUse.
+    """
+    return _delete(session, get_row(session, file_id)[0])
+
+
+def delete_expired(database: Database, storage: Storage) -> None:
+    """Delete files whose time has passed, unless a job that has not ended uses the last file of a dataset."""
+    with database.reading() as session:
+        expired = store.list_expired(session, database_now(session), _EXPIRED_AT_ONCE)
+    for file_id in expired:
+        try:
+            with database.writing() as session:
+                paths = _delete_expired(session, file_id)
+        except DatasetInUse:
+            continue  # a later sweep deletes it
+        for path in paths:
+            storage.delete(path)
+
+
+def _delete_expired(session: Session, file_id: str) -> list[str]:
+    file = store.find_any(session, file_id)
+    return [] if file is None else _delete(session, file)
+
+
+def _delete(session: Session, file: File) -> list[str]:
+    dataset_rows.lock_dataset(session, file.dataset_id)
+    if not store.delete_file(session, file):
+        return []
+    return datasets.delete_dataset(session, file.dataset_id)
+
+
+def _view(session: Session, file: File, dataset: Dataset, language: Language) -> FileView:
+    return FileView(
+        id=file.id,
+        bytes=file.bytes,
+        created_at=int(file.created_at.timestamp()),
+        filename=file.filename,
+        status=_STATUS[dataset.status],
+        status_details=_problem(session, dataset, language),
+        expires_at=None if file.expires_at is None else int(file.expires_at.timestamp()),
+        dataset_id=dataset.id,
+    )
+
+
+def _problem(session: Session, dataset: Dataset, language: Language) -> str | None:
+    """Return why the rows of a dataset were rejected, or None."""
+    if dataset.status is not DatasetStatus.FAILED:
+        return None
+    check = list_validations(session, [dataset.id]).get(dataset.id)
+    if check is None or check.refusal is None:
+        return None
+    refused = Refused.load(check.refusal)
+    return error_body(refused.error(language), language).error.message

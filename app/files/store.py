@@ -1,0 +1,81 @@
+"""SQL for files."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from app.db.openai_tables import File
+from app.db.tables import Dataset
+
+
+def insert_file(session: Session, file: File) -> None:
+    """Store a new file."""
+    session.add(file)
+    session.flush()
+
+
+def find_file(session: Session, file_id: str, now: datetime) -> tuple[File, Dataset] | None:
+    """Return a file that has not expired, with its dataset, or None."""
+    row = session.execute(
+        select(File, Dataset)
+        .join(Dataset, Dataset.id == File.dataset_id)
+        .where(File.id == file_id, _is_current(now))
+    ).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+def find_any(session: Session, file_id: str) -> File | None:
+    """Return a file, even if it has expired, or None."""
+    return session.scalars(select(File).where(File.id == file_id)).one_or_none()
+
+
+def find_newest_files(session: Session, dataset_ids: Collection[str]) -> dict[str, str]:
+    """Return the id of the newest file of each of these datasets that has one."""
+    rows = session.execute(
+        select(File.dataset_id, File.id)
+        .where(File.dataset_id.in_(dataset_ids))
+        .order_by(File.number)
+    )
+    found: dict[str, str] = dict(rows.all())
+    return found
+
+
+def list_files(
+    session: Session, after: int | None, limit: int, now: datetime, *, is_ascending: bool
+) -> list[tuple[File, Dataset]]:
+    """Return at most `limit` files that have not expired, in order of upload, from the file after number `after`."""
+    query = select(File, Dataset).join(Dataset, Dataset.id == File.dataset_id)
+    query = query.where(_is_current(now)).limit(limit)
+    if after is not None:
+        query = query.where(File.number > after if is_ascending else File.number < after)
+    rows = session.execute(query.order_by(File.number if is_ascending else File.number.desc()))
+    return [(file, dataset) for file, dataset in rows]
+
+
+def delete_file(session: Session, file: File) -> bool:
+    """Delete a file's row. Return whether its dataset must be deleted too.
+
+    Another file of the dataset becomes its owner. The caller must have locked the dataset.
+    """
+    session.execute(delete(File).where(File.id == file.id))
+    if not file.owns_dataset:
+        return False
+    heir = session.scalar(
+        select(File.number).where(File.dataset_id == file.dataset_id).order_by(File.number).limit(1)
+    )
+    if heir is None:
+        return True
+    session.execute(update(File).where(File.number == heir).values(owns_dataset=True))
+    return False
+
+
+def list_expired(session: Session, now: datetime, limit: int) -> Sequence[str]:
+    """Return the ids of files whose time has passed."""
+    query = select(File.id).where(File.expires_at <= now).order_by(File.expires_at)
+    return session.scalars(query.limit(limit)).all()
+
+
+def _is_current(now: datetime) -> ColumnElement[bool]:
+    return or_(File.expires_at.is_(None), File.expires_at > now)

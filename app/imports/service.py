@@ -1,0 +1,110 @@
+"""Rules for imports: which workers may download, and how the rows that a worker sends become a dataset."""
+
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from sqlalchemy.orm import Session
+
+from app.datasets.conversion.request import Limits
+from app.datasets.refusal import Refused
+from app.datasets.schemas import DatasetOrigin
+from app.datasets.service import store_dataset
+from app.datasets.upload import Upload
+from app.db.engine import Database
+from app.db.tables import Errand
+from app.errands import service as errands
+from app.errors.kinds import HubNotEnabled, WorkersTooOld
+from app.models import service as models
+from app.storage.data_dir import Storage
+from contracts.dataset.columns import Columns
+from contracts.errand import (
+    ErrandFailure,
+    ErrandKind,
+    ErrandOutcome,
+    ErrandReason,
+    ImportRequest,
+    ImportResult,
+)
+
+MOST_NAMED = 20
+CHECK_SECONDS = 900.0
+"""Lease of an errand while the server checks its rows. If the server stops in the meantime, the import starts again after this time."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """The JSONL that a worker has sent."""
+
+    file: BinaryIO
+    commit: str
+    bytes: int
+
+
+def request_import(session: Session, request: ImportRequest) -> Errand:
+    """Create the errand that imports a dataset, or return the open one. Raises HubNotEnabled or WorkersTooOld."""
+    live = [each.worker for each in models.list_installed(session)]
+    if not any(ErrandKind.IMPORT in worker.errands for worker in live):
+        old = [worker.worker_id for worker in live if worker.models is None]
+        if old:
+            raise WorkersTooOld(workers=", ".join(old[:MOST_NAMED]))
+        names = ", ".join(worker.worker_id for worker in live[:MOST_NAMED]) or "-"
+        raise HubNotEnabled(workers=names)
+    return errands.create_errand(session, request)
+
+
+def hold_for_check(database: Database, errand_id: str, token: str) -> None:
+    """Extend the lease, because the worker cannot renew it while it waits for the check. Raises ErrandSuperseded."""
+    with database.writing() as session:
+        errands.extend(session, errand_id, token, CHECK_SECONDS)
+
+
+def store_rows(
+    database: Database,
+    storage: Storage,
+    errand_id: str,
+    token: str,
+    received: Received,
+    *,
+    limits: Limits,
+    review_limits: Limits,
+    background_bytes: int,
+) -> bool:
+    """Store the rows as a dataset, and end the errand with it or with the reason for rejecting them.
+
+    Return whether the dataset has yet to be checked. Raises ErrandSuperseded or an AppError; the errand then stays open.
+    """
+    with database.reading() as session:
+        errand = errands.get_held(session, errand_id, token)
+        request = ImportRequest.model_validate(errand.request)
+    origin = DatasetOrigin(
+        hub=request.hub, config=request.config, split=request.split, revision=received.commit
+    )
+    filename = f"{request.hub.rpartition('/')[2]}.jsonl"
+    refusal: Refused | None = None
+    dataset_id = ""
+    try:
+        dataset_id, _ = store_dataset(
+            database,
+            storage,
+            Upload(received.file, filename, "utf-8", limits),
+            columns=Columns(request.format, request.columns),
+            limits=review_limits,
+            background_bytes=background_bytes,
+            source=origin,
+        )
+    except Refused as refused:
+        refusal = refused
+    with database.writing() as session:
+        errands.finish(session, errand_id, token, _outcome(dataset_id, received, refusal), refusal)
+    return refusal is None and received.bytes >= background_bytes
+
+
+def _outcome(dataset_id: str, received: Received, refusal: Refused | None) -> ErrandOutcome:
+    if refusal is not None:
+        detail = "; ".join(refusal.describe("en"))[:5000]
+        failure = ErrandFailure(reason=ErrandReason.DATASET_REJECTED, detail=detail)
+        return ErrandOutcome(failure=failure)
+    result = ImportResult(
+        kind="import", dataset_id=dataset_id, revision=received.commit, bytes=received.bytes
+    )
+    return ErrandOutcome(result=result)

@@ -1,0 +1,77 @@
+"""Token counts of a dataset as users see them."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel
+
+from contracts.base import Strict
+from contracts.measurement import RefusedRow, TokenBin
+from contracts.values.hub_names import ModelName
+
+
+class MeasurementBody(Strict):
+    """Which model's tokenizer and chat template to use."""
+
+    model: ModelName
+    again: bool = False
+    """Count again even if counts exist."""
+
+
+class CutRows(BaseModel):
+    """What a job with this `training.max_length` cuts. Interpolated between lengths that were counted exactly."""
+
+    max_length: int
+    rows_over: int
+    """Conversations with more tokens."""
+    answers_cut: int
+    """Conversations that lose part of their trained answers."""
+    dropped_rows: int
+    """Conversations with no trained token left. A job skips them."""
+    tokens: int
+    """Remaining tokens, including those of documents."""
+    trained_tokens: int
+    """Remaining tokens that the loss counts."""
+
+
+class DatasetTokensView(BaseModel):
+    """The lengths of a dataset's rows in tokens. Lengths are measured before anything is cut."""
+
+    object: Literal["dataset.tokens"] = "dataset.tokens"
+    dataset: str
+    model: str
+    """The model with which they were counted; it has the same tokenizer and chat template as the requested one."""
+    tokenizer: str
+    """SHA-256 of the files of the tokenizer and the chat template, as in a model's `tokenizer`."""
+    worker: str
+    created_at: datetime
+    seconds: float
+    """How long counting took."""
+    rows: int
+    measured_rows: int
+    """Rows that were read: all, or a random sample if the worker's time limit was reached. The other figures refer to these."""
+    untrained_rows: int
+    """Rows without anything to train on; no other figure counts them."""
+    refused_rows: int
+    """Rows that the chat template rejects; no other figure counts them. A job with one of them fails."""
+    refused: list[RefusedRow]
+    """The first of them, at most 5."""
+    conversations: int
+    documents: int
+    """Rows of plain text, which a job joins and splits at `training.max_length`."""
+    tokens: int
+    trained_tokens: int
+    trained_share: float | None
+    """Share of the tokens that the loss counts; null if there are none."""
+    mean: float
+    shortest: int
+    p50: int
+    p90: int
+    p95: int
+    p99: int
+    longest: int
+    histogram: list[TokenBin]
+    cut: CutRows
+    """At the requested `max_length`."""
+    advised_max_length: int | None
+    """The shortest length that cuts or drops fewer than 1 % of the conversations; null if there is none."""

@@ -1,0 +1,187 @@
+"""Fine-tuning jobs: creates and lists our jobs for OpenAI's clients, and shows them in OpenAI's shape."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from app.db.engine import Database, database_now
+from app.db.ids import is_id
+from app.db.openai_tables import FineTune
+from app.errors.kinds import BadCursor
+from app.files.store import find_newest_files
+from app.jobs import service as jobs
+from app.jobs import store as job_rows
+from app.jobs.job_data import list_uploads, read_rows
+from app.jobs.listing.cursors import encode_place
+from app.jobs.listing.walks import Place
+from app.jobs.schemas import JobFilter, JobSort, JobView
+from app.openai import ids, store
+from app.openai.creation import multiplier_of, renamed_errors, to_spec
+from app.openai.schemas.objects import (
+    FineTuningError,
+    FineTuningJob,
+    ObjectList,
+    UsedHyperparameters,
+    UsedMethod,
+    UsedSupervised,
+)
+from app.openai.schemas.requests import NewFineTuningJob
+from app.storage.data_dir import Storage
+from contracts.data_spec import DatasetSource
+from contracts.failure import Language
+from contracts.job import JobStatus
+
+MOST_PAGES = 20
+"""A list with several filters is searched on at most this many pages of our list for one request."""
+
+
+def create_job(
+    database: Database, storage: Storage, new: NewFineTuningJob, key: str | None, language: Language
+) -> tuple[FineTuningJob, str | None]:
+    """Submit a job. Return it, and the queue to ring if it is new. Raises an AppError that names OpenAI's field."""
+    with database.reading() as session:
+        spec = to_spec(session, new)
+        sample = read_rows(session, storage, spec)
+    with database.writing() as session, renamed_errors(new):
+        answer, is_new = jobs.submit_job(session, spec, key, language, sample=sample)
+        job_id = str(answer["id"])
+        if is_new:
+            store.insert_fine_tune(
+                session,
+                FineTune(
+                    job_id=job_id,
+                    training_file=new.training_file,
+                    validation_file=new.validation_file,
+                ),
+            )
+        job = view_jobs(session, [jobs.get_job(session, job_id, language)])[0]
+    return job, spec.queue if is_new else None
+
+
+def get_job(session: Session, ftjob_id: str, language: Language) -> FineTuningJob:
+    """Return a job. Raises JobNotFound."""
+    return view_jobs(session, [jobs.get_job(session, ids.job_id(ftjob_id), language)])[0]
+
+
+def list_jobs(
+    session: Session,
+    after: str | None,
+    limit: int,
+    metadata: Sequence[tuple[str, str]],
+    language: Language,
+) -> ObjectList[FineTuningJob]:
+    """Return a page of jobs, newest first. Raises BadCursor unless `after` is a job."""
+    chosen = JobFilter(
+        search="",
+        statuses=[],
+        labels=list(metadata),
+        created_after=None,
+        created_before=None,
+        archived=None,
+    )
+    cursor = None if after is None else _cursor_after(session, after)
+    found: list[JobView] = []
+    has_more = True
+    for _ in range(MOST_PAGES):
+        page = jobs.list_jobs(session, chosen, cursor, limit - len(found), language)
+        found += page.data
+        cursor, has_more = page.cursor, page.has_more
+        # A page of a list with several filters may be empty although there are more jobs.
+        if len(found) == limit or not has_more:
+            break
+    data = view_jobs(session, found)
+    return ObjectList(
+        data=data,
+        has_more=has_more and bool(data),
+        first_id=data[0].id if data else None,
+        last_id=data[-1].id if data else None,
+    )
+
+
+def view_jobs(session: Session, found: Sequence[JobView]) -> list[FineTuningJob]:
+    """Return jobs in OpenAI's shape."""
+    job_ids = [job.id for job in found]
+    fine_tunes = store.find_fine_tunes(session, job_ids)
+    tokens = store.find_trained_tokens(
+        session, [job.id for job in found if job.status is JobStatus.SUCCEEDED]
+    )
+    uploads = {upload for job in found for upload in list_uploads(job.spec)}
+    uploads |= {job.spec.dataset.eval for job in found if isinstance(job.spec.dataset.eval, str)}
+    names = find_newest_files(session, uploads)
+    now = database_now(session)
+    return [_view(job, fine_tunes.get(job.id), names, tokens.get(job.id), now) for job in found]
+
+
+def _view(
+    job: JobView,
+    fine_tune: FineTune | None,
+    names: dict[str, str],
+    trained_tokens: int | None,
+    now: datetime,
+) -> FineTuningJob:
+    spec, training = job.spec, job.spec.training
+    used = UsedHyperparameters(
+        batch_size=spec.effective_batch_size,
+        learning_rate_multiplier=multiplier_of(training.learning_rate),
+        n_epochs=training.epochs,
+    )
+    has_succeeded = job.status is JobStatus.SUCCEEDED
+    is_estimated = job.status is JobStatus.RUNNING and job.eta_seconds is not None
+    return FineTuningJob(
+        id=ids.ftjob_id(job.id),
+        created_at=_seconds(job.created_at),
+        finished_at=_seconds(job.ended_at) if job.status.is_final and job.ended_at else None,
+        model=spec.model,
+        fine_tuned_model=ids.tuned_model(spec.model, spec.name, job.id) if has_succeeded else None,
+        organization_id=ids.ORGANIZATION_ID,
+        status=job.status,
+        hyperparameters=used,
+        method=UsedMethod(supervised=UsedSupervised(hyperparameters=used)),
+        training_file=(
+            fine_tune.training_file
+            if fine_tune
+            else ",".join(_source_name(part.dataset, names) for part in spec.dataset.parts)
+        ),
+        validation_file=fine_tune.validation_file if fine_tune else _evaluation(job, names),
+        result_files=[ids.results_file(job.id)] if has_succeeded else [],
+        trained_tokens=trained_tokens,
+        error=_error(job),
+        seed=training.seed,
+        estimated_finish=(
+            _seconds(now + timedelta(seconds=job.eta_seconds or 0)) if is_estimated else None
+        ),
+        integrations=[],
+        metadata=job.labels,
+        user_provided_suffix=spec.name,
+        adapter_file=ids.adapter_file(job.id) if has_succeeded else None,
+        stepline=job,
+    )
+
+
+def _error(job: JobView) -> FineTuningError | None:
+    if job.status is not JobStatus.FAILED or job.error is None:
+        return None
+    message = " ".join(filter(None, (job.error.message, job.error.hint)))
+    return FineTuningError(code=job.error.code, message=message)
+
+
+def _evaluation(job: JobView, names: dict[str, str]) -> str | None:
+    separate = job.spec.dataset.eval
+    return None if separate is None else _source_name(separate, names)
+
+
+def _source_name(source: DatasetSource, names: dict[str, str]) -> str:
+    return names.get(source, source) if isinstance(source, str) else source.hub
+
+
+def _cursor_after(session: Session, ftjob_id: str) -> str:
+    job_id = ids.job_id(ftjob_id)
+    job = job_rows.find_plain(session, job_id) if is_id(job_id) else None
+    if job is None:
+        raise BadCursor("after")
+    return encode_place(Place(job.created_at, job.number), JobSort.NEWEST)
+
+
+def _seconds(time: datetime) -> int:
+    return int(time.timestamp())

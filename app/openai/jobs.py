@@ -1,0 +1,168 @@
+"""Routes for fine-tuning jobs: /v1/fine_tuning/jobs."""
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request
+
+from app.db.engine import DatabaseDep
+from app.doorbell import DoorbellDep
+from app.errors.kinds import UnsupportedFilter
+from app.http.json_body import JsonRoute
+from app.http.negotiation.language import LanguageDep
+from app.jobs import service as own_jobs
+from app.jobs.routes import IdempotencyKey
+from app.openai import checkpoints, events, ids, job_service
+from app.openai.schemas.history import FineTuningCheckpoint, FineTuningEvent
+from app.openai.schemas.objects import FineTuningJob, ObjectList
+from app.openai.schemas.requests import NewFineTuningJob
+from app.storage.data_dir import StorageDep
+
+router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["openai"], route_class=JsonRoute)
+
+_METADATA = re.compile(r"metadata\[(.*)\]", re.DOTALL)
+_METADATA_PARAMETER = {
+    "parameters": [
+        {
+            "name": "metadata",
+            "in": "query",
+            "style": "deepObject",
+            "explode": True,
+            "required": False,
+            "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+            "description": "Labels that a job must have, as `metadata[key]=value`.",
+        }
+    ]
+}
+
+
+@router.post("")
+def create_fine_tuning_job(
+    *,
+    new: NewFineTuningJob,
+    database: DatabaseDep,
+    storage: StorageDep,
+    background: BackgroundTasks,
+    doorbell: DoorbellDep,
+    language: LanguageDep,
+    key: IdempotencyKey = None,
+) -> FineTuningJob:
+    """Create a fine-tuning job. `stepline` may contain fields of our own spec."""
+    job, queue = job_service.create_job(database, storage, new, key, language)
+    if queue is not None:
+        background.add_task(doorbell.ring, queue)
+    return job
+
+
+def metadata_filter(request: Request) -> list[tuple[str, str]]:
+    """Return the labels of `metadata[key]=value`. Raises UnsupportedFilter for any other use of `metadata`."""
+    found = []
+    for name, value in request.query_params.multi_items():
+        match = _METADATA.fullmatch(name)
+        if match is not None and match[1] and "\0" not in match[1] + value:
+            found.append((match[1], value))
+        elif name.startswith("metadata"):
+            raise UnsupportedFilter("metadata", filter=f"{name}={value}"[:200])
+    return found
+
+
+@router.get("", openapi_extra=_METADATA_PARAMETER)
+def list_fine_tuning_jobs(
+    *,
+    database: DatabaseDep,
+    language: LanguageDep,
+    metadata: Annotated[list[tuple[str, str]], Depends(metadata_filter)],
+    after: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> ObjectList[FineTuningJob]:
+    """List fine-tuning jobs, newest first, including jobs that were submitted through `POST /v1/jobs`."""
+    with database.reading() as session:
+        return job_service.list_jobs(session, after, limit, metadata, language)
+
+
+@router.get("/{ftjob_id}")
+def get_fine_tuning_job(
+    ftjob_id: str, database: DatabaseDep, language: LanguageDep
+) -> FineTuningJob:
+    """Return a fine-tuning job."""
+    with database.reading() as session:
+        return job_service.get_job(session, ftjob_id, language)
+
+
+@router.post("/{ftjob_id}/cancel")
+def cancel_fine_tuning_job(
+    *,
+    ftjob_id: str,
+    database: DatabaseDep,
+    language: LanguageDep,
+    background: BackgroundTasks,
+    doorbell: DoorbellDep,
+) -> FineTuningJob:
+    """Cancel a job: immediately if it is queued or paused, otherwise once its worker has stopped."""
+    with database.writing() as session:
+        job, queues = own_jobs.cancel_job(session, ids.job_id(ftjob_id), language)
+        [view] = job_service.view_jobs(session, [job])
+    for queue in queues:
+        background.add_task(doorbell.ring, queue)
+    return view
+
+
+@router.post("/{ftjob_id}/pause")
+def pause_fine_tuning_job(
+    *,
+    ftjob_id: str,
+    database: DatabaseDep,
+    language: LanguageDep,
+    background: BackgroundTasks,
+    doorbell: DoorbellDep,
+) -> FineTuningJob:
+    """Pause a job: immediately if it is queued, otherwise once its attempt has written a checkpoint and ended."""
+    with database.writing() as session:
+        job, queues = own_jobs.pause_job(session, ids.job_id(ftjob_id), language)
+        [view] = job_service.view_jobs(session, [job])
+    for queue in queues:
+        background.add_task(doorbell.ring, queue)
+    return view
+
+
+@router.post("/{ftjob_id}/resume")
+def resume_fine_tuning_job(
+    *,
+    ftjob_id: str,
+    database: DatabaseDep,
+    language: LanguageDep,
+    background: BackgroundTasks,
+    doorbell: DoorbellDep,
+) -> FineTuningJob:
+    """Queue a paused job again so that it resumes from its newest checkpoint, or withdraw a pending pause request."""
+    with database.writing() as session:
+        job, queue = own_jobs.resume_job(session, ids.job_id(ftjob_id), language)
+        [view] = job_service.view_jobs(session, [job])
+    if queue is not None:
+        background.add_task(doorbell.ring, queue)
+    return view
+
+
+@router.get("/{ftjob_id}/events")
+def list_fine_tuning_events(
+    ftjob_id: str,
+    database: DatabaseDep,
+    language: LanguageDep,
+    after: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+) -> ObjectList[FineTuningEvent]:
+    """List the events of a job, newest first, with one `metrics` event for each training step."""
+    with database.reading() as session:
+        return events.list_events(session, ftjob_id, after, limit, language)
+
+
+@router.get("/{ftjob_id}/checkpoints")
+def list_fine_tuning_checkpoints(
+    ftjob_id: str,
+    database: DatabaseDep,
+    after: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 10,
+) -> ObjectList[FineTuningCheckpoint]:
+    """List the checkpoints that a job keeps, newest first."""
+    with database.reading() as session:
+        return checkpoints.list_checkpoints(session, ftjob_id, after, limit)

@@ -1,0 +1,1 @@
+"""Request and response models in OpenAI's shape; nothing that computes."""

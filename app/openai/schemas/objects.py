@@ -1,0 +1,112 @@
+"""Objects that OpenAI's clients read. Times are seconds since 1970. `stepline` is our own field."""
+
+from typing import Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from app.jobs.schemas import JobView
+from contracts.job import JobStatus
+
+Item = TypeVar("Item")
+
+
+class ObjectList(BaseModel, Generic[Item]):
+    """One page of a list. `after` with the id of its last object returns the next page."""
+
+    object: Literal["list"] = "list"
+    data: list[Item]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class DeletedFile(BaseModel):
+    """A deleted file."""
+
+    object: Literal["file"] = "file"
+    id: str
+    deleted: Literal[True] = True
+
+
+class DeletedModel(BaseModel):
+    """A deleted model."""
+
+    object: Literal["model"] = "model"
+    id: str
+    deleted: Literal[True] = True
+
+
+class UsedHyperparameters(BaseModel):
+    """The hyperparameters of a job, with figures for those that were `auto`."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    batch_size: int
+    """Samples per optimizer update."""
+    learning_rate_multiplier: float
+    """Learning rate ÷ 2e-4."""
+    n_epochs: int
+
+
+class UsedSupervised(BaseModel):
+    """The settings of supervised training."""
+
+    hyperparameters: UsedHyperparameters
+
+
+class UsedMethod(BaseModel):
+    """The training method."""
+
+    type: Literal["supervised"] = "supervised"
+    supervised: UsedSupervised
+
+
+class FineTuningError(BaseModel):
+    """Why a job failed, in the caller's language."""
+
+    code: str
+    message: str
+    param: str | None = None
+
+
+class FineTuningJob(BaseModel):
+    """A fine-tuning job."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    object: Literal["fine_tuning.job"] = "fine_tuning.job"
+    id: str
+    """`ftjob-…`; the digits are those of our job id `job_…`."""
+    created_at: int
+    finished_at: int | None
+    """Null until the job has ended."""
+    model: str
+    """The base model."""
+    fine_tuned_model: str | None
+    """`ft:{base}:{organization}:{suffix}:{8 digits}`; null until the job has succeeded."""
+    organization_id: str
+    status: JobStatus
+    """`queued`, `running`, `paused`, `succeeded`, `failed` or `cancelled`."""
+    hyperparameters: UsedHyperparameters
+    method: UsedMethod
+    training_file: str
+    """The file that the job was created with, or the id or hub repository of the dataset of a job from our own API."""
+    validation_file: str | None
+    result_files: list[str]
+    """The file with the metrics; empty until the job has succeeded."""
+    trained_tokens: int | None
+    """Supervised tokens in all steps; null until the job has succeeded."""
+    error: FineTuningError | None
+    """Null unless the job has failed."""
+    seed: int
+    estimated_finish: int | None
+    """Null unless the job is running and its duration can be estimated."""
+    integrations: list[str]
+    """Always empty."""
+    metadata: dict[str, str]
+    """The labels of the job."""
+    user_provided_suffix: str | None
+    adapter_file: str | None
+    """Our own field: the file with the adapter, for `GET /v1/files/{id}/content`. Null until the job has succeeded."""
+    stepline: JobView
+    """Our own field: the job as `GET /v1/jobs/{id}` returns it."""

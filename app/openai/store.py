@@ -1,0 +1,127 @@
+"""SQL that only OpenAI's API needs: the files of jobs, finished jobs, and events with the newest first."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, and_, exists, or_, select
+from sqlalchemy.orm import Session, defer
+
+from app.db.openai_tables import FineTune
+from app.db.tables import Artifact, Attempt, Event, Job, Record
+from app.series.line import Piece
+from contracts.job import JobStatus
+from contracts.wire import ADAPTER_ARTIFACT
+
+
+def insert_fine_tune(session: Session, fine_tune: FineTune) -> None:
+    """Store the files that a job was created with."""
+    session.add(fine_tune)
+    session.flush()
+
+
+def find_fine_tunes(session: Session, job_ids: Collection[str]) -> dict[str, FineTune]:
+    """Return the files of jobs that OpenAI's clients created, by job id."""
+    rows = session.scalars(select(FineTune).where(FineTune.job_id.in_(job_ids)))
+    return {row.job_id: row for row in rows}
+
+
+def find_trained_tokens(session: Session, job_ids: Collection[str]) -> dict[str, int]:
+    """Return the number of supervised tokens of each finished job."""
+    tokens = Job.summary["supervised_tokens"].as_integer()
+    rows = session.execute(select(Job.id, tokens).where(Job.id.in_(job_ids)))
+    return {job_id: count for job_id, count in rows if count is not None}
+
+
+class Step(NamedTuple):
+    """A training step of an attempt."""
+
+    attempt: int
+    seq: int
+    step: int
+    at: datetime
+    values: Mapping[str, Any]
+
+
+def list_steps(
+    session: Session, piece: Piece, limit: int, *, below: int | None, until: datetime | None
+) -> list[Step]:
+    """Return at most `limit` steps of an attempt on the line, newest first: below a sequence number, or until a time."""
+    attempt = piece.attempt
+    query = select(Record.seq, Record.step, Record.at, Record.data).where(
+        Record.attempt_id == attempt.id,
+        Record.type == "metric",
+        Record.seq <= attempt.acked_seq if below is None else Record.seq < below,
+    )
+    if piece.before is not None:
+        query = query.where(Record.step < piece.before)
+    if until is not None:
+        query = query.where(Record.at <= until)
+    rows = session.execute(query.order_by(Record.seq.desc()).limit(limit))
+    return [
+        Step(attempt.number, seq, step or 0, at, data.get("values") or {})
+        for seq, step, at, data in rows
+    ]
+
+
+def find_evaluations(
+    session: Session, attempt_id: str, steps: Collection[int]
+) -> dict[int, dict[str, Any]]:
+    """Return the newest evaluation of an attempt at each of these steps."""
+    rows = session.execute(
+        select(Record.step, Record.data)
+        .where(Record.attempt_id == attempt_id, Record.type == "eval", Record.step.in_(steps))
+        .order_by(Record.seq)
+    )
+    return {step: data for step, data in rows if step is not None}
+
+
+def find_step_time(session: Session, attempt_id: str, seq: int) -> datetime | None:
+    """Return the time of a training step, or None."""
+    return session.scalar(
+        select(Record.at).where(
+            Record.attempt_id == attempt_id, Record.seq == seq, Record.type == "metric"
+        )
+    )
+
+
+def list_events(
+    session: Session, job_id: str, limit: int, *, before: tuple[datetime, int] | None
+) -> Sequence[Event]:
+    """Return at most `limit` of a job's events, newest first, that are older than a time and an id."""
+    query = select(Event).where(Event.job_id == job_id)
+    if before is not None:
+        at, number = before
+        query = query.where(or_(Event.at < at, and_(Event.at == at, Event.id < number)))
+    return session.scalars(query.order_by(Event.at.desc(), Event.id.desc()).limit(limit)).all()
+
+
+def find_event(session: Session, job_id: str, number: int) -> Event | None:
+    """Return an event of a job, or None."""
+    query = select(Event).where(Event.job_id == job_id, Event.id == number)
+    return session.scalars(query).one_or_none()
+
+
+def find_tuned(session: Session, digits: str) -> Sequence[Job]:
+    """Return the jobs with an adapter whose ids begin with these digits, at most 100."""
+    first, last = f"job_{digits}", f"job_{digits}{'f' * 24}"
+    query = _tuned().where(Job.id >= first, Job.id <= last)
+    return session.scalars(query.limit(100)).all()
+
+
+def list_tuned(session: Session, limit: int) -> Sequence[Job]:
+    """Return the jobs with an adapter that are not archived, newest first."""
+    query = _tuned().where(Job.archived.is_(False))
+    return session.scalars(
+        query.order_by(Job.created_at.desc(), Job.number.desc()).limit(limit)
+    ).all()
+
+
+def _tuned() -> Select[Job]:
+    has_adapter = exists().where(
+        Attempt.job_id == Job.id,
+        Artifact.attempt_id == Attempt.id,
+        Artifact.name == ADAPTER_ARTIFACT,
+    )
+    query = select(Job).where(Job.status == JobStatus.SUCCEEDED, has_adapter)
+    return query.options(defer(Job.summary))

@@ -1,0 +1,96 @@
+"""Warnings about rows that are longer than a job's `training.max_length`: counted if a worker has counted the tokens, otherwise estimated."""
+
+import math
+
+from app.datasets.tokens.lengths import ADVISED_SHARE, advise_length, at_length
+from app.plans.rows import RowLength, RowSample
+from app.plans.schemas import Note
+from contracts.measurement import TokenCounts
+
+_LEAST_SHARE = 0.02
+"""Minimum estimated share of rows for a warning."""
+_STEP = 64
+
+Values = dict[str, float | int | str]
+
+
+def find_cuts(sample: RowSample | None, max_length: int, context: int | None) -> list[Note]:
+    """Return the warnings about a job's training rows. `context`: the longest `max_length` that the model accepts; None if unknown."""
+    if sample is None:
+        return []
+    if sample.counts is not None:
+        return [*_counted(sample.counts, max_length, context), *_refused(sample.counts)]
+    if sample.is_text or not sample.lengths:
+        return []
+    return _estimated(sample, max_length, context)
+
+
+def _counted(counts: TokenCounts, max_length: int, context: int | None) -> list[Note]:
+    cut = at_length(counts, max_length)
+    factor = counts.rows / counts.measured_rows if counts.measured_rows else 1.0
+    over, shortened, dropped = (
+        round(each * factor) for each in (cut.rows_over, cut.answers_cut, cut.dropped_rows)
+    )
+    basis = "measured" if counts.is_complete else "measured_sample"
+    common: Values = {"basis": basis, "max_length": max_length}
+    notes = []
+    if over:
+        percent = _percent(cut.rows_over, counts.conversations)
+        values = common | {"rows": over, "percent": percent}
+        notes.append(Note(code="rows_over_length", values=values))
+    if shortened or dropped:
+        advice = _advice(max_length, advise_length(counts), context)
+        values = common | {"rows": shortened, "dropped_rows": dropped} | advice
+        notes.append(Note(code="answers_cut", values=values))
+    return notes
+
+
+def _estimated(sample: RowSample, max_length: int, context: int | None) -> list[Note]:
+    """Return the warnings based on the estimated lengths of some rows, as shares of all rows."""
+    over = [row for row in sample.lengths if row.tokens > max_length]
+    count = len(sample.lengths)
+    if len(over) <= _LEAST_SHARE * count:
+        return []
+    dropped = sum(row.tokens - row.supervised >= max_length for row in over)
+    common: Values = {"basis": "sample", "max_length": max_length}
+    advice = _advice(max_length, _estimate_length(sample.lengths), context)
+    shares: Values = {
+        "percent": _percent(len(over) - dropped, count),
+        "dropped_percent": _percent(dropped, count),
+    }
+    return [
+        Note(code="rows_over_length", values=common | {"percent": _percent(len(over), count)}),
+        Note(code="answers_cut", values=common | shares | advice),
+    ]
+
+
+def _percent(part: float, whole: int) -> float:
+    """Return a percentage with two significant digits."""
+    return float(f"{100 * part / max(1, whole):.2g}")
+
+
+def _advice(max_length: int, advised: int | None, context: int | None) -> Values:
+    """Say which length would cut fewer than 1 % of the rows, or that none does. Empty if the job's length does."""
+    if advised is None or advised <= max_length:
+        return {}
+    if context is not None and advised > context:
+        return {"advice": "split", "context": context}
+    return {"advice": "raise", "advised_max_length": advised}
+
+
+def _estimate_length(lengths: tuple[RowLength, ...]) -> int:
+    ordered = sorted(row.tokens for row in lengths)
+    longest = ordered[max(0, math.ceil((1 - ADVISED_SHARE) * len(ordered)) - 1)]
+    return -(-longest // _STEP) * _STEP
+
+
+def _refused(counts: TokenCounts) -> list[Note]:
+    if not counts.refused_rows:
+        return []
+    first = counts.refused[0] if counts.refused else None
+    values: Values = {
+        "rows": counts.refused_rows,
+        "row": first.row if first else 0,
+        "error": first.error if first else "",
+    }
+    return [Note(code="rows_refused", values=values)]

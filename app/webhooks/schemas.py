@@ -1,0 +1,131 @@
+"""Webhook endpoints and deliveries as users see them. Times are seconds since 1970, as in OpenAI's API."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.base import Strict
+from contracts.field_error import OneOf
+
+EventType = Annotated[
+    Literal["fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled"],
+    OneOf(),
+]
+DeliveryStatus = Literal["pending", "delivered", "dead"]
+
+
+class NewEndpoint(Strict):
+    """A receiver of events."""
+
+    name: str = Field(min_length=1, max_length=200)
+    url: str = Field(min_length=1, max_length=2000)
+    """An `http` or `https` URL."""
+    event_types: list[EventType] = Field(min_length=1, max_length=20)
+    """The events that are sent."""
+
+
+class EndpointChange(Strict):
+    """New values of an endpoint; fields that are null or absent do not change."""
+
+    name: str | None = Field(None, min_length=1, max_length=200)
+    url: str | None = Field(None, min_length=1, max_length=2000)
+    event_types: list[EventType] | None = Field(None, min_length=1, max_length=20)
+
+
+class Rotation(Strict):
+    """How a secret is replaced."""
+
+    keep_old_secret_active_for_24_hours: bool = False
+    """Whether deliveries are signed with the old secret as well for 24 hours."""
+
+
+class TestEvent(Strict):
+    """A test."""
+
+    event_type: EventType
+    """The type of the event that is sent. Its job does not exist."""
+
+
+class EndpointView(BaseModel):
+    """An endpoint, without its secret."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    object: Literal["webhook_endpoint"] = "webhook_endpoint"
+    id: str
+    name: str
+    url: str
+    event_types: list[str]
+    created_at: int
+    updated_at: int
+    """Time of the last change or rotation."""
+    signing_secret_hint: str
+    """The last characters of the secret."""
+
+
+class EndpointList(BaseModel):
+    """A page of endpoints, in the shape that OpenAI's SDK pages through."""
+
+    object: Literal["list"] = "list"
+    data: list[EndpointView]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class EndpointWithSecret(EndpointView):
+    """An endpoint with its secret, which only the creation and a rotation return."""
+
+    signing_secret: str
+    """Verifies the signatures: `whsec_` and Base64."""
+
+
+class TestResult(BaseModel):
+    """A test that the receiver has answered."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    object: Literal["webhook_endpoint.test"] = "webhook_endpoint.test"
+    webhook_endpoint_id: str
+    event_type: str
+    success: Literal[True] = True
+    """Whether there was a response; `status_code` says whether the receiver accepted the event."""
+    status_code: int
+
+
+class DeletedEndpoint(BaseModel):
+    """A deleted endpoint."""
+
+    object: Literal["webhook_endpoint.deleted"] = "webhook_endpoint.deleted"
+    id: str
+    deleted: Literal[True] = True
+
+
+class Try(BaseModel):
+    """One try to deliver an event."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    at: int
+    status: int | None
+    """Status of the receiver's response; null if there was none."""
+    error: str | None
+    """Why the try failed: `status`, `redirect`, `address_refused`, `unresolved`, `timeout`, `tls` or `connection`; null if it succeeded."""
+    seconds: float
+
+
+class DeliveryView(BaseModel):
+    """An event for an endpoint."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    object: Literal["webhook_delivery"] = "webhook_delivery"
+    id: str
+    event_id: str
+    event_type: str
+    status: DeliveryStatus
+    """`dead` after the last of several tries has failed."""
+    created_at: int
+    next_at: int | None
+    """When the next try is due; null if there will be none."""
+    tries: list[Try]

@@ -1,0 +1,135 @@
+"""Token counts of a dataset by a model's own tokenizer and chat template: the errand that makes them, and their form."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from contracts.base import Tolerant
+from contracts.data_spec import DatasetId
+from contracts.record import Count
+from contracts.values.hub_names import ModelName
+
+MOST_POINTS = 500
+MOST_BINS = 50
+MOST_SAMPLED_ROWS = 512
+SHOWN_REFUSALS = 5
+MOST_ERROR_CHARACTERS = 500
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class LengthPoint(Tolerant):
+    """What a job with this `training.max_length` trains on. Documents are not counted, because they are not cut."""
+
+    max_length: Count
+    rows_over: Count
+    """Conversations with more tokens."""
+    answers_cut: Count
+    """Conversations that lose part of their trained answers."""
+    dropped_rows: Count
+    """Conversations with no trained token left. A job skips them."""
+    tokens: Count
+    """Remaining tokens."""
+    trained_tokens: Count
+    """Remaining tokens that the loss counts."""
+
+
+class TokenBin(Tolerant):
+    """A bar of the histogram: rows with at least `from_tokens` and fewer than `to_tokens` tokens."""
+
+    from_tokens: Count
+    to_tokens: Count
+    rows: Count
+
+
+class RefusedRow(Tolerant):
+    """A row that the model's chat template rejects. A job with it fails."""
+
+    row: Count
+    """Row number, starting at 0."""
+    error: Annotated[str, Field(max_length=MOST_ERROR_CHARACTERS)]
+
+
+class SampledRow(Tolerant):
+    """The length of one row in tokens."""
+
+    tokens: Count
+    trained: Count
+
+
+class TokenCounts(Tolerant):
+    """The lengths of a dataset's rows in tokens. Lengths are measured before anything is cut."""
+
+    rows: Count
+    """Rows of the dataset."""
+    measured_rows: Count
+    """Rows that were read: all of them, or a random sample if time ran out. All other figures refer to these."""
+    untrained_rows: Count
+    """Rows without anything to train on. A job skips them, and no other figure counts them."""
+    refused_rows: Count
+    refused: Annotated[list[RefusedRow], Field(max_length=SHOWN_REFUSALS)]
+    """The first rejected rows."""
+    conversations: Count
+    documents: Count
+    """Rows of plain text. A job joins them and splits them into samples of `training.max_length` tokens."""
+    document_tokens: Count
+    """All of them are trained."""
+    tokens: Count
+    trained_tokens: Count
+    mean: Annotated[float, Field(ge=0)]
+    shortest: Count
+    p50: Count
+    p90: Count
+    p95: Count
+    p99: Count
+    longest: Count
+    histogram: Annotated[list[TokenBin], Field(max_length=MOST_BINS)]
+    points: Annotated[list[LengthPoint], Field(max_length=MOST_POINTS)]
+    """In ascending order of `max_length`. The last one is the longest conversation: nothing is cut."""
+    sample: Annotated[list[SampledRow], Field(max_length=MOST_SAMPLED_ROWS)]
+    """Evenly spaced rows in the order of the file, and the longest one."""
+    seconds: Annotated[float, Field(ge=0)]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all rows were read."""
+        return self.measured_rows == self.rows
+
+
+class MeasureRequest(Tolerant):
+    """Count the tokens of a dataset's rows."""
+
+    kind: Literal["measure"]
+    dataset_id: DatasetId
+    sha256: Sha256
+    """SHA-256 of the dataset as the server stores it."""
+    model: ModelName
+
+
+class MeasureTask(Tolerant):
+    """The input of the process that counts, including the limits that it imposes on itself."""
+
+    data: Path
+    """The rows as JSONL."""
+    model: Path
+    """The model's directory."""
+    tokenizer: Sha256
+    """For the result."""
+    progress: Path
+    """The file in which the process reports the bytes that it has read."""
+    seconds: Annotated[int, Field(gt=0)]
+    """Time after which it stops and reports the rows measured so far, a random sample."""
+    cpu_seconds: Annotated[int, Field(gt=0)]
+    """Processor time after which the kernel ends it."""
+    memory_bytes: Annotated[int, Field(gt=0)]
+    """Address space."""
+    output_bytes: Annotated[int, Field(gt=0)]
+
+
+class MeasureResult(Tolerant):
+    """The token counts of a dataset."""
+
+    kind: Literal["measure"]
+    tokenizer: Sha256
+    """Identity of the tokenizer and the chat template: a hash of their files (ModelFacts.tokenizer)."""
+    counts: TokenCounts

@@ -1,0 +1,111 @@
+"""Datasets of a service: upload, check, list, delete."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+from contracts.dataset.status import DatasetStatus
+from stepline.client.errors import DatasetRejected, WaitTimeout
+from stepline.client.paging import read_pages
+from stepline.client.transport import Transport
+from stepline.client.views import Dataset
+
+Progress = Callable[[int, int], object]
+"""Gets the bytes so far and in total."""
+
+_BLOCK_BYTES = 1 << 18
+_POLL_SECONDS = 0.5
+
+
+class Datasets:
+    """The datasets of a service."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def upload(
+        self,
+        file: Path | str,
+        *,
+        format: str | None = None,  # noqa: A002  # the name of the API's parameter
+        columns: dict[str, str] | None = None,
+        encoding: str | None = None,
+        on_progress: Progress | None = None,
+        on_check: Progress | None = None,
+        wait_seconds: float | None = None,
+    ) -> Dataset:
+        """Upload a file and wait until the server has checked it. Equal bytes with the same choice are one dataset.
+
+        `on_progress` gets the bytes sent, `on_check` those checked. Raises InvalidRequest or DatasetRejected if the file
+        is not a valid dataset, and WaitTimeout if the check takes longer than `wait_seconds`.
+        """
+        path = Path(file)
+        params: dict[str, Any] = {"filename": path.name}
+        params |= {
+            name: value for name, value in (("format", format), ("encoding", encoding)) if value
+        }
+        params |= {f"columns[{name}]": value for name, value in (columns or {}).items()}
+        total = path.stat().st_size
+        with path.open("rb") as opened:
+            # An upload is repeatable, because equal bytes are the same dataset; but the file must be read again.
+            dataset = self._transport.read_body(
+                Dataset,
+                "POST",
+                "/v1/datasets",
+                lambda: _blocks(opened, total, on_progress),
+                params=params,
+                headers={"Content-Type": "application/octet-stream", "Content-Length": str(total)},
+            )
+        return self._wait(dataset, on_check, wait_seconds)
+
+    def get(self, dataset_id: str) -> Dataset:
+        """Return a dataset with its first rows. Raises NotFound if it does not exist."""
+        return self._transport.read(Dataset, "GET", f"/v1/datasets/{quote(dataset_id, safe='')}")
+
+    def list(self, search: str | None = None) -> Iterator[Dataset]:
+        """Yield the datasets, newest first. `search`: part of the file's name or of the id."""
+        params = {} if search is None else {"search": search}
+        return read_pages(self._transport, Dataset, "/v1/datasets", params)
+
+    def delete(self, dataset_id: str) -> None:
+        """Delete a dataset. Raises Conflict while a job that has not ended uses it."""
+        self._transport.send("DELETE", f"/v1/datasets/{quote(dataset_id, safe='')}")
+
+    def preview(self, dataset_id: str, model: str, *, rows: int = 3, color: bool = False) -> str:
+        """Return rows as the model's chat template renders them, as text. `color`: with escape sequences of a terminal."""
+        params: dict[str, Any] = {"model": model, "rows": rows, "format": "text"}
+        if color:
+            params["color"] = "true"
+        path = f"/v1/datasets/{quote(dataset_id, safe='')}/preview"
+        return self._transport.send("GET", path, params=params).text
+
+    def _wait(
+        self, dataset: Dataset, on_check: Progress | None, wait_seconds: float | None
+    ) -> Dataset:
+        deadline = None if wait_seconds is None else time.monotonic() + wait_seconds
+        while dataset.status == DatasetStatus.VALIDATING:
+            if deadline is not None and time.monotonic() > deadline:
+                raise WaitTimeout(f"The server is still checking {dataset.id}")
+            if on_check is not None and dataset.progress is not None:
+                on_check(dataset.progress.bytes, dataset.bytes)
+            time.sleep(_POLL_SECONDS)
+            dataset = self.get(dataset.id)
+        if dataset.status == DatasetStatus.FAILED and dataset.failure is not None:
+            why = dataset.failure
+            error = DatasetRejected(400, why.code, why.message, param=why.param, hint=why.hint)
+            error.problems = dataset.problems
+            raise error
+        return dataset
+
+
+def _blocks(file: BinaryIO, total: int, on_progress: Progress | None) -> Iterator[bytes]:
+    """Yield the file's bytes from its beginning."""
+    file.seek(0)
+    done = 0
+    while block := file.read(_BLOCK_BYTES):
+        yield block
+        done += len(block)
+        if on_progress is not None:
+            on_progress(done, total)

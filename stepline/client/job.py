@@ -1,0 +1,182 @@
+"""Job: one job of a service, with the actions and files that the API offers for it."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any, Literal
+from urllib.parse import quote
+
+from contracts.job import JobStatus
+from contracts.wire import ADAPTER_ARTIFACT
+from stepline.client.errors import SteplineError
+from stepline.client.paging import read_pages
+from stepline.client.transport import Transport
+from stepline.client.updates import Update, Updates
+from stepline.client.views import Artifact, Event, JobView, LogLine, Page
+
+Action = Literal["cancel", "pause", "resume", "retry"]
+_BLOCK_BYTES = 1 << 20
+
+
+class Job:
+    """A job. `view` is its state when it was last read; `refresh` reads it again."""
+
+    def __init__(self, transport: Transport, job_id: str, view: JobView | None = None) -> None:
+        self.id = job_id
+        self._transport = transport
+        self._view = view
+
+    @property
+    def view(self) -> JobView:
+        """The job as last read from the server."""
+        return self._view if self._view is not None else self.refresh()
+
+    @property
+    def status(self) -> JobStatus:
+        """The status of `view`."""
+        return self.view.status
+
+    def refresh(self) -> JobView:
+        """Read the job from the server and return it. Raises NotFound if it does not exist."""
+        self._view = self._transport.read(JobView, "GET", self._path)
+        return self._view
+
+    def updates(self, since: str | None = None, timeout_seconds: float | None = None) -> Updates:
+        """Return the job's updates, from its start, or after the cursor `since` (`now`: only new ones)."""
+        return Updates(self._transport, self.id, since, timeout_seconds)
+
+    def watch(
+        self,
+        on_update: Callable[[Update], object] | None = None,
+        timeout_seconds: float | None = None,
+    ) -> JobView:
+        """Wait until the job has ended or is paused, and return it; `on_update` gets each update meanwhile.
+
+        A lost connection is restored. Raises WaitTimeout after `timeout_seconds`; the job then continues.
+        """
+        since = None if on_update is not None else "now"
+        with self.updates(since, timeout_seconds) as updates:
+            for update in updates:
+                if on_update is not None:
+                    on_update(update)
+        return self.refresh()
+
+    def cancel(self) -> JobView:
+        """Cancel the job. It becomes `cancelled` once its training process has ended."""
+        return self._act("cancel")
+
+    def pause(self) -> JobView:
+        """Pause the job. It becomes `paused` once its attempt has written a checkpoint and ended."""
+        return self._act("pause")
+
+    def resume(self) -> JobView:
+        """Queue a paused job again."""
+        return self._act("resume")
+
+    def retry(self) -> JobView:
+        """Queue a failed or cancelled job again."""
+        return self._act("retry")
+
+    def delete(self) -> None:
+        """Delete the job with its history and files. Raises Conflict while it is running."""
+        self._transport.send("DELETE", self._path)
+
+    def edit(self, **changes: Any) -> JobView:
+        """Change `name`, `labels`, `notes`, `archived` or `priority`, and return the job."""
+        self._view = self._transport.read(JobView, "PATCH", self._path, json=changes)
+        return self._view
+
+    def events(self) -> Iterator[Event]:
+        """Yield the job's messages to users, oldest first."""
+        return read_pages(self._transport, Event, f"{self._path}/events", {"limit": 1000})
+
+    def logs(self) -> Iterator[LogLine]:
+        """Yield the lines of the job's log so far, oldest first."""
+        for lines, _ in self.log_pages():
+            yield from lines
+
+    def log_pages(self, cursor: str | None = None) -> Iterator[tuple[list[LogLine], str | None]]:
+        """Yield the log after `cursor` as pages, each with the cursor after it."""
+        while True:
+            params = {"limit": 5000} | ({} if cursor is None else {"cursor": cursor})
+            page = self._transport.read(Page[LogLine], "GET", f"{self._path}/logs", params=params)
+            cursor = page.cursor or cursor
+            yield page.data, cursor
+            if not page.has_more:
+                return
+
+    def metrics(self, names: str = "", max_points: int = 500) -> dict[str, Any]:
+        """Return the series so far, sampled, with `cursor` for `updates`. docs/api.md describes the response."""
+        params: dict[str, Any] = {"max_points": max_points}
+        if names:
+            params["names"] = names
+        found: dict[str, Any] = self._transport.send(
+            "GET", f"{self._path}/metrics", params=params
+        ).json()
+        return found
+
+    def summary(self) -> dict[str, Any]:
+        """Return the figures of a job that has ended. Raises Conflict before."""
+        found: dict[str, Any] = self._transport.send("GET", f"{self._path}/summary").json()
+        return found
+
+    def report(self, language: str = "en", kind: str = "text/plain") -> str:
+        """Return the report, in `en` or `zh`, as boxed text or as `text/markdown`."""
+        return self._transport.send(
+            "GET", f"{self._path}/summary", params={"lang": language}, headers={"Accept": kind}
+        ).text
+
+    def artifacts(self) -> list[Artifact]:
+        """Return the job's files."""
+        return self._transport.read(Page[Artifact], "GET", f"{self._path}/artifacts").data
+
+    def download(
+        self,
+        target: Path | str,
+        name: str = ADAPTER_ARTIFACT,
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> Path:
+        """Download a file of the job and return its path; a directory as `target` gets a file with the artifact's name.
+
+        The file appears only when it is complete and its SHA-256 is correct. `on_progress` gets the bytes so far and in
+        total. Raises NotFound if the job has no such file.
+        """
+        path = Path(target)
+        path = path / f"{self.id}-{name}" if path.is_dir() else path
+        url = f"{self._path}/artifacts/{name}"
+        digest = hashlib.sha256()
+        with (
+            self._transport.stream("GET", url) as response,
+            NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file,
+        ):
+            partial = Path(file.name)
+            try:
+                total = int(response.headers.get("Content-Length", "0"))
+                done = 0
+                for block in response.iter_bytes(_BLOCK_BYTES):
+                    file.write(block)
+                    digest.update(block)
+                    done += len(block)
+                    if on_progress is not None:
+                        on_progress(done, total)
+                file.close()
+                expected = response.headers.get("ETag", "").strip('"')
+                if digest.hexdigest() != expected:
+                    raise SteplineError(
+                        f"{name} of {self.id} arrived damaged (SHA-256 {digest.hexdigest()}, expected {expected}). "
+                        "Download it again"
+                    )
+                partial.chmod(0o644)
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
+        return path
+
+    def _act(self, action: Action) -> JobView:
+        self._view = self._transport.read(JobView, "POST", f"{self._path}/{action}")
+        return self._view
+
+    @property
+    def _path(self) -> str:
+        return f"/v1/jobs/{quote(self.id, safe='')}"

@@ -1,0 +1,204 @@
+"""Sends requests, repeats those that may be repeated, and turns error responses into exceptions."""
+
+import ipaddress
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import httpx2
+from pydantic import BaseModel, ValidationError
+
+from contracts.wire import SHOULD_RETRY_HEADER
+from stepline.client.errors import KINDS, ApiError, Problem, ServerUnreachable, SteplineError
+
+M = TypeVar("M", bound=BaseModel)
+
+RETRIED_STATUSES = frozenset({408, 429, 502, 503, 504, 507})
+TIMEOUT_SECONDS = 60.0
+CONNECT_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 8.0
+LONGEST_EVENT_BYTES = 64 << 20
+"""Limit for one event of a stream; the first one after a long disconnection carries up to 1,000 records."""
+
+
+class _Detail(BaseModel):
+    message: str
+    code: str
+    param: str | None = None
+    hint: str | None = None
+    errors: list[Problem] | None = None
+
+
+class _Body(BaseModel):
+    """The format of all error responses."""
+
+    error: _Detail
+
+
+class _Again:
+    """A body that can be sent again, because each iteration starts from the beginning."""
+
+    def __init__(self, body: Callable[[], Iterator[bytes]]) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._body()
+
+
+class Transport:
+    """The connection to one service."""
+
+    def __init__(
+        self,
+        base_url: str,
+        language: str | None = None,
+        attempts: int = 5,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self.base_url = _checked(base_url)
+        self.attempts = attempts
+        self._sleep = sleep
+        headers = {"Accept-Language": language} if language else {}
+        try:
+            self._client = httpx2.Client(
+                base_url=self.base_url,
+                headers=headers,
+                timeout=httpx2.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS),
+                trust_env=not _is_local(
+                    self.base_url
+                ),  # a proxy cannot reach this machine's services
+            )
+        except httpx2.InvalidURL as error:
+            raise SteplineError(f"{base_url!r} is not a valid server address: {error}") from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def read(self, model: type[M], method: str, path: str, **options: Any) -> M:
+        """Send a request and return its body as `model`. Raises as `send`."""
+        response = self.send(method, path, **options)
+        try:
+            return model.model_validate_json(response.content)
+        except ValidationError as error:
+            raise ServerUnreachable(
+                f"{self.base_url}{path} sent a response that is not Stepline's. Check the server address"
+            ) from error
+
+    def send(
+        self, method: str, path: str, *, repeatable: bool = True, **options: Any
+    ) -> httpx2.Response:
+        """Send a request and return its response, which is a success.
+
+        If the connection fails or the service is unavailable, the request is repeated with increasing pauses, unless it
+        is not `repeatable`. Raises ServerUnreachable, or ApiError if the service rejects the request.
+        """
+        last = self.attempts if repeatable else 1
+        for attempt in range(1, last + 1):
+            try:
+                response = self._client.request(method, path, **options)
+            except httpx2.RequestError as error:
+                if attempt == last:
+                    raise self.unreachable(error) from error
+                self._sleep(pause(attempt))
+                continue
+            if response.is_success:
+                return response
+            if attempt == last or not _may_repeat(response):
+                raise error_of(response)
+            self._sleep(max(pause(attempt), retry_after(response)))
+        raise AssertionError("unreachable")  # pragma: no cover  # the loop returns or raises
+
+    def read_body(
+        self,
+        model: type[M],
+        method: str,
+        path: str,
+        body: Callable[[], Iterator[bytes]],
+        **options: Any,
+    ) -> M:
+        """As `read`, with a body that `body` yields from its beginning for each attempt."""
+        return self.read(model, method, path, content=_Again(body), **options)
+
+    @contextmanager
+    def stream(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> Iterator[httpx2.Response]:
+        """Send a request once and yield its response, whose body has not been read. Raises as `send`."""
+        try:
+            with self._client.stream(method, path, headers=headers, **options) as response:
+                if not response.is_success:
+                    response.read()
+                    raise error_of(response)
+                yield response
+        except httpx2.RequestError as error:
+            raise self.unreachable(error) from error
+
+    def unreachable(self, error: Exception) -> ServerUnreachable:
+        """Return the error for a request that got no response."""
+        return ServerUnreachable(
+            f"The server at {self.base_url} cannot be reached ({error or type(error).__name__})"
+        )
+
+
+def pause(attempt: int) -> float:
+    """Return the seconds to wait after failed attempt number `attempt`, from 1, with jitter."""
+    longest = min(LONGEST_PAUSE_SECONDS, 0.25 * 2.0 ** min(attempt, 10))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311  # not for cryptography
+
+
+def retry_after(response: httpx2.Response) -> float:
+    """Return the seconds of Retry-After, at most 60; 0 if the header is absent or is a date."""
+    try:
+        return min(60.0, max(0.0, float(response.headers.get("Retry-After", "0"))))
+    except ValueError:
+        return 0.0
+
+
+def error_of(response: httpx2.Response) -> SteplineError:
+    """Return the exception for an error response."""
+    status = response.status_code
+    try:
+        found = _Body.model_validate_json(response.content).error
+    except ValidationError:
+        return ServerUnreachable(
+            f"{response.request.url} answered {status}, but not in Stepline's format. Check the server address, "
+            "and any proxy before it"
+        )
+    kind = KINDS.get(status, ApiError)
+    return kind(
+        status,
+        found.code,
+        found.message,
+        param=found.param,
+        hint=found.hint,
+        errors=found.errors or (),
+    )
+
+
+def _may_repeat(response: httpx2.Response) -> bool:
+    if response.headers.get(SHOULD_RETRY_HEADER, "").lower() == "false":
+        return False
+    return response.status_code in RETRIED_STATUSES
+
+
+def _checked(base_url: str) -> str:
+    """Return the address without a trailing slash. Adds `http://` if the scheme is missing."""
+    address = base_url.strip().rstrip("/")
+    if "://" not in address:
+        address = f"http://{address}"
+    if not address.startswith(("http://", "https://")) or address.endswith("://"):
+        raise SteplineError(
+            f"{base_url!r} is not a valid server address. Use, for example, http://127.0.0.1:8000"
+        )
+    return address
+
+
+def _is_local(base_url: str) -> bool:
+    host = httpx2.URL(base_url).host
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,162 @@
+"""`stepline submit`: upload the data, show the plan, ask, submit."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stepline.terminal import exits
+from stepline.terminal.figures import show_bytes, show_seconds
+from stepline.terminal.session import Session, client_command
+from stepline.terminal.transfers import upload
+from stepline.terminal.words import say
+
+if TYPE_CHECKING:
+    from stepline.client.views import Plan
+
+
+@click.command(help=say("help.submit"))
+@click.argument(
+    "spec_file",
+    metavar="[SPEC.json]",
+    required=False,
+    type=click.Path(exists=True, path_type=Path, dir_okay=False),
+)
+@click.option("--model", help=say("option.model"))
+@click.option("--data", metavar="FILE|ID", help=say("option.data"))
+@click.option("--eval", "eval_data", metavar="FILE|ID", help=say("option.eval"))
+@click.option("--preset", metavar="NAME", help=say("option.preset"))
+@click.option("--name", help=say("option.name"))
+@click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE", help=say("option.set"))
+@click.option("--dry-run", is_flag=True, help=say("option.dry_run"))
+@click.option("--yes", "-y", is_flag=True, help=say("option.yes"))
+@click.option("--watch", "-w", is_flag=True, help=say("option.watch"))
+@client_command
+def submit(
+    session: Session,
+    *,
+    spec_file: Path | None,
+    model: str | None,
+    data: str | None,
+    eval_data: str | None,
+    preset: str | None,
+    name: str | None,
+    fields: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    watch: bool,
+) -> int:
+    """Submit a job."""
+    spec = _read_spec(session, spec_file)
+    given = {"model": model, "preset": preset, "name": name}
+    spec |= {key: value for key, value in given.items() if value is not None}
+    for field in fields:
+        _set(session, spec, field)
+    if spec_file is None and (model is None or data is None):
+        raise click.UsageError(session.say("error.no_spec"))
+    for key, source in (("train", data), ("eval", eval_data)):
+        if source is not None:
+            spec.setdefault("dataset", {})[key] = _dataset_id(session, source)
+    plan = session.client.plan(spec)
+    if dry_run:
+        if session.as_json:
+            session.print_json(plan)
+        else:
+            _show_plan(session, plan)
+        return exits.SUCCEEDED
+    if not session.as_json:
+        _show_plan(session, plan)
+    if not session.confirm("ask.submit", yes=yes):
+        session.tell("said.not_submitted")
+        return exits.FAILED
+    job = session.client.submit(spec)
+    if watch:
+        from stepline.terminal.commands.watch import watch_job  # noqa: PLC0415
+
+        session.tell("said.submitted", job=job.id)
+        return watch_job(session, job)
+    if session.as_json:
+        session.print_json(job.view)
+    else:
+        session.tell("said.submitted", job=job.id)
+        session.tell("said.follow", job=job.id)
+        click.echo(job.id)
+    return exits.SUCCEEDED
+
+
+def _read_spec(session: Session, path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        spec = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise click.UsageError(session.say("error.spec", path=path, reason=error)) from error
+    if not isinstance(spec, dict):
+        raise click.UsageError(session.say("error.spec", path=path, reason=type(spec).__name__))
+    return spec
+
+
+def _set(session: Session, spec: dict[str, Any], given: str) -> None:
+    """Set one field of the spec in place."""
+    path, equals, text = given.partition("=")
+    names = path.split(".")
+    if not equals or not all(names):
+        raise click.UsageError(session.say("error.set", value=given))
+    inner = spec
+    for name in names[:-1]:
+        inner = inner.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise click.UsageError(session.say("error.set_path", value=given, field=name))
+    try:
+        inner[names[-1]] = json.loads(text)
+    except ValueError:
+        inner[names[-1]] = text  # text needs no quotes
+
+
+def _dataset_id(session: Session, source: str) -> str:
+    """Return the id of a dataset; a file is uploaded."""
+    path = Path(source)
+    if source.startswith("ds_") and not path.exists():
+        return source
+    if not path.is_file():
+        raise click.UsageError(f"{source}: {session.say('option.data')}")
+    return upload(session, path).id
+
+
+def _show_plan(session: Session, plan: "Plan") -> None:
+    """Print the plan to standard error."""
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    forecast = plan.forecast
+    rows = [
+        ("model", str(plan.spec.get("model"))),
+        ("train_rows", _shown(session, plan.train_rows)),
+        ("eval_rows", _shown(session, plan.eval_rows)),
+        ("steps", _shown(session, plan.steps)),
+        ("time", _range(show_seconds, forecast.seconds.low, forecast.seconds.high, session)),
+    ]
+    if forecast.workers:
+        first = forecast.workers[0]
+        memory = _range(
+            show_bytes, first.peak_memory_bytes.low, first.peak_memory_bytes.high, session
+        )
+        rows.append(("memory", f"{memory} / {show_bytes(first.memory_bytes)} ({first.device})"))
+    notes = [*plan.data_warnings, *forecast.warnings]
+    notes += [note for note in (plan.waiting, forecast.reason) if note is not None]
+    rows += [("warning", note.message or note.code) for note in notes]
+    for key, value in rows:
+        table.add_row(Text(session.say(key), style="bold"), Text(value))
+    session.notes.print(table)
+
+
+def _shown(session: Session, count: int | None) -> str:
+    return session.say("unknown") if count is None else str(count)
+
+
+def _range(show: Any, low: float | None, high: float | None, session: Session) -> str:
+    if low is None or high is None:
+        return session.say("unknown")
+    return str(show(low)) if show(low) == show(high) else f"{show(low)} – {show(high)}"

@@ -1,0 +1,14 @@
+"""The exit statuses of the commands. Scripts rely on them; docs/cli.md lists them."""
+
+SUCCEEDED = 0
+FAILED = 1
+USAGE = 2
+CANCELLED = 3
+PAUSED = 4
+UNREACHABLE = 5
+TIMED_OUT = 124
+"""As timeout(1)."""
+INTERRUPTED = 130
+
+OF_STATUS = {"succeeded": SUCCEEDED, "failed": FAILED, "cancelled": CANCELLED, "paused": PAUSED}
+"""By the final status of a job; also `paused`."""

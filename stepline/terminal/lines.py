@@ -1,0 +1,67 @@
+"""The output of `stepline watch` outside a terminal: one line per change, or one line of JSON per update."""
+
+import time
+from collections.abc import Callable
+
+import click
+
+from contracts.values.text import escape
+from stepline.client.updates import Disconnected, Happened, Metrics, StatusChanged, Update
+from stepline.client.views import JobState
+from stepline.terminal.figures import show_loss, show_progress, show_seconds, show_status
+from stepline.terminal.session import Session
+
+PROGRESS_SECONDS = 10.0
+"""Least time between two lines about progress."""
+
+
+class Lines:
+    """Prints updates as lines."""
+
+    def __init__(self, session: Session, clock: Callable[[], float] = time.monotonic) -> None:
+        self._session = session
+        self._clock = clock
+        self._stage: tuple[str, str | None] | None = None
+        self._printed_at = -PROGRESS_SECONDS
+
+    def add(self, update: Update) -> None:
+        """Print the line for an update, if it needs one."""
+        if self._session.as_json:
+            self._add_json(update)
+            return
+        match update:
+            case StatusChanged(job=job):
+                self._add_status(job)
+            case Happened(event=event):
+                click.echo(f"{event.at.astimezone():%H:%M:%S} {escape(event.message)}")
+            case Disconnected():
+                click.echo(self._session.say("said.lost"), err=True)
+
+    def _add_status(self, job: JobState) -> None:
+        language = self._session.language
+        stage = (job.status.value, None if job.phase is None else job.phase.value)
+        is_new = stage != self._stage
+        if not is_new and self._clock() - self._printed_at < PROGRESS_SECONDS:
+            return
+        self._stage = stage
+        self._printed_at = self._clock()
+        words = [show_status(job.status, language), show_progress(job, language)]
+        if job.phase is not None and job.progress.rows is None:
+            words.insert(1, self._session.say(f"phase.{job.phase}"))
+        if job.last_loss is not None:
+            words.append(f"{self._session.say('loss')} {show_loss(job.last_loss)}")
+        if job.eval_loss is not None:
+            words.append(f"{self._session.say('eval_loss')} {show_loss(job.eval_loss)}")
+        if job.eta_seconds is not None:
+            words.append(self._session.say("eta", time=show_seconds(job.eta_seconds)))
+        click.echo(" · ".join(words))
+
+    def _add_json(self, update: Update) -> None:
+        match update:
+            case StatusChanged(job=job):
+                self._session.print_json({"event": "status", "data": job.model_dump(mode="json")})
+            case Happened(event=event):
+                self._session.print_json({"event": "event", "data": event.model_dump(mode="json")})
+            case Metrics(series=series):
+                columns = {name: each.model_dump(mode="json") for name, each in series.items()}
+                self._session.print_json({"event": "metrics", "data": {"series": columns}})

@@ -1,0 +1,87 @@
+"""The `stepline` command. A command's module is imported only when the command runs, so that the start is fast."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from stepline.terminal.words import say
+
+SERVER_COMMANDS = ("up", "serve", "worker", "migrate", "doctor")
+"""Commands that run a service. `cli` implements them."""
+
+CLIENT_COMMANDS = {
+    "submit": "submit",
+    "watch": "watch",
+    "jobs": "jobs",
+    "logs": "logs",
+    "report": "results",
+    "compare": "results",
+    "download": "results",
+    "cancel": "actions",
+    "pause": "actions",
+    "resume": "actions",
+    "retry": "actions",
+    "delete": "actions",
+    "datasets": "datasets",
+    "models": "fleet",
+    "workers": "fleet",
+    "config": "settings",
+}
+"""By name: the module with the command."""
+
+
+class Commands(click.Group):
+    """All commands, in two sections."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names, for help and completion."""
+        return [*CLIENT_COMMANDS, *SERVER_COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import and return a command."""
+        if cmd_name in SERVER_COMMANDS:
+            return click.Command(cmd_name, help=say(f"help.{cmd_name}"))
+        if cmd_name not in CLIENT_COMMANDS:
+            return None
+        module = importlib.import_module(f"stepline.terminal.commands.{CLIENT_COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the two sections without importing the commands."""
+        for section, names in (
+            ("section.client", CLIENT_COMMANDS),
+            ("section.server", SERVER_COMMANDS),
+        ):
+            with formatter.section(say(section)):
+                formatter.write_dl([(name, say(f"help.{name}")) for name in names])
+
+
+@click.group(
+    cls=Commands,
+    help=say("help.program"),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+@click.version_option(package_name="stepline", prog_name="stepline", message="%(prog)s %(version)s")
+def commands() -> None:
+    """Run one of the commands below."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in SERVER_COMMANDS:
+        from cli.main import main as run_server_command  # noqa: PLC0415
+
+        return run_server_command(given)
+    try:
+        commands(given, prog_name="stepline")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

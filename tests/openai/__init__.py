@@ -1,0 +1,1 @@
+"""Tests with OpenAI's own clients against a running service."""

@@ -1,0 +1,95 @@
+"""Runs a program in a pseudo-terminal of a given size, and reads what it shows."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+FRAME = re.compile(r"(?:\x1b\[1A\x1b\[2K|\x1b\[2K\x1b\[1A)+")
+
+
+class Terminal:
+    """A program in a terminal. It ends with the `with` block."""
+
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], columns: int, lines: int = 40
+    ) -> None:
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self._process = subprocess.Popen(
+            command,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**environment, "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"},
+            start_new_session=True,
+        )
+        os.close(slave)
+        self._bytes = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        os.close(self._master)
+
+    @property
+    def raw(self) -> str:
+        """Everything that the program has written, with escape sequences."""
+        return self._bytes.decode(errors="replace").replace("\r\n", "\n")
+
+    @property
+    def output(self) -> str:
+        """Everything that the program has written, without escape sequences."""
+        return ESCAPE.sub("", self.raw).replace("\r", "")
+
+    @property
+    def last_frame(self) -> str:
+        """What the program has written since it last went back to redraw."""
+        return ESCAPE.sub("", FRAME.split(self.raw)[-1]).replace("\r", "")
+
+    def wait_for(self, text: str, seconds: float = 60) -> None:
+        """Read until the program has written `text`."""
+        deadline = time.monotonic() + seconds
+        while text not in self.output:
+            assert time.monotonic() < deadline, self.output
+            assert self._read(), f"the program ended: {self.output}"
+
+    def press_ctrl_c(self) -> None:
+        """Interrupt the program, as a terminal does."""
+        os.killpg(self._process.pid, signal.SIGINT)
+
+    def wait(self, seconds: float = 60) -> int:
+        """Read until the program ends; return its exit status."""
+        deadline = time.monotonic() + seconds
+        while self._read():
+            assert time.monotonic() < deadline, self.output
+        return self._process.wait(max(1.0, deadline - time.monotonic()))
+
+    def _read(self) -> bool:
+        """Read what there is, for at most 0.2 s; return False at the end."""
+        if not select.select([self._master], [], [], 0.2)[0]:
+            return True
+        try:
+            self._bytes += os.read(self._master, 65536)
+        except OSError:  # the program has closed the terminal
+            return False
+        return True

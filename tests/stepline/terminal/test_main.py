@@ -1,0 +1,44 @@
+"""The command without a service: its start, its help, its texts."""
+
+import string
+import subprocess
+import sys
+
+import pytest
+
+from stepline.terminal.main import CLIENT_COMMANDS, SERVER_COMMANDS, commands
+from stepline.terminal.words import WORDS
+
+HEAVY = {"httpx2", "pydantic", "rich.console", "rich.live", "torch", "fastapi", "celery", "asyncio"}
+
+
+def test_help_imports_no_library_that_is_slow_to_load() -> None:
+    program = (
+        "import sys; from stepline.terminal.main import main; main(['--help']); "
+        "print(*sys.modules, sep='\\n', file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert all(name in done.stdout for name in (*CLIENT_COMMANDS, *SERVER_COMMANDS))
+    assert HEAVY & set(done.stderr.split()) == set()
+
+
+def test_every_command_has_a_help_text_and_takes_the_common_options() -> None:
+    for name in CLIENT_COMMANDS:
+        command = commands.get_command(None, name)  # type: ignore[arg-type]  # the context is not used
+        assert command is not None
+        for each in getattr(command, "commands", {"": command}).values():
+            options = {option for parameter in each.params for option in parameter.opts}
+            assert {"--json", "--lang", "--server"} <= options, name
+            assert each.help, name
+
+
+@pytest.mark.parametrize("key", WORDS)
+def test_both_languages_have_the_same_values(key: str) -> None:
+    english, chinese = (
+        {field for _, field, _, _ in string.Formatter().parse(text) if field} for text in WORDS[key]
+    )
+
+    assert english == chinese
