@@ -48,8 +48,12 @@ class Client:
         proxies = [urllib.request.ProxyHandler({})] if local else []
         self._opener = urllib.request.build_opener(*proxies)
 
-    def upload(self, file: Path) -> str:
-        """Upload a dataset, JSON or JSONL; return its id. Uploading the same bytes again returns the same id."""
+    def upload(self, file: Path, seconds: float = 1.0) -> str:
+        """Upload a dataset; return its id. Uploading the same bytes again returns the same id.
+
+        The server checks a large file after the response; its status is requested every `seconds`. Raises ValueError if
+        the file is rejected then.
+        """
         boundary = uuid.uuid4().hex
         # Escape the name as browsers do.
         name = file.name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
@@ -59,7 +63,13 @@ class Client:
         )
         body = head.encode() + file.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
         kind = f"multipart/form-data; boundary={boundary}"
-        return str(self._json("POST", "/v1/datasets", body, {"Content-Type": kind})["id"])
+        dataset = self._json("POST", "/v1/datasets", body, {"Content-Type": kind})
+        while dataset["status"] == "validating":
+            time.sleep(seconds)
+            dataset = self._json("GET", f"/v1/datasets/{dataset['id']}")
+        if dataset["status"] == "failed":
+            raise ValueError(printable(dataset["failure"]["message"]))
+        return str(dataset["id"])
 
     def submit(self, spec: dict[str, Any]) -> str:
         """Submit a job; return its id. Its idempotency key makes the request safe to retry."""

@@ -9,7 +9,13 @@ url=${1%/} dataset=$2 job=$3 out_dir=$4
 # field NAME: the first string with that name in a JSON response; in a job's response the job's own fields come first
 field() { tr -d '\n' | grep -o "\"$1\": *\"[^\"]*\"" | head -n 1 | sed 's/.*: *"\(.*\)"$/\1/'; }
 
-dataset_id=$(curl -sS --fail-with-body "$url/v1/datasets" -F "file=@$dataset" | field id)
+uploaded=$(curl -sS --fail-with-body "$url/v1/datasets" -F "file=@$dataset")
+dataset_id=$(printf '%s' "$uploaded" | field id)
+# The server checks a large file after the response.
+while [ "$(printf '%s' "$uploaded" | field status)" = validating ]; do
+  sleep 1
+  uploaded=$(curl -sS --fail-with-body "$url/v1/datasets/$dataset_id")
+done
 job_id=$(sed "s/ds_[^\"]*/$dataset_id/" "$job" |
   curl -sS --fail-with-body "$url/v1/jobs" -H 'Content-Type: application/json' -d @- | field id)
 echo "Submitted $job_id with dataset $dataset_id"

@@ -38,7 +38,8 @@ def test_every_row_of_the_example_datasets_is_a_valid_conversation(dataset: str)
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with Service(tmp_path_factory.mktemp("service")) as running:
+    # Every file counts as large, so that the clients have to wait until its rows are checked.
+    with Service(tmp_path_factory.mktemp("service"), STEPLINE_BACKGROUND_BYTES="1") as running:
         make_tiny_qwen2(running.models / "tiny-qwen2")
         yield running
 
@@ -109,6 +110,16 @@ def test_the_polling_example_page_is_served(service: Service) -> None:
     text = page.decode()
     assert "http://" not in text.replace("http://host:port", "")
     assert "https://" not in text
+
+
+def test_the_client_reports_why_a_large_file_was_rejected_after_its_upload(
+    service: Service, tmp_path: Path
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"instruction": "question", "output": 7}')
+
+    with pytest.raises(ValueError, match="row 1, line 1: output is a number"):
+        Client(service.url).upload(file, seconds=0.1)
 
 
 def test_the_client_reports_why_the_service_rejected_a_job(service: Service) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from app.datasets.review.checks import secrets, texts
+from app.datasets.review.checks import refusals, secrets, texts
 from app.datasets.review.checks.copies import Copies
 from app.datasets.review.checks.fields import find_field
 from app.datasets.review.checks.near_copies import MOST_CHARACTERS, NearCopies
@@ -149,8 +149,8 @@ def _check_texts(number: int, row: Any, parsed: Parsed, found: _Findings) -> Non
     for answer in _trained_answers(parsed):
         if not answer.content.strip() and not answer.tool_calls:
             add(WarningCode.EMPTY_ANSWERS, "assistant", "")
-        elif texts.is_refusal(answer.content):
-            add(WarningCode.REFUSALS, "assistant", answer.content[: texts.HEAD_CHARACTERS])
+        elif refusals.is_refusal(answer.content):
+            add(WarningCode.REFUSALS, "assistant", answer.content[: refusals.HEAD_CHARACTERS])
 
 
 def _trained_answers(row: Parsed) -> Iterator[Message]:

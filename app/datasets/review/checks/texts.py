@@ -1,4 +1,4 @@
-"""Checks of a single text: special tokens, wrongly decoded text, refusals. Each pattern takes time linear in the text."""
+"""Checks of a single text: special tokens, wrongly decoded text. Each pattern takes time linear in the text."""
 
 import re
 
@@ -7,7 +7,7 @@ _SPECIAL_TOKEN = re.compile(
     r"|<｜[\w▁]{2,40}｜>"  # DeepSeek
     r"|\[/?INST\]|<</?SYS>>"  # Llama 2, Mistral
     r"|<(?:start|end)_of_turn>"  # Gemma
-    r"|<(?:bos|eos|pad|unk)>"
+    r"|<(?:bos|eos|pad|unk|sop|eop)>|\[gMASK\]"
 )
 _EDGE_TOKEN = re.compile(r"\A\s*<s>(?![^<]*</s>\s*\S)|</s>\s*\Z")
 """`<s>` and `</s>` also strike text through in HTML, so they count only where a tokenizer would write them."""
@@ -22,23 +22,26 @@ _GARBLED = re.compile(
     "|[à-ï][" + _TAIL + "]{2}"  # other characters of three bytes, such as Chinese
     "|(?:[ÐÑ][" + _TAIL + "\xa0-»]){2}"  # Cyrillic
     "|锟斤拷|[锛銆鈥][^锛銆鈥]{0,200}[锛銆鈥]"  # UTF-8 read as GBK
+    "|(?:[縺繧繝]..?){3}"  # UTF-8 read as Shift JIS
+    "|(?:[РС][°±Ііґµ¶·ё№є»јЅѕїЂЃ‚ѓ„…†‡€‰Љ‹ЊЌЋЏђ‘’“”•–—™љ›њќћџ]){3}"  # UTF-8 read as Windows-1251
+    # GBK read as Latin-1 or cp1252: four Chinese characters, in none of which a character is repeated.
+    "|(?:([±-¶¸-ÖØ-÷])(?!\\1)[¡-þ]){4}"
 )
 
-HEAD_CHARACTERS = 300
-"""A refusal is near the beginning of an answer."""
-_REFUSAL = re.compile(
-    r"\bas an? (?:\w+ ){0,2}(?:ai|artificial intelligence|language model)\b[^.\n]{0,80}?\bi\b"
-    r"|\bi(?: a|['’])m (?:just )?an? (?:\w+ )?(?:ai|language model)\b[^.\n]{0,60}?\b(?:can(?:no|['’])t|unable|don['’]t have)\b"
-    r"|\A\W*(?:i(?: a|['’])m (?:really |very )?sorry|i apologi[sz]e|sorry)\b[^\n]{0,60}?\bi (?:can(?:no|['’])t|am (?:unable|not able) to|won['’]t) "
-    r"(?:assist|help|fulfil|comply|provide|create|generate|write|engage|answer|complete|continue|discuss|support)"
-    r"|\A\W*i (?:can(?:no|['’])t|am (?:unable|not able) to|won['’]t) (?:assist|help|fulfil|comply|engage|participate)"
-    r"|作为(?:一个|一名|一款|一种|一位)? ?(?:大型|大规模|文本|文字型?|语言)? ?"
-    r"(?:人工智能|ai|语言模型|聊天机器人|(?<=文本)机器人) ?"
-    r"(?:大?语言模型|模型|助手|助理|程序|机器人|系统)?[，,、 ]{0,2}(?:我|本)"
-    r"|我(?:只)?是一?[个名款种]? ?(?:人工智能|语言ai|ai|语言模型|文本机器人)[^。\n]{0,40}?(?:无法|不能|没有)"
-    r"|\A\W*(?:非常|很|十分)?(?:抱歉|对不起|遗憾)[，,。！ ]{0,2}(?:但是?)?我(?:无法|不能|没有办法|没办法)"
-    r"|\A\W*我(?:无法|不能)(?:为[您你])?(?:提供|协助|帮助|满足|回答|完成|生成|执行)"
+
+def _gbk(leads: range, trails: range) -> str:
+    """Return a class of the characters whose two bytes in GBK are in these ranges."""
+    pairs = (bytes([lead, trail]) for lead in leads for trail in trails)
+    characters = (pair.decode("gbk", "ignore") for pair in pairs)
+    return f"[{''.join(filter(str.isalpha, characters))}]"
+
+
+_CHINESE_LEADS, _TRAILS = range(0xE4, 0xEA), range(0x80, 0xC0)
+"""The first byte and the other two bytes of nearly all Chinese characters in UTF-8."""
+_READ_AS_GBK = re.compile(
+    f"(?:{_gbk(_CHINESE_LEADS, _TRAILS)}{_gbk(_TRAILS, _CHINESE_LEADS)}{_gbk(_TRAILS, _TRAILS)}){{2}}"
 )
+"""Four Chinese characters in UTF-8, read as six in GBK. Their bytes occur in correct text with a probability below 1e-8."""
 
 
 def find_special_token(text: str) -> str | None:
@@ -53,10 +56,5 @@ def find_garbled(text: str) -> str | None:
     """Return characters that show that a text was decoded with the wrong encoding, or None."""
     if text.isascii():
         return None
-    found = _GARBLED.search(text)
+    found = _GARBLED.search(text) or _READ_AS_GBK.search(text)
     return found[0] if found else None
-
-
-def is_refusal(answer: str) -> bool:
-    """Return whether an answer refuses, or speaks as an AI model, near its beginning."""
-    return _REFUSAL.search(answer[:HEAD_CHARACTERS].casefold()) is not None

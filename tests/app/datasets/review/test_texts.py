@@ -24,6 +24,8 @@ def test_begin_and_end_tokens_count_only_at_the_edges_of_a_text() -> None:
         "锟斤拷",
         "浣犲ソ锛屼笘鐣岋紒锛",
         "ÐŸÑ€Ð¸Ð²ÐµÑ‚",
+        *("中文的测试文本".encode().decode("gbk", "ignore"), "ÖÐÎÄ²âÊÔÎÄ±¾"),
+        *("縺薙ｓ縺ｫ縺｡縺ｯ", "РїСЂРёРІРµС‚"),
     ],
 )
 def test_wrongly_decoded_text_is_garbled(text: str) -> None:
@@ -42,6 +44,8 @@ def test_wrongly_decoded_text_is_garbled(text: str) -> None:
         "Größe ±5°",
         "naïve café’s",
         "日本語、テスト。",
+        "········ ×××××××× äöüäöü ÉÉÉÉÉÉÉÉ",
+        "联通的浣熊在江边浣纱，娜娜与妗子同行。",
     ],
 )
 def test_correct_text_in_other_languages_is_not_garbled(text: str) -> None:
@@ -101,6 +105,13 @@ def test_symbols_of_code_and_html_are_not_special_tokens(text: str) -> None:
         "作为一个人工智能语言模型，我无法提供个人意见。",
         "抱歉，我无法回答这个问题。",
         "由于我是一个人工智能助手，所以我并不能做这件事。",
+        "I'm unable to provide that information.",
+        "Unfortunately, I cannot help with this.",
+        "I can't create content of this kind.",
+        "作为一款由某公司开发的大语言模型，我没有情感。",
+        "不好意思，这个问题我无法回答。",
+        "抱歉，我無法協助您。",
+        "申し訳ありませんが、そのご要望にはお応えできません。",
     ],
 )
 def test_refusals_are_found_in_answers(answer: str) -> None:
@@ -116,6 +127,12 @@ def test_refusals_are_found_in_answers(answer: str) -> None:
         "I'm sorry to hear that your order is late. I will check it.",
         "很抱歉听到这个消息。",
         "He said that he cannot assist us.",
+        "As an AI researcher, I work on vision.",
+        "I'm an AI engineer and I can't wait to start.",
+        "I cannot help but smile.",
+        "抱歉，我不能参加今晚的聚会。",
+        "作为一名人工智能研究员，我认为数据很重要。",
+        "すみません、今日は会議に参加できません。",
     ],
 )
 def test_answers_about_ai_and_polite_answers_are_not_refusals(answer: str) -> None:
