@@ -69,7 +69,7 @@ def store_rows(
     review_limits: Limits,
     background_bytes: int,
 ) -> bool:
-    """Store the rows as a dataset, and end the errand with it or with the reason for rejecting them.
+    """Store the rows as a dataset and end the errand: with the dataset, or with the reason why the rows were rejected.
 
     Return whether the dataset has yet to be checked. Raises ErrandSuperseded or an AppError; the errand then stays open.
     """

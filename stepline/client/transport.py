@@ -119,7 +119,7 @@ class Transport:
         body: Callable[[], Iterator[bytes]],
         **options: Any,
     ) -> M:
-        """As `read`, with a body that `body` yields from its beginning for each attempt."""
+        """Like `read`, but sends a body. `body` is called for each attempt and yields the body from its beginning."""
         return self.read(model, method, path, content=_Again(body), **options)
 
     @contextmanager

@@ -1,4 +1,4 @@
-// The report of a succeeded job. The server's boxed text can be copied, and downloaded as Markdown.
+// The report of a job that has succeeded. The server's boxed text can be copied, and downloaded as Markdown.
 import { getText, type Summary } from "../../api";
 import { bytes, clock, count, duration, figure, percent, rate, shortId } from "../../format";
 import { Card, CopyButton } from "../../parts/controls";
@@ -79,7 +79,7 @@ function sections(summary: Summary): [title: string, rows: Row[]][] {
   ];
 }
 
-/** Return the training datasets of a run with several, and how many rows of an epoch are from each. */
+/** Return the training datasets of a mixed run, and how many rows each contributes to an epoch. */
 function mixture(summary: Summary): Row[] {
   return (summary.mixture ?? []).map(({ dataset, weight, rows, used_rows }) => [
     `${dataset.startsWith("ds_") ? shortId(dataset) : dataset} × ${weight}`,

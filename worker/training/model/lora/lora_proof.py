@@ -26,7 +26,7 @@ _COMPARED = ("outputs", "gradient of the inputs", "gradient of A", "gradient of 
 
 
 def fuse_if_proven(body: Any, device: Device) -> tuple[AdapterCopies | None, str]:
-    """Make all layers of the decoder that qualify use the fused function, if each of them passes the proof.
+    """Switch all eligible decoder layers to the fused function, provided that the check succeeds for each of them.
 
     Return the copies of the adapter, or None, and the reason.
     """
