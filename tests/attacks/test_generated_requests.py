@@ -22,8 +22,8 @@ from tests.app.player import Player
 from tests.factories import make_metric
 from tests.programs.server_process import Server
 
-EXAMPLES = 5
-"""Random requests per operation, in addition to about a thousand that are derived from the document's bounds."""
+EXAMPLES = 10
+"""Random requests per operation. With --slow, the test also sends requests derived from the document's bounds."""
 MANY_EXAMPLES = 100
 SKIPPED_CHECK = "positive_data_acceptance"
 """This check is skipped, because cursors, ids and pairs of parameters may match the document and still be invalid."""
@@ -43,6 +43,9 @@ expected-statuses = [400, 401, 403, 404, 405, 406, 409, 415, 422, 428, 429, 431,
 [generation]
 max-examples = {examples}
 deterministic = {deterministic}
+
+[phases.coverage]
+enabled = {coverage}
 
 # Ids of waiting jobs are not used for reading, because their streams do not end.
 [phases.coverage.extra-data-sources]
@@ -124,6 +127,8 @@ def send_all(server: Server, directory: Path, examples: int, seed: int | None) -
             dictionaries=dictionaries,
             seed="" if seed is None else f"seed = {seed}",
             deterministic="true" if seed is None else "false",
+            # A thousand requests and more, which take longer than all others.
+            coverage="false" if seed is None else "true",
         )
     )
     program = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration)]

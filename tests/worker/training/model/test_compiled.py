@@ -61,6 +61,7 @@ def assert_same_results(
         assert difference(found, of_uncompiled) < 1e-5
 
 
+@pytest.mark.slow
 def test_one_set_of_graphs_serves_all_layers_and_all_budgets(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:

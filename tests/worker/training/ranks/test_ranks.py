@@ -157,9 +157,8 @@ def test_a_paused_run_of_two_ranks_resumes_on_one_and_then_on_two(
     assert any("ranks: 2 → 1" in message for message in logs)
 
 
-@pytest.mark.parametrize(
-    "fused", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["peft", "fused"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("fused", [False, True], ids=["peft", "fused"])
 def test_rank_1_dies_with_rank_0_and_a_resume_on_as_many_ranks_is_bit_exact_with_dropout(
     tiny_model: Path, tmp_path: Path, fused: bool
 ) -> None:
@@ -201,6 +200,7 @@ def test_a_killed_rank_ends_the_run_with_its_number_and_a_checkpoint_to_resume_f
     assert [r for r in records(run_dir) if isinstance(r, CheckpointRecord)]
 
 
+@pytest.mark.slow  # test_rank_failures.py has a quick one
 def test_a_suspended_rank_is_reported_as_hung_with_its_number(
     tiny_model: Path, tmp_path: Path
 ) -> None:
