@@ -188,7 +188,9 @@ def test_watching_ends_at_the_time_limit_and_leaves_the_job_alone(
     assert job.refresh().status == "queued"
 
 
-@pytest.mark.parametrize(("columns", "lang"), [(80, "en"), (200, "zh")])
+@pytest.mark.parametrize(
+    ("columns", "lang"), [(80, "en"), pytest.param(200, "zh", marks=pytest.mark.slow)]
+)
 def test_the_screen_shows_the_job_and_fits_the_terminal(
     finished: Job, environment: dict[str, str], columns: int, lang: str
 ) -> None:
@@ -217,6 +219,7 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(
     assert service.job(running)["status"] == "running"
 
 
+@pytest.mark.slow
 def test_the_exit_status_of_watch_says_that_a_job_is_paused_or_cancelled(
     service: Service, environment: dict[str, str]
 ) -> None:

@@ -154,6 +154,7 @@ def test_a_model_that_differs_from_the_expected_one_is_planned_with_the_same_fak
     assert trace.steps == before
 
 
+@pytest.mark.slow
 def test_scarce_memory_lowers_the_budget_of_a_run_and_is_logged(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -279,7 +279,9 @@ def test_a_rank_that_runs_out_of_memory_retries_alone_and_the_losses_stay_the_sa
 @pytest.mark.parametrize(
     ("what", "reason", "detail"),
     [
-        ("error", FailureReason.CRASHED, "ValueError: injected"),
+        pytest.param(
+            "error", FailureReason.CRASHED, "ValueError: injected", marks=pytest.mark.slow
+        ),
         pytest.param(
             "hang", FailureReason.NO_PROGRESS, "in failing", marks=pytest.mark.slow
         ),  # the quick test of a suspended rank covers most of it
