@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import structlog
-from fastapi import Depends, Request
+from fastapi import BackgroundTasks, Depends, Request
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
@@ -126,6 +126,27 @@ async def get_doorbell(request: Request) -> Doorbell:
 
 
 DoorbellDep = Annotated[Doorbell, Depends(get_doorbell)]
+
+
+class Rings:
+    """Rings queues once a request has been answered."""
+
+    def __init__(self, background: BackgroundTasks, doorbell: Doorbell) -> None:
+        self._background = background
+        self._doorbell = doorbell
+
+    def add(self, *queues: str) -> None:
+        """Ring each of these queues after the response. Call this after the commit."""
+        for queue in queues:
+            self._background.add_task(self._doorbell.ring, queue)
+
+
+async def get_rings(background: BackgroundTasks, doorbell: DoorbellDep) -> Rings:
+    """Return the rings of this request."""
+    return Rings(background, doorbell)
+
+
+RingsDep = Annotated[Rings, Depends(get_rings)]
 
 
 def _create_publisher(broker_url: str) -> "Celery":

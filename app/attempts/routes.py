@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, BackgroundTasks, Header, Path, Request, Response
+from fastapi import APIRouter, Header, Path, Request, Response
 
 from app.artifacts import service as artifacts
 from app.attempts.bounds import ReportRoute
@@ -11,7 +11,7 @@ from app.attempts.claim import claim_next, receive_hello, write_claim
 from app.attempts.finish import finish_attempt
 from app.attempts.sync import find_dataset, store_earlier, sync_attempt
 from app.db.engine import DatabaseDep
-from app.doorbell import DoorbellDep
+from app.doorbell import DoorbellDep, RingsDep
 from app.errors.kinds import DatasetNotFound
 from app.http.bearer import SettingsDep, TokenDep
 from app.http.body_limits import BodyKind, takes
@@ -153,15 +153,13 @@ def finish(
     token: TokenDep,
     database: DatabaseDep,
     times: TimesDep,
-    background: BackgroundTasks,
-    doorbell: DoorbellDep,
+    rings: RingsDep,
 ) -> FinishReply:
     """End an attempt and settle its job."""
     with database.writing() as session:
         reply, to_ring = finish_attempt(session, attempt_id, token, request, times)
     log.info("attempt ended", attempt_id=attempt_id, job_status=reply.job_status)
-    for queue in to_ring:
-        background.add_task(doorbell.ring, queue)
+    rings.add(*to_ring)
     return reply
 
 

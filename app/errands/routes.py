@@ -7,7 +7,8 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.datasets import store as datasets
-from app.db.engine import DatabaseDep
+from app.db.engine import Database, DatabaseDep
+from app.db.tables import Dataset, Errand
 from app.errands import service, store
 from app.errands.rows import read_rows
 from app.errands.schemas import ErrandView
@@ -116,11 +117,7 @@ def download_rows(
     errand_id: str, token: ErrandToken, database: DatabaseDep, storage: StorageDep
 ) -> Response:
     """Send the rows that a preview needs."""
-    with database.reading() as session:
-        errand = service.get_held(session, errand_id, token)
-        dataset = datasets.find_dataset(session, errand.dataset_id or "")
-    if dataset is None:
-        raise DatasetNotFound(dataset=errand.dataset_id)
+    errand, dataset = _read_held(database, errand_id, token)
     request = PreviewRequest.model_validate(errand.request)
     with storage_errors():
         rows = read_rows(storage.path(dataset.path), request.rows)
@@ -132,11 +129,7 @@ def download_dataset(
     errand_id: str, token: ErrandToken, database: DatabaseDep, storage: StorageDep
 ) -> StoredFile:
     """Send the dataset of an errand."""
-    with database.reading() as session:
-        errand = service.get_held(session, errand_id, token)
-        dataset = datasets.find_dataset(session, errand.dataset_id or "")
-    if dataset is None:
-        raise DatasetNotFound(dataset=errand.dataset_id)
+    _, dataset = _read_held(database, errand_id, token)
     return StoredFile(
         storage.path(dataset.path),
         media_type="application/jsonl",
@@ -170,6 +163,16 @@ def finish_errand(
     waits.notify()
     reason = None if outcome.failure is None else outcome.failure.reason
     log.info("errand ended", errand_id=errand_id, reason=reason)
+
+
+def _read_held(database: Database, errand_id: str, token: str) -> tuple[Errand, Dataset]:
+    """Return an errand that the caller holds, and its dataset. Raises ErrandSuperseded, DatasetNotFound."""
+    with database.reading() as session:
+        errand = service.get_held(session, errand_id, token)
+        dataset = datasets.find_dataset(session, errand.dataset_id or "")
+    if dataset is None:
+        raise DatasetNotFound(dataset=errand.dataset_id)
+    return errand, dataset
 
 
 router.include_router(public)

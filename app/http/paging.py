@@ -1,14 +1,23 @@
-"""Lists: the common page format, and opaque cursors."""
+"""Lists: the common page format, that of OpenAI's clients, and opaque cursors."""
 
 import base64
 import binascii
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
 
 from app.errors.kinds import BadCursor
 
 Item = TypeVar("Item")
+
+
+class HasId(Protocol):
+    """An object with an id."""
+
+    id: str
+
+
+Identified = TypeVar("Identified", bound=HasId)
 _LARGEST = 2**62
 
 
@@ -19,6 +28,28 @@ class Page(BaseModel, Generic[Item]):
     data: list[Item]
     has_more: bool
     cursor: str | None
+
+
+class ObjectList(BaseModel, Generic[Item]):
+    """One page of a list for OpenAI's clients. `after` with the id of its last object returns the next page."""
+
+    object: Literal["list"] = "list"
+    data: list[Item]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+def list_objects(
+    data: list[Identified], *, has_more: bool
+) -> "ObjectList[Identified]":  # quoted, because pydantic cannot build a schema of a protocol
+    """Return a page with the ids of its first and last objects."""
+    return ObjectList(
+        data=data,
+        has_more=has_more,
+        first_id=data[0].id if data else None,
+        last_id=data[-1].id if data else None,
+    )
 
 
 def encode_cursor(*numbers: int) -> str:

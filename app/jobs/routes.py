@@ -2,12 +2,12 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from app.db.engine import DatabaseDep, database_now
-from app.doorbell import DoorbellDep
+from app.doorbell import RingsDep
 from app.edge.peers import Slots, peer_of
 from app.errors.base import ErrorBody
 from app.errors.kinds import BadLabelFilter
@@ -62,8 +62,7 @@ def create_job(
     *,
     spec: SubmittedSpec,
     database: DatabaseDep,
-    background: BackgroundTasks,
-    doorbell: DoorbellDep,
+    rings: RingsDep,
     language: LanguageDep,
     storage: StorageDep,
     dry_run: bool = False,
@@ -87,7 +86,7 @@ def create_job(
             session, spec, key, language, sample=sample, require_fit=require_fit
         )
     if is_new:
-        background.add_task(doorbell.ring, spec.queue)
+        rings.add(spec.queue)
     location = {"Location": f"/v1/jobs/{answer['id']}"}
     return JSONResponse(answer, status_code=201, headers=location)
 
@@ -200,8 +199,7 @@ def edit_job(
     edit: JobEdit,
     database: DatabaseDep,
     language: LanguageDep,
-    background: BackgroundTasks,
-    doorbell: DoorbellDep,
+    rings: RingsDep,
     if_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Change a job's name, labels, notes, archived flag or priority. The submitted spec does not change.
@@ -210,8 +208,7 @@ def edit_job(
     """
     with database.writing() as session:
         job, to_ring = edits.edit_job(session, job_id, edit, if_match, language)
-    for queue in to_ring:
-        background.add_task(doorbell.ring, queue)
+    rings.add(*to_ring)
     headers = {"ETag": etags.tag_of(job), "Vary": "Accept-Language"}
     return Response(job.model_dump_json(), media_type="application/json", headers=headers)
 
@@ -222,14 +219,12 @@ def cancel_job(
     job_id: str,
     database: DatabaseDep,
     language: LanguageDep,
-    background: BackgroundTasks,
-    doorbell: DoorbellDep,
+    rings: RingsDep,
 ) -> JobView:
     """Cancel a job: immediately if it is queued or paused, otherwise once its worker has stopped."""
     with database.writing() as session:
         job, to_ring = service.cancel_job(session, job_id, language)
-    for queue in to_ring:
-        background.add_task(doorbell.ring, queue)
+    rings.add(*to_ring)
     return job
 
 
@@ -239,14 +234,12 @@ def pause_job(
     job_id: str,
     database: DatabaseDep,
     language: LanguageDep,
-    background: BackgroundTasks,
-    doorbell: DoorbellDep,
+    rings: RingsDep,
 ) -> JobView:
     """Pause a job: immediately if it is queued, otherwise once its attempt has written a checkpoint and ended."""
     with database.writing() as session:
         job, to_ring = service.pause_job(session, job_id, language)
-    for queue in to_ring:
-        background.add_task(doorbell.ring, queue)
+    rings.add(*to_ring)
     return job
 
 
@@ -256,14 +249,12 @@ def resume_job(
     job_id: str,
     database: DatabaseDep,
     language: LanguageDep,
-    background: BackgroundTasks,
-    doorbell: DoorbellDep,
+    rings: RingsDep,
 ) -> JobView:
     """Queue a paused job again so that it resumes from its newest checkpoint, or withdraw a pending pause request."""
     with database.writing() as session:
-        job, queue = service.resume_job(session, job_id, language)
-    if queue is not None:
-        background.add_task(doorbell.ring, queue)
+        job, to_ring = service.resume_job(session, job_id, language)
+    rings.add(*to_ring)
     return job
 
 
@@ -273,14 +264,12 @@ def retry_job(
     job_id: str,
     database: DatabaseDep,
     language: LanguageDep,
-    background: BackgroundTasks,
-    doorbell: DoorbellDep,
+    rings: RingsDep,
 ) -> JobView:
     """Queue a failed or cancelled job again. It resumes from its newest checkpoint, or starts over if it has none."""
     with database.writing() as session:
-        job, queue = service.retry_job(session, job_id, language)
-    if queue is not None:
-        background.add_task(doorbell.ring, queue)
+        job, to_ring = service.retry_job(session, job_id, language)
+    rings.add(*to_ring)
     return job
 
 
@@ -290,15 +279,13 @@ def delete_job(
     job_id: str,
     database: DatabaseDep,
     storage: StorageDep,
-    background: BackgroundTasks,
-    doorbell: DoorbellDep,
+    rings: RingsDep,
 ) -> DeletedJob:
     """Delete a job that is not running, with its history and files. Disk space is freed before the response is sent."""
     storage.give_up_reserve()
     with database.writing() as session:
         to_ring = service.delete_job(session, job_id)
-    for queue in to_ring:
-        background.add_task(doorbell.ring, queue)
+    rings.add(*to_ring)
     storage.delete_job(job_id)
     return DeletedJob(id=job_id)
 

@@ -224,8 +224,8 @@ def pause_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
     return get_job(session, job_id, language), to_ring
 
 
-def resume_job(session: Session, job_id: str, language: Language) -> tuple[JobView, str | None]:
-    """Queue a paused job, or withdraw a pause request. Return the job, and the queue to ring if it was queued.
+def resume_job(session: Session, job_id: str, language: Language) -> tuple[JobView, list[str]]:
+    """Queue a paused job, or withdraw a pause request. Return the job, and the queue to ring if the job was queued.
 
     Raises JobAlreadyEnded, CancelPending.
     """
@@ -233,17 +233,17 @@ def resume_job(session: Session, job_id: str, language: Language) -> tuple[JobVi
     job = lock_job(session, job_id)
     _reject_ended(job)
     _reject_cancelling(job)
-    to_ring: str | None = None
+    to_ring: list[str] = []
     if transitions.mark_resumed(session, job_id):
         events.insert_event(session, job_id, "job_resumed", now)
-        to_ring = job.queue
+        to_ring = [job.queue]
     elif transitions.mark_pause_withdrawn(session, job_id):
         events.insert_event(session, job_id, "pause_withdrawn", now, attempt=job.attempt_number)
     return get_job(session, job_id, language), to_ring
 
 
-def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobView, str | None]:
-    """Queue a failed or cancelled job again. Return the job, and the queue to ring if it was queued.
+def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobView, list[str]]:
+    """Queue a failed or cancelled job again. Return the job, and the queue to ring if the job was queued.
 
     Do nothing if the job is already queued or running. Raises JobAlreadyEnded (if it succeeded), JobPaused,
     CancelPending, DatasetGone.
@@ -256,7 +256,7 @@ def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
         raise JobPaused(job=job_id)
     if not job.status.is_final:
         _reject_cancelling(job)
-        return get_job(session, job_id, language), None
+        return get_job(session, job_id, language), []
     spec = load_stored_spec(job.spec)
     uploads = list_uploads(spec)
     for source in (*uploads, spec.dataset.eval):
@@ -268,7 +268,7 @@ def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
         store.mark_archived(session, job, archived=False)
     device_failures.excuse_job(session, job_id)
     events.insert_event(session, job_id, "job_retried", now)
-    return get_job(session, job_id, language), job.queue
+    return get_job(session, job_id, language), [job.queue]
 
 
 def delete_job(session: Session, job_id: str) -> list[str]:

@@ -4,10 +4,10 @@ from sqlalchemy.orm import Session
 
 from app.checkpoints.service import list_checkpoints as list_own
 from app.errors.kinds import BadCursor
+from app.http.paging import ObjectList, list_objects
 from app.jobs import service as jobs
 from app.openai import ids
 from app.openai.schemas.history import CheckpointMetrics, FineTuningCheckpoint
-from app.openai.schemas.objects import ObjectList
 from contracts.job import load_stored_spec
 
 PREFIX = "ftckpt_"
@@ -41,9 +41,4 @@ def list_checkpoints(
         if start == 0:
             raise BadCursor("after")
     page = found[start : start + limit]
-    return ObjectList(
-        data=page,
-        has_more=len(found) > start + limit,
-        first_id=page[0].id if page else None,
-        last_id=page[-1].id if page else None,
-    )
+    return list_objects(page, has_more=len(found) > start + limit)

@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 from app.db.tables import Attempt, Event
 from app.errors.kinds import BadCursor
 from app.events.words import event_words
+from app.http.paging import ObjectList, list_objects
 from app.jobs import service as jobs
 from app.leases.store import list_attempts
 from app.openai import ids, store
 from app.openai.schemas.history import FineTuningEvent, Level
-from app.openai.schemas.objects import ObjectList
 from app.openai.store import Step
 from app.series.line import list_pieces
 from contracts.failure import Language
@@ -76,12 +76,7 @@ def list_events(
         else _step_view(entry, job.id, evaluations.get((entry.attempt, entry.step), {}))
         for entry in page
     ]
-    return ObjectList(
-        data=data,
-        has_more=len(entries) > limit,
-        first_id=data[0].id if data else None,
-        last_id=data[-1].id if data else None,
-    )
+    return list_objects(data, has_more=len(entries) > limit)
 
 
 def _place(session: Session, job_id: str, attempts: Sequence[Attempt], after: str) -> _After:

@@ -19,8 +19,9 @@ from app.files.schemas import FilePurpose, FileView
 from app.http.body_limits import BodyKind, takes
 from app.http.document import FILE_PARAMETERS, file_answers
 from app.http.negotiation.language import LanguageDep
+from app.http.paging import ObjectList, list_objects
 from app.openai import file_intake, written_files
-from app.openai.schemas.objects import DeletedFile, ObjectList
+from app.openai.schemas.objects import DeletedFile
 from app.storage.data_dir import StorageDep
 from app.storage.responses import StoredFile
 from contracts.field_error import OneOf
@@ -84,18 +85,12 @@ def list_files(
 ) -> ObjectList[FileView]:
     """List uploaded files, newest first unless `order` is `asc`. Files that jobs have written are not listed."""
     if purpose == "fine-tune-results":
-        return ObjectList(data=[], has_more=False, first_id=None, last_id=None)
+        return list_objects([], has_more=False)
     with database.reading() as session:
         views, has_more = files.list_files(
             session, after, limit, language, is_ascending=order == "asc"
         )
-    ids = [view.id for view in views]
-    return ObjectList(
-        data=views,
-        has_more=has_more,
-        first_id=ids[0] if ids else None,
-        last_id=ids[-1] if ids else None,
-    )
+    return list_objects(views, has_more=has_more)
 
 
 @router.get("/{file_id}")

@@ -10,6 +10,7 @@ from app.db.ids import is_id
 from app.db.openai_tables import FineTune
 from app.errors.kinds import BadCursor
 from app.files.store import find_newest_files
+from app.http.paging import ObjectList, list_objects
 from app.jobs import service as jobs
 from app.jobs import store as job_rows
 from app.jobs.job_data import list_uploads, read_rows
@@ -21,7 +22,6 @@ from app.openai.creation import multiplier_of, renamed_errors, to_spec
 from app.openai.schemas.objects import (
     FineTuningError,
     FineTuningJob,
-    ObjectList,
     UsedHyperparameters,
     UsedMethod,
     UsedSupervised,
@@ -91,12 +91,7 @@ def list_jobs(
         if len(found) == limit or not has_more:
             break
     data = view_jobs(session, found)
-    return ObjectList(
-        data=data,
-        has_more=has_more and bool(data),
-        first_id=data[0].id if data else None,
-        last_id=data[-1].id if data else None,
-    )
+    return list_objects(data, has_more=has_more and bool(data))
 
 
 def view_jobs(session: Session, found: Sequence[JobView]) -> list[FineTuningJob]:

@@ -1,22 +1,27 @@
 """Routes for fine-tuning jobs: /v1/fine_tuning/jobs."""
 
 import re
+from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
+from sqlalchemy.orm import Session
 
-from app.db.engine import DatabaseDep
-from app.doorbell import DoorbellDep
+from app.db.engine import Database, DatabaseDep
+from app.doorbell import Rings, RingsDep
 from app.errors.kinds import UnsupportedFilter
 from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
+from app.http.paging import ObjectList
 from app.jobs import service as own_jobs
 from app.jobs.routes import IdempotencyKey
+from app.jobs.schemas import JobView
 from app.openai import checkpoints, events, ids, job_service
 from app.openai.schemas.history import FineTuningCheckpoint, FineTuningEvent
-from app.openai.schemas.objects import FineTuningJob, ObjectList
+from app.openai.schemas.objects import FineTuningJob
 from app.openai.schemas.requests import NewFineTuningJob
 from app.storage.data_dir import StorageDep
+from contracts.failure import Language
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["openai"], route_class=JsonRoute)
 
@@ -42,15 +47,14 @@ def create_fine_tuning_job(
     new: NewFineTuningJob,
     database: DatabaseDep,
     storage: StorageDep,
-    background: BackgroundTasks,
-    doorbell: DoorbellDep,
+    rings: RingsDep,
     language: LanguageDep,
     key: IdempotencyKey = None,
 ) -> FineTuningJob:
     """Create a fine-tuning job. `stepline` may contain fields of our own spec."""
     job, queue = job_service.create_job(database, storage, new, key, language)
     if queue is not None:
-        background.add_task(doorbell.ring, queue)
+        rings.add(queue)
     return job
 
 
@@ -91,56 +95,26 @@ def get_fine_tuning_job(
 
 @router.post("/{ftjob_id}/cancel")
 def cancel_fine_tuning_job(
-    *,
-    ftjob_id: str,
-    database: DatabaseDep,
-    language: LanguageDep,
-    background: BackgroundTasks,
-    doorbell: DoorbellDep,
+    ftjob_id: str, database: DatabaseDep, language: LanguageDep, rings: RingsDep
 ) -> FineTuningJob:
     """Cancel a job: immediately if it is queued or paused, otherwise once its worker has stopped."""
-    with database.writing() as session:
-        job, queues = own_jobs.cancel_job(session, ids.job_id(ftjob_id), language)
-        [view] = job_service.view_jobs(session, [job])
-    for queue in queues:
-        background.add_task(doorbell.ring, queue)
-    return view
+    return _change(own_jobs.cancel_job, ftjob_id, database, language, rings)
 
 
 @router.post("/{ftjob_id}/pause")
 def pause_fine_tuning_job(
-    *,
-    ftjob_id: str,
-    database: DatabaseDep,
-    language: LanguageDep,
-    background: BackgroundTasks,
-    doorbell: DoorbellDep,
+    ftjob_id: str, database: DatabaseDep, language: LanguageDep, rings: RingsDep
 ) -> FineTuningJob:
     """Pause a job: immediately if it is queued, otherwise once its attempt has written a checkpoint and ended."""
-    with database.writing() as session:
-        job, queues = own_jobs.pause_job(session, ids.job_id(ftjob_id), language)
-        [view] = job_service.view_jobs(session, [job])
-    for queue in queues:
-        background.add_task(doorbell.ring, queue)
-    return view
+    return _change(own_jobs.pause_job, ftjob_id, database, language, rings)
 
 
 @router.post("/{ftjob_id}/resume")
 def resume_fine_tuning_job(
-    *,
-    ftjob_id: str,
-    database: DatabaseDep,
-    language: LanguageDep,
-    background: BackgroundTasks,
-    doorbell: DoorbellDep,
+    ftjob_id: str, database: DatabaseDep, language: LanguageDep, rings: RingsDep
 ) -> FineTuningJob:
     """Queue a paused job again so that it resumes from its newest checkpoint, or withdraw a pending pause request."""
-    with database.writing() as session:
-        job, queue = own_jobs.resume_job(session, ids.job_id(ftjob_id), language)
-        [view] = job_service.view_jobs(session, [job])
-    if queue is not None:
-        background.add_task(doorbell.ring, queue)
-    return view
+    return _change(own_jobs.resume_job, ftjob_id, database, language, rings)
 
 
 @router.get("/{ftjob_id}/events")
@@ -166,3 +140,18 @@ def list_fine_tuning_checkpoints(
     """List the checkpoints that a job keeps, newest first."""
     with database.reading() as session:
         return checkpoints.list_checkpoints(session, ftjob_id, after, limit)
+
+
+def _change(
+    action: Callable[[Session, str, Language], tuple[JobView, list[str]]],
+    ftjob_id: str,
+    database: Database,
+    language: Language,
+    rings: Rings,
+) -> FineTuningJob:
+    """Apply an action of our own jobs, and return the job in OpenAI's shape."""
+    with database.writing() as session:
+        job, to_ring = action(session, ids.job_id(ftjob_id), language)
+        [view] = job_service.view_jobs(session, [job])
+    rings.add(*to_ring)
+    return view

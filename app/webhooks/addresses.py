@@ -65,7 +65,7 @@ def resolve(host: str, port: int, networks: Sequence[str]) -> str:
 
 
 def _carried(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 address stands for, or the address itself."""
+    """Return the IPv4 address embedded in an IPv6 address, or the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in _TRANSLATED:

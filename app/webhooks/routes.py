@@ -9,13 +9,12 @@ from app.config.settings import Settings
 from app.db.engine import DatabaseDep
 from app.errors.kinds import WebhooksLocalOnly
 from app.http.json_body import JsonRoute
-from app.http.paging import Page
+from app.http.paging import ObjectList, Page
 from app.webhooks import service
 from app.webhooks.schemas import (
     DeletedEndpoint,
     DeliveryView,
     EndpointChange,
-    EndpointList,
     EndpointView,
     EndpointWithSecret,
     NewEndpoint,
@@ -58,7 +57,7 @@ def list_webhook_endpoints(
     database: DatabaseDep,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> EndpointList:
+) -> ObjectList[EndpointView]:
     """List the endpoints, oldest first."""
     with database.reading() as session:
         return service.list_endpoints(session, after, limit)

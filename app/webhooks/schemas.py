@@ -63,16 +63,6 @@ class EndpointView(BaseModel):
     """The last characters of the secret."""
 
 
-class EndpointList(BaseModel):
-    """A page of endpoints, in the shape that OpenAI's SDK pages through."""
-
-    object: Literal["list"] = "list"
-    data: list[EndpointView]
-    first_id: str | None
-    last_id: str | None
-    has_more: bool
-
-
 class EndpointWithSecret(EndpointView):
     """An endpoint with its secret, which only the creation and a rotation return."""
 

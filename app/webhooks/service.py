@@ -15,14 +15,13 @@ from app.errors.kinds import (
     WebhookTestFailed,
     WebhookUrlInvalid,
 )
-from app.http.paging import Page, decode_cursor, encode_cursor
+from app.http.paging import ObjectList, Page, decode_cursor, encode_cursor, list_objects
 from app.webhooks import outbox, store
 from app.webhooks.addresses import AddressRefused, UrlRefused, check_url
 from app.webhooks.schemas import (
     DeletedEndpoint,
     DeliveryView,
     EndpointChange,
-    EndpointList,
     EndpointView,
     EndpointWithSecret,
     NewEndpoint,
@@ -61,17 +60,12 @@ def create_endpoint(
     return _with_secret(endpoint)
 
 
-def list_endpoints(session: Session, after: str | None, limit: int) -> EndpointList:
+def list_endpoints(session: Session, after: str | None, limit: int) -> ObjectList[EndpointView]:
     """Return at most `limit` endpoints, oldest first, beginning after the endpoint `after`."""
     first = 0 if after is None else _require(session, after, param="after").number + 1
     found = [row for row in store.list_endpoints(session) if row.number >= first]
     page = [_view(row) for row in found[:limit]]
-    return EndpointList(
-        data=page,
-        first_id=page[0].id if page else None,
-        last_id=page[-1].id if page else None,
-        has_more=len(found) > limit,
-    )
+    return list_objects(page, has_more=len(found) > limit)
 
 
 def get_endpoint(session: Session, endpoint_id: str) -> EndpointView:

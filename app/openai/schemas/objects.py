@@ -1,23 +1,11 @@
 """Objects that OpenAI's clients read. Times are seconds since 1970. `stepline` is our own field."""
 
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from app.jobs.schemas import JobView
 from contracts.job import JobStatus
-
-Item = TypeVar("Item")
-
-
-class ObjectList(BaseModel, Generic[Item]):
-    """One page of a list. `after` with the id of its last object returns the next page."""
-
-    object: Literal["list"] = "list"
-    data: list[Item]
-    has_more: bool
-    first_id: str | None
-    last_id: str | None
 
 
 class DeletedFile(BaseModel):

@@ -37,7 +37,7 @@ class Hyperparameters(Strict):
     learning_rate_multiplier: Multiplier | None = None
     """Factor of our default learning rate, 2e-4, or of the learning rate in `stepline` or its preset."""
     n_epochs: Epochs | None = None
-    """Passes over the training rows."""
+    """Number of epochs: passes over the training rows."""
 
 
 class Supervised(Strict):

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { call, type Dataset, get, getWithRetries, type List, withQuery } from "../api";
 import { bytes, clock, count } from "../format";
-import { AskButton, useKeys } from "../parts/controls";
+import { AskButton, Doing, useKeys } from "../parts/controls";
 import { useDebounced, usePoll } from "../parts/poll";
 import { PAUSE_MS, SearchBox, SearchForm } from "../parts/search-box";
 import { HubImport, ImportButton } from "../parts/hub-import";
@@ -229,14 +229,7 @@ function Checking({ dataset }: { dataset: Dataset }) {
   const share = checkedShare(dataset);
   const figures = { rows: count(dataset.progress?.rows ?? 0), percent: Math.floor(100 * share) };
   const text = say(DATASETS.checking, figures);
-  return (
-    <>
-      <p class="note" role="status">
-        {text}
-      </p>
-      <progress value={share} aria-label={text} />
-    </>
-  );
+  return <Doing text={text} share={share} />;
 }
 
 /** Why a large file was rejected, and all its problems that were counted. */

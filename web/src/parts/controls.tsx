@@ -134,6 +134,18 @@ export function Sparkline({ values }: { values: Value[] }) {
   );
 }
 
+/** What is being done, in words and as a bar; without `share`, the end of the bar is unknown. */
+export function Doing({ text, share }: { text: string; share: number | undefined }) {
+  return (
+    <>
+      <p class="note" role="status">
+        {text}
+      </p>
+      <progress value={share} aria-label={text} />
+    </>
+  );
+}
+
 export function Progress({ job }: { job: Pick<Job, "progress" | "status"> }) {
   // A job that stopped early has reached its end too.
   const percent = job.status === "succeeded" ? 100 : (job.progress.percent ?? 0);

@@ -6,6 +6,7 @@ import { query, setQuery } from "../router";
 import { DATASETS } from "../texts/datasets";
 import { IMPORT } from "../texts/import";
 import { say } from "../texts/say";
+import { Doing } from "./controls";
 import { usePoll } from "./poll";
 import type { DatasetDetail } from "./upload";
 
@@ -154,10 +155,7 @@ function Progress({ errandId, use }: { errandId: string; use: (dataset: DatasetD
         : say(IMPORT.downloading, { name, done: bytes(done), total: bytes(total) });
   return (
     <>
-      <p class="note" role="status">
-        {text}
-      </p>
-      <progress value={total ? Math.min(1, done / total) : undefined} aria-label={text} />
+      <Doing text={text} share={total ? Math.min(1, done / total) : undefined} />
       <button type="button" onClick={cancel}>
         {say(IMPORT.cancel)}
       </button>

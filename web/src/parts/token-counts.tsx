@@ -8,6 +8,7 @@ import { isolate } from "../text";
 import { say } from "../texts/say";
 import { SHARED } from "../texts/shared";
 import { TOKEN_COUNTS } from "../texts/token-counts";
+import { Doing } from "./controls";
 import { Facts } from "./facts";
 import { Histogram } from "./histogram";
 
@@ -101,14 +102,7 @@ function Progress({ errand }: { errand: Errand }) {
   const text = progress
     ? say(TOKEN_COUNTS.counting, { percent: Math.floor(100 * share) })
     : say(errand.status === "queued" ? TOKEN_COUNTS.waiting : TOKEN_COUNTS.counting, { percent: 0 });
-  return (
-    <>
-      <p class="note" role="status">
-        {text}
-      </p>
-      <progress value={share} aria-label={text} />
-    </>
-  );
+  return <Doing text={text} share={share} />;
 }
 
 function Figures({ counts }: { counts: Counts }) {
