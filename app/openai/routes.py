@@ -2,7 +2,9 @@
 
 from fastapi import APIRouter
 
-from app.openai import files, jobs, model_routes
+from app.openai import model_routes
+from app.openai.files import routes as files
+from app.openai.jobs import routes as jobs
 
 router = APIRouter()
 router.include_router(files.router)

@@ -16,7 +16,8 @@ from app.http.paging import ObjectList
 from app.jobs import service as own_jobs
 from app.jobs.routes import IdempotencyKey
 from app.jobs.schemas import JobView
-from app.openai import checkpoints, events, ids, job_service
+from app.openai import ids
+from app.openai.jobs import checkpoints, events, service
 from app.openai.schemas.history import FineTuningCheckpoint, FineTuningEvent
 from app.openai.schemas.objects import FineTuningJob
 from app.openai.schemas.requests import NewFineTuningJob
@@ -52,7 +53,7 @@ def create_fine_tuning_job(
     key: IdempotencyKey = None,
 ) -> FineTuningJob:
     """Create a fine-tuning job. `stepline` may contain fields of our own spec."""
-    job, queue = job_service.create_job(database, storage, new, key, language)
+    job, queue = service.create_job(database, storage, new, key, language)
     if queue is not None:
         rings.add(queue)
     return job
@@ -81,7 +82,7 @@ def list_fine_tuning_jobs(
 ) -> ObjectList[FineTuningJob]:
     """List fine-tuning jobs, newest first, including jobs that were submitted through `POST /v1/jobs`."""
     with database.reading() as session:
-        return job_service.list_jobs(session, after, limit, metadata, language)
+        return service.list_jobs(session, after, limit, metadata, language)
 
 
 @router.get("/{ftjob_id}")
@@ -90,7 +91,7 @@ def get_fine_tuning_job(
 ) -> FineTuningJob:
     """Return a fine-tuning job."""
     with database.reading() as session:
-        return job_service.get_job(session, ftjob_id, language)
+        return service.get_job(session, ftjob_id, language)
 
 
 @router.post("/{ftjob_id}/cancel")
@@ -152,6 +153,6 @@ def _change(
     """Apply an action of our own jobs, and return the job in OpenAI's shape."""
     with database.writing() as session:
         job, to_ring = action(session, ids.job_id(ftjob_id), language)
-        [view] = job_service.view_jobs(session, [job])
+        [view] = service.view_jobs(session, [job])
     rings.add(*to_ring)
     return view

@@ -20,7 +20,7 @@ from app.http.body_limits import BodyKind, takes
 from app.http.document import FILE_PARAMETERS, file_answers
 from app.http.negotiation.language import LanguageDep
 from app.http.paging import ObjectList, list_objects
-from app.openai import file_intake, written_files
+from app.openai.files import intake, written
 from app.openai.schemas.objects import DeletedFile
 from app.storage.data_dir import StorageDep
 from app.storage.responses import StoredFile
@@ -59,7 +59,7 @@ async def create_file(
     """
     settings = request.app.state.settings
     add = partial(
-        file_intake.add_file,
+        intake.add_file,
         database,
         storage,
         Upload(file.file, file.filename or "", encoding, limits_of(settings)),
@@ -96,9 +96,9 @@ def list_files(
 @router.get("/{file_id}")
 def get_file(file_id: str, database: DatabaseDep, language: LanguageDep) -> FileView:
     """Return a file."""
-    written = written_files.find_view(database, file_id)
-    if written is not None:
-        return written
+    found = written.find_view(database, file_id)
+    if found is not None:
+        return found
     with database.reading() as session:
         return files.get_file(session, file_id, language)
 
@@ -111,15 +111,15 @@ def get_file(file_id: str, database: DatabaseDep, language: LanguageDep) -> File
 )
 def get_file_content(file_id: str, database: DatabaseDep, storage: StorageDep) -> Response:
     """Download the rows of a file as JSONL, as they were stored after the check, or a job's metrics or adapter."""
-    results = written_files.find_results(database, file_id)
+    results = written.find_results(database, file_id)
     if results is not None:
         return StreamingResponse(results, media_type="text/csv")
     with database.reading() as session:
-        adapter = written_files.find_adapter(session, file_id)
+        adapter = written.find_adapter(session, file_id)
         if adapter is not None:
             path, name = adapter.path, adapter.name
         else:
-            path, name = file_intake.find_content(session, file_id)
+            path, name = intake.find_content(session, file_id)
     return StoredFile(storage.path(path), filename=name, media_type=BYTES)
 
 
@@ -129,7 +129,7 @@ def delete_file(file_id: str, database: DatabaseDep, storage: StorageDep) -> Del
 
     A dataset that an unfinished job uses cannot be deleted.
     """
-    written_files.reject_deletion(file_id)
+    written.reject_deletion(file_id)
     storage.give_up_reserve()
     with database.writing() as session:
         paths = files.delete_file(session, file_id)

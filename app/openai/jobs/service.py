@@ -18,7 +18,7 @@ from app.jobs.listing.cursors import encode_place
 from app.jobs.listing.walks import Place
 from app.jobs.schemas import JobFilter, JobSort, JobView
 from app.openai import ids, store
-from app.openai.creation import multiplier_of, renamed_errors, to_spec
+from app.openai.jobs.creation import multiplier_of, renamed_errors, to_spec
 from app.openai.schemas.objects import (
     FineTuningError,
     FineTuningJob,
