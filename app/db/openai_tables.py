@@ -1,4 +1,4 @@
-"""Tables of OpenAI's API: uploaded files, and the files that a fine-tuning job was created with."""
+"""Tables of OpenAI's API: uploaded files, requests for jobs, and what our tables of jobs do not contain."""
 
 from datetime import datetime
 
@@ -38,3 +38,20 @@ class FineTune(Base):
     training_file: Mapped[str] = mapped_column(String(80))
     """The file may have been deleted since."""
     validation_file: Mapped[str | None] = mapped_column(String(80))
+
+
+class CreateRequest(Base):
+    """A request for a new job by a client that numbers its retries, until they are no longer recognised."""
+
+    __tablename__ = "create_requests"
+
+    number: Mapped[int] = mapped_column(BigId, primary_key=True)
+    """Order of arrival."""
+    digest: Mapped[str] = mapped_column(String(64), index=True)
+    """SHA-256 of the peer and the body."""
+    retry: Mapped[int]
+    """Number of the newest retry; 0 for a first request."""
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    """The job that one of the requests has created."""
+    seen_at: Mapped[datetime] = mapped_column(index=True)
+    """Time of the newest of the requests."""

@@ -25,6 +25,7 @@ from app.jobs.queue import order as queue
 from app.jobs.queue import reservations
 from app.jobs.requests import idempotency
 from app.leases.lease import Times
+from app.openai.jobs import retries
 from app.ops.process import return_memory
 from app.storage.data_dir import Storage
 from app.sweep.leader import lead
@@ -117,6 +118,7 @@ class Sweeper:
             if silent_seconds > errands.LEASE_SECONDS:
                 errands.extend_running(session)
             idempotency.forget_old_keys(session, now)
+            retries.forget_old(session, now)
         return True
 
     def _forget_workers(self) -> None:

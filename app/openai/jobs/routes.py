@@ -18,6 +18,7 @@ from app.jobs.routes import IdempotencyKey
 from app.jobs.schemas import JobView
 from app.openai import ids
 from app.openai.jobs import checkpoints, events, service
+from app.openai.jobs.retries import SubmissionDep
 from app.openai.schemas.history import FineTuningCheckpoint, FineTuningEvent
 from app.openai.schemas.objects import FineTuningJob
 from app.openai.schemas.requests import NewFineTuningJob
@@ -50,10 +51,16 @@ def create_fine_tuning_job(
     storage: StorageDep,
     rings: RingsDep,
     language: LanguageDep,
+    submission: SubmissionDep,
     key: IdempotencyKey = None,
 ) -> FineTuningJob:
-    """Create a fine-tuning job. `stepline` may contain fields of our own spec."""
-    job, queue = service.create_job(database, storage, new, key, language)
+    """Create a fine-tuning job. `stepline` may contain fields of our own spec.
+
+    A retry by OpenAI's client returns the job that an earlier request with the same body from the same address has created.
+    """
+    job, queue = service.create_job(
+        database, storage, new, key=key, submission=submission, language=language
+    )
     if queue is not None:
         rings.add(queue)
     return job

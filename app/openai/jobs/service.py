@@ -18,7 +18,9 @@ from app.jobs.listing.cursors import encode_place
 from app.jobs.listing.walks import Place
 from app.jobs.schemas import JobFilter, JobSort, JobView
 from app.openai import ids, store
+from app.openai.jobs import retries
 from app.openai.jobs.creation import multiplier_of, renamed_errors, to_spec
+from app.openai.jobs.retries import Submission
 from app.openai.schemas.objects import (
     FineTuningError,
     FineTuningJob,
@@ -37,15 +39,51 @@ MOST_PAGES = 20
 
 
 def create_job(
-    database: Database, storage: Storage, new: NewFineTuningJob, key: str | None, language: Language
+    database: Database,
+    storage: Storage,
+    new: NewFineTuningJob,
+    *,
+    key: str | None,
+    submission: Submission | None,
+    language: Language,
 ) -> tuple[FineTuningJob, str | None]:
-    """Submit a job. Return it, and the queue to ring if it is new. Raises an AppError that names OpenAI's field."""
+    """Submit a job, unless an equal request has already submitted it.
+
+    `submission` is ignored if there is an idempotency key. Return the job, and the queue to ring if it is new. Raises an
+    AppError that names OpenAI's field.
+    """
+    number = None
+    if submission is not None and key is None:
+        with database.writing() as session:
+            noted = retries.note_request(session, submission, database_now(session))
+        if noted.job_id is not None:
+            with database.reading() as session:
+                return get_job(session, noted.job_id, language), None
+        number = noted.number
+    return submit_job(database, storage, new, key=key, number=number, language=language)
+
+
+def submit_job(
+    database: Database,
+    storage: Storage,
+    new: NewFineTuningJob,
+    *,
+    key: str | None,
+    number: int | None,
+    language: Language,
+) -> tuple[FineTuningJob, str | None]:
+    """Submit the job of a request; `number` is that of its row, if it has one. See create_job."""
     with database.reading() as session:
         spec = to_spec(session, new)
         sample = read_rows(session, storage, spec)
     with database.writing() as session, renamed_errors(new):
-        answer, is_new = jobs.submit_job(session, spec, key, language, sample=sample)
-        job_id = str(answer["id"])
+        job_id = None if number is None else retries.lock_request(session, number)
+        is_new = job_id is None
+        if job_id is None:
+            answer, is_new = jobs.submit_job(session, spec, key, language, sample=sample)
+            job_id = str(answer["id"])
+            if number is not None:
+                retries.keep_job(session, number, job_id)
         if is_new:
             store.insert_fine_tune(
                 session,
@@ -55,7 +93,7 @@ def create_job(
                     validation_file=new.validation_file,
                 ),
             )
-        job = view_jobs(session, [jobs.get_job(session, job_id, language)])[0]
+        job = get_job(session, job_id, language)
     return job, spec.queue if is_new else None
 
 

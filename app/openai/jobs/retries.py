@@ -1,0 +1,105 @@
+"""Retried creates: OpenAI's client sends no idempotency key, but numbers the retries of a request. They create one job.
+
+Each request with the number 0 gets a row before its job exists. A retry uses the row of an earlier request with the same
+body from the same peer. Whichever of them locks the row first creates the job; the others return it.
+"""
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Annotated, NamedTuple
+
+from fastapi import Depends, Header, Request
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from app.db.openai_tables import CreateRequest
+from app.edge.peers import peer_of
+
+KEPT = timedelta(minutes=15)
+"""How long after a request its retries are recognised. OpenAI's client waits 10 minutes for a response by default."""
+_PLAIN = {"synchronize_session": False}
+
+
+class Submission(NamedTuple):
+    """A request of a client that numbers its retries."""
+
+    digest: str
+    """SHA-256 of the peer and the body, in hexadecimal."""
+    retry: int
+    """0 for a first request."""
+
+
+class Noted(NamedTuple):
+    """A request that has a row."""
+
+    number: int
+    job_id: str | None
+    """The job that an earlier request has created."""
+
+
+async def read_submission(
+    request: Request,
+    retry: Annotated[
+        int | None, Header(alias="x-stainless-retry-count", ge=0, le=1_000_000)
+    ] = None,
+) -> Submission | None:
+    """Return the request as its retries are recognised, or None if the client does not number them."""
+    if retry is None:
+        return None
+    digest = hashlib.sha256(f"{peer_of(request.client)}\n".encode())
+    digest.update(await request.body())
+    return Submission(digest.hexdigest(), retry)
+
+
+SubmissionDep = Annotated[Submission | None, Depends(read_submission)]
+
+
+def note_request(session: Session, submission: Submission, now: datetime) -> Noted:
+    """Store a first request, or find the request that this one retries: the newest one without such a retry.
+
+    Two deliberate requests with the same body thus keep their own retries apart. If all have been retried as often, this
+    retry has been overtaken by a later one, and belongs to the newest request.
+    """
+    digest, retry = submission
+    earlier = (
+        select(CreateRequest.number, CreateRequest.retry)
+        .where(CreateRequest.digest == digest, CreateRequest.seen_at > now - KEPT)
+        .order_by((CreateRequest.retry < retry).desc(), CreateRequest.number.desc())
+        .limit(1)
+    )
+    while retry and (found := session.execute(earlier).one_or_none()):
+        taken = session.execute(
+            update(CreateRequest)
+            .where(CreateRequest.number == found.number, CreateRequest.retry == found.retry)
+            .values(retry=max(retry, found.retry), seen_at=now)
+            .returning(CreateRequest.job_id)
+            .execution_options(**_PLAIN)
+        ).one_or_none()
+        if taken is not None:
+            return Noted(found.number, taken.job_id)
+        # A concurrent retry has taken it: look again.
+    new = CreateRequest(digest=digest, retry=retry, job_id=None, seen_at=now)
+    session.add(new)
+    session.flush()
+    return Noted(new.number, None)
+
+
+def lock_request(session: Session, number: int) -> str | None:
+    """Return the job of a request, if it has one. Concurrent retries wait until this transaction ends."""
+    query = select(CreateRequest.job_id).where(CreateRequest.number == number).with_for_update()
+    return session.scalar(query)
+
+
+def keep_job(session: Session, number: int, job_id: str) -> None:
+    """Store the job of a locked request."""
+    session.execute(
+        update(CreateRequest)
+        .where(CreateRequest.number == number)
+        .values(job_id=job_id)
+        .execution_options(**_PLAIN)
+    )
+
+
+def forget_old(session: Session, now: datetime) -> None:
+    """Delete requests whose retries are no longer recognised."""
+    session.execute(delete(CreateRequest).where(CreateRequest.seen_at <= now - KEPT))
