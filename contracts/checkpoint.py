@@ -15,6 +15,8 @@ from contracts.base import Tolerant
 
 FORMAT_VERSION = 1
 TENSORS_FILE, STATE_FILE, MANIFEST_FILE = "tensors.safetensors", "state.json", "manifest.json"
+ADAPTER_PREFIX = "adapter."
+"""Start of the names of the adapter's tensors in `tensors.safetensors`; the rest is the name in peft's model."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]

@@ -21,6 +21,11 @@ def list_of_job(session: Session, job_id: str) -> list[tuple[Checkpoint, int]]:
     return [(checkpoint, number) for checkpoint, number in rows]
 
 
+def find_checkpoint(session: Session, checkpoint_id: str) -> Checkpoint | None:
+    """Return a checkpoint, or None."""
+    return session.get(Checkpoint, checkpoint_id)
+
+
 def find_of_attempt(session: Session, attempt_id: str, step: int) -> Checkpoint | None:
     """Return an attempt's checkpoint at this step."""
     return session.scalars(

@@ -8,12 +8,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.config.hosts import parse_pattern
+from app.config.model_aliases import parse_aliases
 
 
 def _split(value: object) -> object:
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
+    return _parts(value) if isinstance(value, str) else value
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _origins(values: list[str]) -> list[str]:
@@ -35,6 +38,10 @@ def _network(value: str) -> str:
         raise ValueError(
             f"{value!r} is not an address or a network, such as 192.0.2.7 or 10.0.0.0/8; host names are not accepted"
         ) from None
+
+
+def _aliases(value: object) -> object:
+    return parse_aliases(_parts(value)) if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -116,6 +123,9 @@ class Settings(BaseSettings):
         AfterValidator(lambda values: [_network(value) for value in values]),
     ] = []
     """Private networks, separated by commas, whose addresses may receive webhooks; public addresses always may."""
+
+    model_aliases: Annotated[dict[str, str], NoDecode, BeforeValidator(_aliases)] = {}
+    """Models by the names that `POST /v1/fine_tuning/jobs` also accepts for them, as `name=model` pairs separated by commas."""
 
     flush_seconds: float = Field(0.5, gt=0)
     """Maximum time before a worker sends a new record."""

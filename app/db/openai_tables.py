@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, String, false
+from sqlalchemy import BigInteger, ForeignKey, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.tables import Base, BigId
@@ -12,6 +12,7 @@ class File(Base):
     """A file as OpenAI's clients see it. Several files may have the same dataset."""
 
     __tablename__ = "files"
+    __table_args__ = (Index("ix_files_created_at_number", "created_at", "number"),)
 
     number: Mapped[int] = mapped_column(BigId, primary_key=True)
     """Order of upload."""
@@ -30,7 +31,7 @@ class File(Base):
 
 
 class FineTune(Base):
-    """The files that OpenAI's client named when it created a job."""
+    """The files and the model that OpenAI's client named when it created a job."""
 
     __tablename__ = "fine_tunes"
 
@@ -38,6 +39,8 @@ class FineTune(Base):
     training_file: Mapped[str] = mapped_column(String(80))
     """The file may have been deleted since."""
     validation_file: Mapped[str | None] = mapped_column(String(80))
+    model: Mapped[str | None] = mapped_column(String(200))
+    """The name of the model in the request; null if an earlier version created the job."""
 
 
 class CreateRequest(Base):
@@ -55,3 +58,12 @@ class CreateRequest(Base):
     """The job that one of the requests has created."""
     seen_at: Mapped[datetime] = mapped_column(index=True)
     """Time of the newest of the requests."""
+
+
+class ResultFile(Base):
+    """The size of a finished job's result file, so that a list need not build the file. The file itself is built on request."""
+
+    __tablename__ = "result_files"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    bytes: Mapped[int] = mapped_column(BigInteger)

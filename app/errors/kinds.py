@@ -463,6 +463,18 @@ class CheckpointFileNotFound(AppError):
     code, status = error_codes.CHECKPOINT_FILE_NOT_FOUND, 404
 
 
+class CheckpointNotStored(AppError):
+    """The adapter of a checkpoint that is only on a worker's disk."""
+
+    code, status = "checkpoint_not_stored", 409
+
+
+class CheckpointWithoutAdapter(AppError):
+    """The checkpoint does not describe its adapter, because an earlier version has written it."""
+
+    code, status = "checkpoint_without_adapter", 409
+
+
 class MethodNotAllowed(AppError):
     """The path does not support the method."""
 

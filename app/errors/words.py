@@ -234,8 +234,8 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "unsupported_filter": _both(
         "The filter {filter} is not supported.",
         "不支持筛选条件 {filter}。",
-        "Filter by values, such as metadata[key]=value, or omit the filter.",
-        "请按值筛选，例如 metadata[key]=value，或省略该筛选条件。",
+        "Filter by values, such as metadata[key]=value, or by metadata=null alone, which lists jobs without metadata.",
+        "请按值筛选，例如 metadata[key]=value；或单独使用 metadata=null，列出没有元数据的任务。",
     ),
     "field_given_twice": _both(
         "{field} sets the same as {other}.",
@@ -557,6 +557,18 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "该任务的检查点中没有文件 {sha256}。",
         "Offer the checkpoint first. The server deletes the files of pruned checkpoints.",
         "请先提交检查点。检查点被清理后，其文件也会一并删除。",
+    ),
+    "checkpoint_not_stored": _both(
+        "The checkpoint {checkpoint} at step {step} is only on the disk of its worker, so its adapter cannot be downloaded.",
+        "第 {step} 步的检查点 {checkpoint} 只保存在工作节点的磁盘上，因此无法下载其适配器。",
+        "Choose a checkpoint whose `stored` is true. With `checkpoint.upload` set to `always`, workers upload each checkpoint.",
+        "请选择 `stored` 为 true 的检查点。将 `checkpoint.upload` 设为 `always` 后，工作节点会上传每个检查点。",
+    ),
+    "checkpoint_without_adapter": _both(
+        "The checkpoint {checkpoint} does not describe its adapter: an earlier version of the worker wrote it.",
+        "检查点 {checkpoint} 没有适配器的描述：它由旧版本的工作节点写入。",
+        "Download the adapter of the finished job, or a checkpoint that a current worker has written.",
+        "请下载任务完成后的适配器，或由当前版本的工作节点写入的检查点。",
     ),
     "artifacts_missing": _both(
         "Attempt {attempt} reports success, but {missing} is missing.",

@@ -14,7 +14,7 @@ from app.db.engine import Database, database_now
 from app.db.openai_tables import File
 from app.db.tables import Dataset
 from app.errors.base import error_body
-from app.errors.kinds import BadCursor, DatasetInUse, FileNotFound
+from app.errors.kinds import DatasetInUse, FileNotFound
 from app.files import store
 from app.files.schemas import FileStatus, FileView
 from app.storage.data_dir import Storage
@@ -62,13 +62,13 @@ def insert_file(
 def get_file(session: Session, file_id: str, language: Language) -> FileView:
     """Return a file. Raises FileNotFound."""
     file, dataset = get_row(session, file_id)
-    return _view(session, file, dataset, language)
+    return view_file(session, file, dataset, language)
 
 
 def find_view(session: Session, file_id: str) -> FileView | None:
     """Return a file, or None."""
     found = store.find_file(session, file_id, database_now(session))
-    return None if found is None else _view(session, *found, "en")
+    return None if found is None else view_file(session, *found, "en")
 
 
 def get_row(session: Session, file_id: str) -> tuple[File, Dataset]:
@@ -80,19 +80,18 @@ def get_row(session: Session, file_id: str) -> tuple[File, Dataset]:
     return found
 
 
-def list_files(
-    session: Session, after: str | None, limit: int, language: Language, *, is_ascending: bool
-) -> tuple[list[FileView], bool]:
-    """Return a page of files and whether there are more. Raises BadCursor unless `after` is a file."""
-    number = None
-    if after is not None:
-        try:
-            number = get_row(session, after)[0].number
-        except FileNotFound as error:
-            raise BadCursor("after") from error
-    now = database_now(session)
-    rows = store.list_files(session, number, limit + 1, now, is_ascending=is_ascending)
-    return [_view(session, *row, language) for row in rows[:limit]], len(rows) > limit
+def view_file(session: Session, file: File, dataset: Dataset, language: Language) -> FileView:
+    """Return a file as OpenAI's clients see it."""
+    return FileView(
+        id=file.id,
+        bytes=file.bytes,
+        created_at=int(file.created_at.timestamp()),
+        filename=file.filename,
+        status=_STATUS[dataset.status],
+        status_details=_problem(session, dataset, language),
+        expires_at=None if file.expires_at is None else int(file.expires_at.timestamp()),
+        dataset_id=dataset.id,
+    )
 
 
 def delete_file(session: Session, file_id: str) -> list[str]:
@@ -127,19 +126,6 @@ def _delete(session: Session, file: File) -> list[str]:
     if not store.delete_file(session, file):
         return []
     return datasets.delete_dataset(session, file.dataset_id)
-
-
-def _view(session: Session, file: File, dataset: Dataset, language: Language) -> FileView:
-    return FileView(
-        id=file.id,
-        bytes=file.bytes,
-        created_at=int(file.created_at.timestamp()),
-        filename=file.filename,
-        status=_STATUS[dataset.status],
-        status_details=_problem(session, dataset, language),
-        expires_at=None if file.expires_at is None else int(file.expires_at.timestamp()),
-        dataset_id=dataset.id,
-    )
 
 
 def _problem(session: Session, dataset: Dataset, language: Language) -> str | None:

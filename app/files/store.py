@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy import ColumnElement, delete, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from app.db.openai_tables import File
@@ -42,15 +43,27 @@ def find_newest_files(session: Session, dataset_ids: Collection[str]) -> dict[st
     return found
 
 
+class Place(NamedTuple):
+    """Where a page of files begins: only after this time, or at it after the file with this number."""
+
+    at: datetime
+    number: int
+
+
 def list_files(
-    session: Session, after: int | None, limit: int, now: datetime, *, is_ascending: bool
+    session: Session, after: Place | None, limit: int, now: datetime, *, is_ascending: bool
 ) -> list[tuple[File, Dataset]]:
-    """Return at most `limit` files that have not expired, in order of upload, from the file after number `after`."""
+    """Return at most `limit` files that have not expired, in order of upload."""
     query = select(File, Dataset).join(Dataset, Dataset.id == File.dataset_id)
     query = query.where(_is_current(now)).limit(limit)
+    order = tuple_(File.created_at, File.number)
     if after is not None:
-        query = query.where(File.number > after if is_ascending else File.number < after)
-    rows = session.execute(query.order_by(File.number if is_ascending else File.number.desc()))
+        place = tuple_(literal(after.at, File.created_at.type), after.number)
+        query = query.where(order > place if is_ascending else order < place)
+    columns = (File.created_at, File.number)
+    rows = session.execute(
+        query.order_by(*(each if is_ascending else each.desc() for each in columns))
+    )
     return [(file, dataset) for file, dataset in rows]
 
 

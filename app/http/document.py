@@ -24,15 +24,15 @@ def tagged(content: dict[str, Any] | None = None) -> Answers:
     }
 
 
-def file_answers(media_type: str) -> Answers:
-    """Return the responses of a route that sends a stored file."""
-    part = {"type": "string", "contentMediaType": media_type}
+def file_answers(*media_types: str) -> Answers:
+    """Return the responses of a route that sends a stored file of one of these media types."""
+    parts = {kind: {"schema": {"type": "string", "contentMediaType": kind}} for kind in media_types}
     content_range = {"Content-Range": {"schema": {"type": "string"}}}
     return {
-        **tagged({media_type: {"schema": {"type": "string", "format": "binary"}}}),
+        **tagged({kind: {"schema": {"type": "string", "format": "binary"}} for kind in parts}),
         206: {
             "description": "The requested ranges. Several ranges are sent as a multipart body.",
-            "content": {media_type: {"schema": part}, "multipart/byteranges": {"schema": part}},
+            "content": parts | {"multipart/byteranges": parts[media_types[0]]},
         },
         416: {
             "model": ErrorBody,

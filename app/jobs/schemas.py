@@ -272,6 +272,8 @@ class JobFilter(BaseModel):
     created_before: datetime | None
     label_keys: list[str] = []
     """Keys of labels that a job must have, whatever their values."""
+    is_unlabelled: bool = False
+    """Whether to list only jobs without labels."""
     archived: bool | None = False
     """None: both archived jobs and others."""
     sort: JobSort = JobSort.NEWEST

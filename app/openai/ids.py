@@ -1,7 +1,7 @@
 """Translates between our ids and OpenAI's. The digits are the same, so no table is needed."""
 
 import re
-from typing import Literal
+from typing import Literal, NamedTuple
 
 ORGANIZATION = "stepline"
 """The organization in the names of fine-tuned models."""
@@ -11,7 +11,8 @@ TUNED = "ft:"
 SHOWN_DIGITS = 8
 """Number of a job's digits in the name of its model."""
 _JOB, _FINE_TUNING_JOB = "job_", "ftjob-"
-_RESULTS, _ADAPTER = "file-results", "file-adapter"
+_RESULTS, _ADAPTER, _CHECKPOINT_FILE = "file-results", "file-adapter", "file-checkpoint"
+_CHECKPOINT, _FINE_TUNING_CHECKPOINT = "ckpt_", "ftckpt_"
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
@@ -48,10 +49,30 @@ def adapter_file(job_id: str) -> str:
     return _ADAPTER + job_id.removeprefix(_JOB)
 
 
-def written_file(file_id: str) -> tuple[Literal["results", "adapter"], str] | None:
-    """Return the kind and the job of a file that a job has written; None for any other id."""
+def ftckpt_id(checkpoint_id: str) -> str:
+    """Return OpenAI's id of a checkpoint."""
+    return _FINE_TUNING_CHECKPOINT + checkpoint_id.removeprefix(_CHECKPOINT)
+
+
+def checkpoint_file(checkpoint_id: str) -> str:
+    """Return the id of the file with a checkpoint's adapter."""
+    return _CHECKPOINT_FILE + checkpoint_id.removeprefix(_CHECKPOINT)
+
+
+class WrittenFile(NamedTuple):
+    """A file that a job has written."""
+
+    kind: Literal["results", "adapter", "checkpoint"]
+    owner: str
+    """Our id of the job, or of the checkpoint."""
+
+
+def written_file(file_id: str) -> WrittenFile | None:
+    """Return what a file id names if a job has written the file; None for any other id."""
     if file_id.startswith(_RESULTS):
-        return "results", _JOB + file_id.removeprefix(_RESULTS)
+        return WrittenFile("results", _JOB + file_id.removeprefix(_RESULTS))
     if file_id.startswith(_ADAPTER):
-        return "adapter", _JOB + file_id.removeprefix(_ADAPTER)
+        return WrittenFile("adapter", _JOB + file_id.removeprefix(_ADAPTER))
+    if file_id.startswith(_CHECKPOINT_FILE):
+        return WrittenFile("checkpoint", _CHECKPOINT + file_id.removeprefix(_CHECKPOINT_FILE))
     return None

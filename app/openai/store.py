@@ -76,6 +76,25 @@ def find_evaluations(
     return {step: data for step, data in rows if step is not None}
 
 
+def find_values_at_checkpoint(session: Session, attempt_id: str, step: int) -> dict[str, Any]:
+    """Return the values of the training step before an attempt's checkpoint; empty if they are unknown."""
+    of_attempt = Record.attempt_id == attempt_id
+    seq = session.scalar(
+        select(Record.seq)
+        .where(of_attempt, Record.type == "checkpoint", Record.step == step)
+        .limit(1)
+    )
+    if seq is None:
+        return {}
+    row = session.execute(
+        select(Record.step, Record.data)
+        .where(of_attempt, Record.type == "metric", Record.seq < seq)
+        .order_by(Record.seq.desc())
+        .limit(1)
+    ).one_or_none()
+    return row.data.get("values") or {} if row is not None and row.step == step else {}
+
+
 def find_step_time(session: Session, attempt_id: str, seq: int) -> datetime | None:
     """Return the time of a training step, or None."""
     return session.scalar(

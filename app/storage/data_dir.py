@@ -17,7 +17,7 @@ from fastapi import Depends, Request
 log = structlog.get_logger(__name__)
 
 KINDS = ("datasets", "received", "artifacts", "checkpoints", "uploads")
-"""Directories of stored files; a database row refers to each file in them."""
+"""Directories of stored files. A database row refers to each file in them; the sweep deletes others after an hour."""
 RESERVE_BYTES = 512 * 1024
 """Disk space reserved for deletions, because the database has to write before a deletion frees space."""
 ABANDONED_SECONDS = 24 * 3600
@@ -75,9 +75,17 @@ class Storage:
         """Return the relative path of an artifact, which depends on its content."""
         return f"artifacts/{job_id}/{attempt_id}/{sha256[:16]}-{name}"
 
+    def results(self, job_id: str) -> str:
+        """Return the relative path of a job's result file, which is built from its history and has no row."""
+        return f"artifacts/{job_id}/step_metrics.csv"
+
     def checkpoint_blob(self, job_id: str, sha256: str) -> str:
         """Return a unique relative path for a checkpoint's file, so that deleting an older file cannot delete it."""
         return f"checkpoints/{job_id}/{sha256[:16]}-{uuid.uuid4().hex[:8]}"
+
+    def checkpoint_adapter(self, job_id: str, checkpoint_id: str) -> str:
+        """Return the relative path of an archive that is built from a checkpoint's files, and has no row."""
+        return f"checkpoints/{job_id}/{checkpoint_id}-adapter.zip"
 
     def upload_part(self, upload_id: str, part_id: str) -> str:
         """Return the relative path of a part of an upload."""

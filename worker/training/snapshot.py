@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from contracts.checkpoint import ADAPTER_PREFIX
 from contracts.failure import FailureReason
 from worker.training.compute.device import library_versions
 from worker.training.data.batches import PACKING_VERSION
 from worker.training.errors import TrainingError
 from worker.training.learning.evaluate import Evaluation
 from worker.training.learning.optim import restore_moments
+from worker.training.model.lora.adapter import describe_adapter
 from worker.training.rundir.checkpoint import CheckpointState, Snapshot
 from worker.training.state import BestAdapter, Run
 
@@ -27,7 +29,9 @@ _DEVICE = ("device", "processor", "device_memory_gib")
 def take(run: Run) -> Snapshot:
     """Return the state of the run after its last optimizer step, without an unfinished update."""
     progress = run.progress
-    tensors: dict[str, Tensor] = {f"adapter.{name}": value for name, value in run.adapter().items()}
+    tensors: dict[str, Tensor] = {
+        f"{ADAPTER_PREFIX}{name}": value for name, value in run.adapter().items()
+    }
     for number, values in run.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{key}": value for key, value in values.items()}
     tensors |= {f"generator.{name}": state for name, state in run.generators.items()}
@@ -52,6 +56,7 @@ def take(run: Run) -> Snapshot:
         base_correct_tokens=None
         if progress.base_evaluation is None
         else progress.base_evaluation.correct_tokens,
+        adapter_config=describe_adapter(run.model),
     )
     # Copy the tensors, because the run may continue while they are written.
     return Snapshot(state, {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()})
@@ -65,7 +70,7 @@ def restore(run: Run, snapshot: Snapshot) -> list[str]:
     _check_identity(identity(run), snapshot.state.identity)
     changed = _adopt_circumstances(run, snapshot.state)
     state, tensors, progress = snapshot.state, snapshot.tensors, run.progress
-    put_adapter(run, _part(tensors, "adapter."))
+    put_adapter(run, _part(tensors, ADAPTER_PREFIX))
     restore_moments(run.optimizer, _part(tensors, "optimizer."))
     progress.step = state.step
     progress.step_nll = tensors["step_nll"].tolist()

@@ -147,6 +147,8 @@ def plan_created(
     states = _archived_states(chosen)
     search = chosen.search.casefold()
     rest: list[Condition] = [_has_key(key) for key in chosen.label_keys]
+    if chosen.is_unlabelled:
+        rest.append(_has_no_label)
     if chosen.job_id is None and search:
         rest.append(_has_text(search))
     options: list[tuple[list[Walk], Condition]] = [
@@ -241,6 +243,8 @@ def _conditions(chosen: JobFilter, statuses: Sequence[JobStatus]) -> list[Condit
     """Return the conditions to check on each job of a walk that yields all jobs."""
     rest = [_has_key(name) for name in chosen.label_keys]
     rest += [_has_label(*label) for label in chosen.labels]
+    if chosen.is_unlabelled:
+        rest.append(_has_no_label)
     if statuses:
         rest.append(_has_status(statuses))
     if chosen.search:
@@ -326,13 +330,21 @@ def _has_key(key: str) -> Condition:
     return lambda candidate: _value_of(candidate, key).is_not(None)
 
 
+def _has_no_label(candidate: Subquery) -> ColumnElement[bool]:
+    first = select(JobLabel.key).where(_is_of(candidate)).limit(1)
+    return first.correlate(candidate).scalar_subquery().is_(None)
+
+
 def _value_of(candidate: Subquery, key: str) -> ColumnElement[str]:
+    label = select(JobLabel.value).where(_is_of(candidate), JobLabel.key == key)
+    return label.correlate(candidate).scalar_subquery()
+
+
+def _is_of(candidate: Subquery) -> ColumnElement[bool]:
+    """Return whether a label belongs to the candidate."""
     # By default, SQLAlchemy correlates a nested subquery only with the query that directly encloses it.
     job = select(Job.id).where(Job.number == candidate.c.number).correlate(candidate)
-    label = select(JobLabel.value).where(
-        JobLabel.job_id == job.scalar_subquery(), JobLabel.key == key
-    )
-    return label.correlate(candidate).scalar_subquery()
+    return JobLabel.job_id == job.scalar_subquery()
 
 
 def _is_created_between(chosen: JobFilter) -> Condition:

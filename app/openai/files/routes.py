@@ -4,8 +4,7 @@ from functools import partial
 from typing import Annotated, Literal
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from pydantic import BeforeValidator
 
 from app.datasets.conversion.request import Encoding
@@ -20,7 +19,8 @@ from app.http.body_limits import BodyKind, takes
 from app.http.document import FILE_PARAMETERS, file_answers
 from app.http.negotiation.language import LanguageDep
 from app.http.paging import ObjectList, list_objects
-from app.openai.files import intake, written
+from app.openai.files import intake, listing, written
+from app.openai.files.written import CSV, ZIP
 from app.openai.schemas.objects import DeletedFile
 from app.storage.data_dir import StorageDep
 from app.storage.responses import StoredFile
@@ -83,20 +83,22 @@ def list_files(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     order: Annotated[Literal["asc", "desc"], OneOf()] = "desc",
 ) -> ObjectList[FileView]:
-    """List uploaded files, newest first unless `order` is `asc`. Files that jobs have written are not listed."""
-    if purpose == "fine-tune-results":
-        return list_objects([], has_more=False)
-    with database.reading() as session:
-        views, has_more = files.list_files(
-            session, after, limit, language, is_ascending=order == "asc"
-        )
+    """List uploaded files, and the metrics and adapters that jobs have written, newest first unless `order` is `asc`.
+
+    A page may have fewer files than `limit` although `has_more` is true.
+    """
+    views, has_more = listing.list_files(
+        database, purpose, after, limit, language, is_ascending=order == "asc"
+    )
     return list_objects(views, has_more=has_more)
 
 
 @router.get("/{file_id}")
-def get_file(file_id: str, database: DatabaseDep, language: LanguageDep) -> FileView:
+def get_file(
+    file_id: str, database: DatabaseDep, storage: StorageDep, language: LanguageDep
+) -> FileView:
     """Return a file."""
-    found = written.find_view(database, file_id)
+    found = written.find_view(database, storage, file_id)
     if found is not None:
         return found
     with database.reading() as session:
@@ -106,20 +108,21 @@ def get_file(file_id: str, database: DatabaseDep, language: LanguageDep) -> File
 @router.get(
     "/{file_id}/content",
     response_class=StoredFile,
-    responses=file_answers(BYTES),
+    responses=file_answers(BYTES, CSV, ZIP),
     openapi_extra=FILE_PARAMETERS,
 )
-def get_file_content(file_id: str, database: DatabaseDep, storage: StorageDep) -> Response:
-    """Download the rows of a file as JSONL, as they were stored after the check, or a job's metrics or adapter."""
-    results = written.find_results(database, file_id)
-    if results is not None:
-        return StreamingResponse(results, media_type="text/csv")
+def get_file_content(file_id: str, database: DatabaseDep, storage: StorageDep) -> StoredFile:
+    """Download the rows of a file as JSONL, as they were stored after the check, a job's metrics as CSV, or the adapter of a job or of a checkpoint as a zip archive."""
+    content = written.find_content(database, storage, file_id)
+    if content is not None:
+        return StoredFile(
+            content.path,
+            filename=content.name,
+            media_type=content.media_type,
+            headers={"ETag": f'"{content.tag}"'},
+        )
     with database.reading() as session:
-        adapter = written.find_adapter(session, file_id)
-        if adapter is not None:
-            path, name = adapter.path, adapter.name
-        else:
-            path, name = intake.find_content(session, file_id)
+        path, name = intake.find_content(session, file_id)
     return StoredFile(storage.path(path), filename=name, media_type=BYTES)
 
 
@@ -127,11 +130,11 @@ def get_file_content(file_id: str, database: DatabaseDep, storage: StorageDep) -
 def delete_file(file_id: str, database: DatabaseDep, storage: StorageDep) -> DeletedFile:
     """Delete a file. Its dataset is deleted with its last file, unless it was stored before the first one.
 
-    A dataset that an unfinished job uses cannot be deleted.
+    A dataset that an unfinished job uses cannot be deleted, and neither can a file that a job has written.
     """
-    written.reject_deletion(file_id)
     storage.give_up_reserve()
     with database.writing() as session:
+        written.reject_deletion(session, file_id)
         paths = files.delete_file(session, file_id)
     for path in paths:
         storage.delete(path)

@@ -30,13 +30,14 @@ DEFAULT_LEARNING_RATE = TrainingSpec().learning_rate
 _LEARNING_RATE = "training.learning_rate"
 
 
-def to_spec(session: Session, new: NewFineTuningJob) -> JobSpec:
-    """Return the spec of a new job.
+def to_spec(session: Session, new: NewFineTuningJob, aliases: Mapping[str, str]) -> JobSpec:
+    """Return the spec of a new job. `aliases` contains models by other names.
 
     Raises UnsupportedMethod, UnsupportedIntegration, UnknownFile, FieldGivenTwice, RequestValidationError.
     """
     _reject_unsupported(new)
     given = _given_fields(session, new)
+    given["model"] = aliases.get(new.model, new.model)
     own = new.stepline or {}
     _reject_duplicates(given, own, _names(new))
     try:
@@ -99,7 +100,7 @@ def _reject_unsupported(new: NewFineTuningJob) -> None:
 
 
 def _given_fields(session: Session, new: NewFineTuningJob) -> dict[str, Any]:
-    """Return the part of our spec that OpenAI's fields set, without the learning rate."""
+    """Return the part of our spec that OpenAI's fields set, without the model and the learning rate."""
     dataset: dict[str, Any] = {"train": find_dataset(session, new.training_file, "training_file")}
     if new.validation_file is not None:
         dataset["eval"] = find_dataset(session, new.validation_file, "validation_file")
@@ -109,7 +110,7 @@ def _given_fields(session: Session, new: NewFineTuningJob) -> dict[str, Any]:
         training["epochs"] = chosen["n_epochs"]
     if "batch_size" in chosen:
         training |= _split_batch(chosen["batch_size"])
-    given: dict[str, Any] = {"model": new.model, "dataset": dataset}
+    given: dict[str, Any] = {"dataset": dataset}
     if training:
         given["training"] = training
     if new.suffix is not None:

@@ -19,6 +19,7 @@ from app.jobs.schemas import JobView
 from app.openai import ids
 from app.openai.jobs import checkpoints, events, service
 from app.openai.jobs.retries import SubmissionDep
+from app.openai.jobs.service import MetadataFilter
 from app.openai.schemas.history import FineTuningCheckpoint, FineTuningEvent
 from app.openai.schemas.objects import FineTuningJob
 from app.openai.schemas.requests import NewFineTuningJob
@@ -37,7 +38,7 @@ _METADATA_PARAMETER = {
             "explode": True,
             "required": False,
             "schema": {"type": "object", "additionalProperties": {"type": "string"}},
-            "description": "Labels that a job must have, as `metadata[key]=value`.",
+            "description": "Labels that a job must have, as `metadata[key]=value`; `metadata=null` lists jobs without labels.",
         }
     ]
 }
@@ -46,6 +47,7 @@ _METADATA_PARAMETER = {
 @router.post("")
 def create_fine_tuning_job(
     *,
+    request: Request,
     new: NewFineTuningJob,
     database: DatabaseDep,
     storage: StorageDep,
@@ -59,23 +61,37 @@ def create_fine_tuning_job(
     A retry by OpenAI's client returns the job that an earlier request with the same body from the same address has created.
     """
     job, queue = service.create_job(
-        database, storage, new, key=key, submission=submission, language=language
+        database,
+        storage,
+        new,
+        key=key,
+        submission=submission,
+        aliases=request.app.state.settings.model_aliases,
+        language=language,
     )
     if queue is not None:
         rings.add(queue)
     return job
 
 
-def metadata_filter(request: Request) -> list[tuple[str, str]]:
-    """Return the labels of `metadata[key]=value`. Raises UnsupportedFilter for any other use of `metadata`."""
-    found = []
+def metadata_filter(request: Request) -> MetadataFilter:
+    """Return the labels of `metadata[key]=value`, or the filter of `metadata=null`.
+
+    Raises UnsupportedFilter for any other use of `metadata`.
+    """
+    labels, is_null = [], False
     for name, value in request.query_params.multi_items():
         match = _METADATA.fullmatch(name)
         if match is not None and match[1] and "\0" not in match[1] + value:
-            found.append((match[1], value))
+            labels.append((match[1], value))
+        elif (name, value) == ("metadata", "null"):
+            is_null = True
         elif name.startswith("metadata"):
             raise UnsupportedFilter("metadata", filter=f"{name}={value}"[:200])
-    return found
+    if labels and is_null:
+        key, value = labels[0]
+        raise UnsupportedFilter("metadata", filter=f"metadata=null&metadata[{key}]={value}"[:200])
+    return MetadataFilter(labels, is_null=is_null)
 
 
 @router.get("", openapi_extra=_METADATA_PARAMETER)
@@ -83,7 +99,7 @@ def list_fine_tuning_jobs(
     *,
     database: DatabaseDep,
     language: LanguageDep,
-    metadata: Annotated[list[tuple[str, str]], Depends(metadata_filter)],
+    metadata: Annotated[MetadataFilter, Depends(metadata_filter)],
     after: Annotated[str | None, Query(max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> ObjectList[FineTuningJob]:

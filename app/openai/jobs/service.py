@@ -1,7 +1,8 @@
 """Fine-tuning jobs: creates and lists our jobs for OpenAI's clients, and shows them in OpenAI's shape."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -35,7 +36,15 @@ from contracts.failure import Language
 from contracts.job import JobStatus
 
 MOST_PAGES = 20
-"""A list with several filters is searched on at most this many pages of our list for one request."""
+"""A filtered list is searched on this many pages of our list for one request, and further until there is a job."""
+
+
+class MetadataFilter(NamedTuple):
+    """Which metadata the jobs of a list must have."""
+
+    labels: Sequence[tuple[str, str]]
+    is_null: bool
+    """Whether to list only jobs without metadata."""
 
 
 def create_job(
@@ -45,11 +54,12 @@ def create_job(
     *,
     key: str | None,
     submission: Submission | None,
+    aliases: Mapping[str, str],
     language: Language,
 ) -> tuple[FineTuningJob, str | None]:
     """Submit a job, unless an equal request has already submitted it.
 
-    `submission` is ignored if there is an idempotency key. Return the job, and the queue to ring if it is new. Raises an
+    `submission` is ignored if there is an idempotency key; `aliases` contains models by other names. Return the job, and the queue to ring if it is new. Raises an
     AppError that names OpenAI's field.
     """
     number = None
@@ -60,7 +70,9 @@ def create_job(
             with database.reading() as session:
                 return get_job(session, noted.job_id, language), None
         number = noted.number
-    return submit_job(database, storage, new, key=key, number=number, language=language)
+    return submit_job(
+        database, storage, new, key=key, number=number, aliases=aliases, language=language
+    )
 
 
 def submit_job(
@@ -70,11 +82,12 @@ def submit_job(
     *,
     key: str | None,
     number: int | None,
+    aliases: Mapping[str, str],
     language: Language,
 ) -> tuple[FineTuningJob, str | None]:
     """Submit the job of a request; `number` is that of its row, if it has one. See create_job."""
     with database.reading() as session:
-        spec = to_spec(session, new)
+        spec = to_spec(session, new, aliases)
         sample = read_rows(session, storage, spec)
     with database.writing() as session, renamed_errors(new):
         job_id = None if number is None else retries.lock_request(session, number)
@@ -91,6 +104,7 @@ def submit_job(
                     job_id=job_id,
                     training_file=new.training_file,
                     validation_file=new.validation_file,
+                    model=new.model,
                 ),
             )
         job = get_job(session, job_id, language)
@@ -106,14 +120,15 @@ def list_jobs(
     session: Session,
     after: str | None,
     limit: int,
-    metadata: Sequence[tuple[str, str]],
+    metadata: MetadataFilter,
     language: Language,
 ) -> ObjectList[FineTuningJob]:
     """Return a page of jobs, newest first. Raises BadCursor unless `after` is a job."""
     chosen = JobFilter(
         search="",
         statuses=[],
-        labels=list(metadata),
+        labels=list(metadata.labels),
+        is_unlabelled=metadata.is_null,
         created_after=None,
         created_before=None,
         archived=None,
@@ -121,15 +136,14 @@ def list_jobs(
     cursor = None if after is None else _cursor_after(session, after)
     found: list[JobView] = []
     has_more = True
-    for _ in range(MOST_PAGES):
+    pages = 0
+    # A page of a filtered list may be empty although there are more jobs. A client would take an empty page for the end.
+    while has_more and len(found) < limit and (pages < MOST_PAGES or not found):
         page = jobs.list_jobs(session, chosen, cursor, limit - len(found), language)
         found += page.data
         cursor, has_more = page.cursor, page.has_more
-        # A page of a list with several filters may be empty although there are more jobs.
-        if len(found) == limit or not has_more:
-            break
-    data = view_jobs(session, found)
-    return list_objects(data, has_more=has_more and bool(data))
+        pages += 1
+    return list_objects(view_jobs(session, found), has_more=has_more)
 
 
 def view_jobs(session: Session, found: Sequence[JobView]) -> list[FineTuningJob]:
@@ -166,6 +180,7 @@ def _view(
         created_at=_seconds(job.created_at),
         finished_at=_seconds(job.ended_at) if job.status.is_final and job.ended_at else None,
         model=spec.model,
+        requested_model=(fine_tune and fine_tune.model) or spec.model,
         fine_tuned_model=ids.tuned_model(spec.model, spec.name, job.id) if has_succeeded else None,
         organization_id=ids.ORGANIZATION_ID,
         status=job.status,

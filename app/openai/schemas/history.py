@@ -24,7 +24,7 @@ class FineTuningEvent(BaseModel):
 
 
 class CheckpointMetrics(BaseModel):
-    """Metrics at the step of a checkpoint. Absent ones were not measured at this step."""
+    """Metrics at the step of a checkpoint. Those that were not measured at this step are null."""
 
     step: int
     train_loss: float | None = None
@@ -51,4 +51,6 @@ class FineTuningCheckpoint(BaseModel):
     bytes: int
     """Our own field."""
     stored: bool
-    """Our own field: whether the checkpoint is in the server's storage."""
+    """Our own field: whether the checkpoint is in the server's storage; otherwise it is only on its worker's disk."""
+    adapter_file: str | None
+    """Our own field: the file with the adapter at this step, for `GET /v1/files/{id}/content`. Null unless `stored`."""

@@ -69,7 +69,9 @@ class FineTuningJob(BaseModel):
     finished_at: int | None
     """Null until the job has ended."""
     model: str
-    """The base model."""
+    """The base model that is trained."""
+    requested_model: str
+    """Our own field: the name of the model in the request; the server may have an alias for it."""
     fine_tuned_model: str | None
     """`ft:{base}:{organization}:{suffix}:{8 digits}`; null until the job has succeeded."""
     organization_id: str

@@ -59,7 +59,7 @@ class NewFineTuningJob(Strict):
     """A new fine-tuning job."""
 
     model: ModelName
-    """The base model: the id of a model in `GET /v1/models`, or on the hub."""
+    """The base model: the id of a model in `GET /v1/models` or on the hub, or an alias that the operator has configured."""
     training_file: FileId
     """The id of a file, or of a dataset (`ds_…`)."""
     validation_file: FileId | None = None

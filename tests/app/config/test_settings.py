@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from pydantic import ValidationError
 
@@ -49,4 +51,28 @@ def test_trusted_proxies_may_be_addresses_or_networks(monkeypatch: pytest.Monkey
 
     monkeypatch.setenv("STEPLINE_TRUSTED_PROXIES", "nginx")
     with pytest.raises(ValidationError, match="'nginx' is not an address"):
+        Settings()
+
+
+def test_model_aliases_are_names_of_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().model_aliases == {}
+    monkeypatch.setenv("STEPLINE_MODEL_ALIASES", "gpt-4o-mini = Qwen/Qwen2-0.5B, b=tiny-qwen2,")
+    assert Settings().model_aliases == {"gpt-4o-mini": "Qwen/Qwen2-0.5B", "b": "tiny-qwen2"}
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("gpt-4o-mini", "'gpt-4o-mini' is not of the form name=model"),
+        ("gpt 4=tiny", "'gpt 4' in 'gpt 4=tiny' is not the name of a model"),
+        ("gpt-4=", "'' in 'gpt-4=' is not the name of a model"),
+        ("a=b,a=c", "'a' has two models: 'b' and 'c'"),
+        ("a=b,b=c", "'a' is another name of 'b', which is itself another name"),
+    ],
+)
+def test_a_bad_model_alias_stops_the_start_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, given: str, problem: str
+) -> None:
+    monkeypatch.setenv("STEPLINE_MODEL_ALIASES", given)
+    with pytest.raises(ValidationError, match=re.escape(problem)):
         Settings()

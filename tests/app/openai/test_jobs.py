@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from httpx2 import Response
 
+from app.jobs.listing import lists
 from tests.app.openai.test_files import code_of
 from tests.app.openai.test_files import create as create_file
 from tests.app.player import Player
@@ -37,6 +38,7 @@ def test_a_new_job_has_every_field_of_openais_object(player: Player) -> None:
         "id": own["id"].replace("job_", "ftjob-"),
         "finished_at": None,
         "model": "tiny-qwen2",
+        "requested_model": "tiny-qwen2",
         "fine_tuned_model": None,
         "organization_id": "org-stepline",
         "status": "queued",
@@ -184,8 +186,25 @@ def test_lists_terminate_and_filter_by_metadata(player: Player) -> None:
     assert odd["has_more"] is False
     wrong = player.client.get(JOBS, params={"after": "ftjob-x"})
     assert code_of(wrong) == (400, "bad_cursor", "after")
-    without = player.client.get(JOBS, params={"metadata": "null"})
-    assert code_of(without) == (400, "unsupported_filter", "metadata")
+
+
+def test_metadata_null_lists_the_jobs_without_metadata(
+    player: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "MOST_SEARCHED", 2)
+    file = create_file(player)["id"]
+    without = [create(player, training_file=file)["id"] for _ in range(2)]
+    for _ in range(3):
+        create(player, training_file=file, metadata={"a": "b"})
+
+    first = player.get(JOBS, metadata="null", limit=1)
+    rest = player.get(JOBS, metadata="null", after=first["last_id"])
+
+    assert [job["id"] for job in first["data"] + rest["data"]] == without[::-1]
+    assert rest["has_more"] is False
+    for query in ("metadata=x", "metadata=null&metadata[a]=b", "metadata[]=a", "metadata%5Ba=b"):
+        wrong = player.client.get(f"{JOBS}?{query}")
+        assert code_of(wrong) == (400, "unsupported_filter", "metadata")
 
 
 def test_pause_resume_and_cancel_take_an_empty_body(player: Player) -> None:

@@ -47,7 +47,7 @@ def test_a_retry_returns_the_job_of_the_request_before_it(player: Player) -> Non
 
 
 class LosesOneResponse(httpx2.BaseTransport):
-    """Delivers each request, but only the second response."""
+    """Delivers each request, but not the first response."""
 
     def __init__(self, transport: httpx2.BaseTransport) -> None:
         self.transport = transport
@@ -57,6 +57,8 @@ class LosesOneResponse(httpx2.BaseTransport):
         response = self.transport.handle_request(request)
         self.retries.append(request.headers["x-stainless-retry-count"])
         if len(self.retries) == 1:
+            response.read()  # the application waits until its response has been read
+            response.close()
             raise httpx2.ReadTimeout("the response was lost", request=request)
         return response
 
@@ -110,7 +112,7 @@ def test_a_retry_while_the_first_request_is_still_running_creates_the_only_job(
         retried = {each.result() for each in posts}
     second_server.state.database.close()
     late, queue = submit_job(
-        database, app.state.storage, body, key=None, number=noted.number, language="en"
+        database, app.state.storage, body, key=None, number=noted.number, aliases={}, language="en"
     )
 
     assert retried == {late.id}

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
@@ -53,6 +54,9 @@ class CheckpointState(Tolerant):
     evaluations: list[EvalPoint]
     base_correct_tokens: int | None = None
     """Number of evaluation tokens that the model predicted before training; None in checkpoints of earlier versions."""
+    adapter_config: dict[str, Any] | None = None
+    """peft's configuration of the adapter, with which the server makes it available for download; None in checkpoints of
+    earlier versions."""
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,22 @@
 """A run that is killed at any moment and resumed produces the same results as an uninterrupted run, bit for bit."""
 
+import json
 import random
 import signal
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import safetensors.torch
 import torch
+from safetensors.torch import load_file
 
+from app.checkpoints.adapters import StoredAdapter, build_archive
+from app.storage.data_dir import Storage
 from contracts.attempt import Wanted
+from contracts.checkpoint import STATE_FILE, TENSORS_FILE
 from contracts.job import Phase
 from contracts.record import CheckpointRecord, EvalRecord, LogRecord, MetricRecord, PhaseRecord
 from contracts.run.run_dir import Control, RunDir, write_model
@@ -56,6 +63,32 @@ def straight(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Stra
         return done[dropout]
 
     return run_straight
+
+
+def test_the_server_builds_the_adapter_of_a_checkpoint_as_peft_saves_it(
+    straight: Straight, tmp_path: Path
+) -> None:
+    run_dir, storage = straight(0.0), Storage(tmp_path)
+    storage.prepare()
+    newest = find_newest(run_dir.checkpoints)
+    assert newest is not None
+    for name in (TENSORS_FILE, STATE_FILE):
+        (tmp_path / name).symlink_to(newest / name)
+
+    path = build_archive(storage, StoredAdapter("ckpt_1", "job_1", TENSORS_FILE, STATE_FILE, ""))
+
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        files = {name: archive.read(name) for name in archive.namelist()}
+    config = (run_dir.adapter / "adapter_config.json").read_bytes()
+    assert json.loads(files.pop("adapter_config.json")) == json.loads(config)
+    built = safetensors.torch.load(files.pop("adapter_model.safetensors"))
+    saved = load_file(run_dir.adapter / "adapter_model.safetensors")
+    assert files == {}
+    assert {n: t.shape for n, t in built.items()} == {n: t.shape for n, t in saved.items()}
+    prefixes = {f"adapter.{name}": tensor for name, tensor in built.items()}
+    checkpoint = {n.replace(".default", ""): t for n, t in load(newest).tensors.items()}
+    assert all(torch.equal(checkpoint[name], tensor) for name, tensor in prefixes.items())
 
 
 def metrics(run_dir: RunDir) -> dict[int, dict[str, float]]:

@@ -4,6 +4,7 @@ Only layers of the text decoder get one, because text never reaches a vision or 
 unchanged, because a small change to them would send tokens to experts that were not trained on such tokens.
 """
 
+import json
 import re
 import shutil
 import warnings
@@ -72,6 +73,14 @@ def sort_sets(config: Any) -> None:
     for name, value in vars(config).items():
         if isinstance(value, set):
             setattr(config, name, sorted(value))
+
+
+def describe_adapter(model: TrainableModel) -> dict[str, Any]:
+    """Return the adapter's configuration as JSON, as `save_adapter` writes it to `adapter_config.json`."""
+    (config,) = model.peft_model.peft_config.values()
+    sort_sets(config)
+    content: dict[str, Any] = json.loads(json.dumps(config.to_dict()))
+    return content | {"inference_mode": True}
 
 
 def save_adapter(model: TrainableModel, tokenizer: Any, directory: Path) -> None:
