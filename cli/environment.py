@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 
-from processes.environment import BASIC, COMPUTE, HUB, WORKER_TOKEN, choose
+from processes.environment import BASIC, COMPUTE, HUB, WANDB, WORKER_TOKEN, choose
 
 SETTINGS = "STEPLINE_*"
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "broker": BASIC,
     "migrate": (*BASIC, SETTINGS),
     "api": (*BASIC, SETTINGS, WORKER_TOKEN),
-    # The worker passes the hub token only to its download process.
-    "worker": (*BASIC, SETTINGS, WORKER_TOKEN, *COMPUTE, *HUB),
+    # The worker passes the hub token only to its download process, and the key of W&B only to the mirror.
+    "worker": (*BASIC, SETTINGS, WORKER_TOKEN, *COMPUTE, *HUB, *WANDB),
 }
 """Variable names by part."""
 

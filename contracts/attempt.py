@@ -12,6 +12,7 @@ from contracts.failure import Failure
 from contracts.job import JobSpec, Phase
 from contracts.record import Count, LogLevel, Ordinal, Record
 from contracts.summary import Summary
+from contracts.wandb import WandbSettings
 
 MOST_CARDS = 1024
 """Maximum number of cards per host."""
@@ -174,6 +175,8 @@ class Claim(Tolerant):
     resume: list[ResumePoint] = []
     """Checkpoints in the server's storage to resume from, in order of preference. The worker skips damaged ones."""
     earlier: list[EarlierAttempt] = []
+    wandb: WandbSettings | None = None
+    """Where the worker mirrors the metrics; null if the job has no such integration."""
     sync_seconds: float
     """Maximum time between syncs while there is nothing to send."""
     flush_seconds: float

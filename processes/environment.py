@@ -50,11 +50,7 @@ COMPUTE = (
     "CXX",
 )
 """For the training program: variables that torch, bitsandbytes and their dependencies read."""
-HUB = (
-    "HF_*",
-    "HF_TOKEN",
-    "HUGGING_FACE_HUB_TOKEN",
-    "HUGGINGFACE_*",
+NETWORK = (
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "ALL_PROXY",
@@ -68,7 +64,11 @@ HUB = (
     "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
 )
+"""Proxies and certificates, for processes that use the Internet."""
+HUB = ("HF_*", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_*", *NETWORK)
 """For the process that downloads from the hub, and for the processes that start it."""
+WANDB = ("WANDB_*", "WANDB_API_KEY", *NETWORK)
+"""For the process that mirrors metrics to W&B, and for the processes that start it."""
 WORKER_TOKEN = "STEPLINE_WORKER_TOKEN"
 
 _SECRETS = ("*_TOKEN", "*SECRET*", "*PASSWORD*", "*CREDENTIAL*", "*_KEY", "*_KEYS")

@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     hub: bool = True
     """Whether this worker may download models and datasets from the hub."""
 
+    wandb: bool = False
+    """Whether this worker mirrors the metrics of jobs with a W&B integration."""
+
     hello_seconds: float = Field(20, gt=0, le=30)
     """Interval between hellos."""
     poll_seconds: float = Field(0.1, gt=0)

@@ -278,6 +278,7 @@ def _claim(session: Session, attempt: Attempt, job: Job, token: str, settings: S
         eval=None if spec.dataset.eval is None else _describe(session, spec.dataset.eval),
         resume=points,
         earlier=earlier,
+        wandb=store.find_wandb(session, job.id),
         sync_seconds=settings.sync_seconds,
         flush_seconds=settings.flush_seconds,
         lease_seconds=settings.lease_seconds,

@@ -10,12 +10,14 @@ from sqlalchemy import ColumnElement, Update, bindparam, func, insert, select, u
 from sqlalchemy.orm import Session
 
 from app.attempts.progress import AttemptProgress
+from app.db.openai_tables import FineTune
 from app.db.sql import insert_many, insert_missing, written_out
 from app.db.tables import Attempt, Base, Output, Record, Sample
 from app.leases.store import ATTEMPTS, HELD, HeldAttempt
 from app.series.blocks import LONGEST_NAME, SYSTEM
 from contracts.attempt import AttemptStatus, Outcome, OutputChunk, SystemSample
 from contracts.job import JobStatus
+from contracts.wandb import WandbSettings
 
 _RECORDS = Base.metadata.tables[Record.__tablename__]
 
@@ -24,6 +26,12 @@ def insert_attempt(session: Session, attempt: Attempt) -> None:
     """Store a new attempt."""
     session.add(attempt)
     session.flush()
+
+
+def find_wandb(session: Session, job_id: str) -> WandbSettings | None:
+    """Return where the metrics of a job are mirrored, or None."""
+    stored = session.scalar(select(FineTune.wandb).where(FineTune.job_id == job_id))
+    return None if stored is None else WandbSettings.model_validate(stored)
 
 
 def end_attempt(

@@ -127,6 +127,9 @@ class Settings(BaseSettings):
     model_aliases: Annotated[dict[str, str], NoDecode, BeforeValidator(_aliases)] = {}
     """Models by the names that `POST /v1/fine_tuning/jobs` also accepts for them, as `name=model` pairs separated by commas."""
 
+    wandb: bool = False
+    """Whether new fine-tuning jobs may have a W&B integration. The workers need the same setting."""
+
     flush_seconds: float = Field(0.5, gt=0)
     """Maximum time before a worker sends a new record."""
     sync_seconds: float = Field(10, gt=0)

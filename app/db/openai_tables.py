@@ -1,8 +1,9 @@
 """Tables of OpenAI's API: uploaded files, requests for jobs, and what our tables of jobs do not contain."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, false
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.tables import Base, BigId
@@ -41,6 +42,8 @@ class FineTune(Base):
     validation_file: Mapped[str | None] = mapped_column(String(80))
     model: Mapped[str | None] = mapped_column(String(200))
     """The name of the model in the request; null if an earlier version created the job."""
+    wandb: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Where the metrics are mirrored (WandbSettings); null if the request had no such integration."""
 
 
 class CreateRequest(Base):

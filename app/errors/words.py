@@ -228,8 +228,9 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "unsupported_integration": _both(
         "The integration {integration} is not configured on this server.",
         "此服务器没有配置集成 {integration}。",
-        "Omit `integrations`. The metrics of a job are in its events and in GET /v1/jobs/{{id}}/metrics.",
-        "请省略 `integrations`。任务的指标可从事件和 GET /v1/jobs/{{id}}/metrics 读取。",
+        "Omit `integrations`, or ask the operator to set STEPLINE_WANDB=true for the server and the workers, and WANDB_API_KEY "
+        "or WANDB_MODE=offline for the workers.",
+        "请省略 `integrations`，或请运维人员为服务器和工作节点设置 STEPLINE_WANDB=true，并为工作节点设置 WANDB_API_KEY 或 WANDB_MODE=offline。",
     ),
     "unsupported_filter": _both(
         "The filter {filter} is not supported.",

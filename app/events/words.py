@@ -123,6 +123,18 @@ EVENTS: dict[str, dict[Language, str]] = {
         "en": "The checkpoint at step {step} could not be uploaded yet; the worker will retry: {reason}",
         "zh": "第 {step} 步的检查点暂时无法上传，工作节点将重试：{reason}",
     },
+    "wandb_started": {
+        "en": "The metrics are mirrored to W&B: {run}.",
+        "zh": "指标正在同步到 W&B：{run}。",
+    },
+    "wandb_failed": {
+        "en": "Mirroring to W&B has failed, and the job continues without it: {reason}.",
+        "zh": "同步到 W&B 失败，任务继续运行，不再同步：{reason}。",
+    },
+    "wandb_unavailable": {
+        "en": "This worker cannot mirror the metrics to W&B: {reason}.",
+        "zh": "该工作节点无法将指标同步到 W&B：{reason}。",
+    },
     "checkpoint_not_uploaded": {
         "en": "The checkpoint at step {step} was not uploaded and is only on the worker's disk: {reason}",
         "zh": "第 {step} 步的检查点未上传，仅保存在工作节点的磁盘上：{reason}",

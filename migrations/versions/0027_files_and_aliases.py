@@ -1,4 +1,4 @@
-"""The sizes of result files and the order of files by time, for one list of files; and the models that requests named.
+"""The sizes of result files and the order of files by time, for one list of files; and the models and integrations that requests named.
 
 Revision: 0027
 """
@@ -26,9 +26,11 @@ def upgrade() -> None:
     )
     op.create_index("ix_files_created_at_number", FILES, ["created_at", "number"])
     op.add_column(FINE_TUNES, sa.Column("model", sa.String(200), nullable=True))
+    op.add_column(FINE_TUNES, sa.Column("wandb", sa.JSON(none_as_null=True), nullable=True))
 
 
 def downgrade() -> None:
+    op.drop_column(FINE_TUNES, "wandb")
     op.drop_column(FINE_TUNES, "model")
     op.drop_index("ix_files_created_at_number", table_name=FILES)
     op.drop_table(RESULTS)

@@ -17,6 +17,8 @@ SHELL = {
     "STEPLINE_WORKER_TOKEN": "token",
     "STEPLINE_SOMETHING_SECRET": "unused",
     "NVIDIA_API_KEY": "nv",
+    "WANDB_API_KEY": "wb",
+    "WANDB_MODE": "offline",
     "DATABASE_URL": "postgresql://user:password@host",
 }
 EVERYBODY = {"PATH", "LC_TIME"}
@@ -38,6 +40,8 @@ EVERYBODY = {"PATH", "LC_TIME"}
                 "https_proxy",
                 "CUDA_VISIBLE_DEVICES",
                 "BNB_CUDA_VERSION",
+                "WANDB_API_KEY",
+                "WANDB_MODE",
             },
         ),
     ],
@@ -53,3 +57,9 @@ def test_the_worker_gets_every_variable_that_the_training_program_may_use() -> N
 
     assert set(given) == set(shell)
     assert set(child_environment([Device()], given)) >= set(shell)
+
+
+def test_the_training_program_gets_no_secret_and_no_address() -> None:
+    given = child_environment([Device()], environment_of("worker", SHELL))
+
+    assert given.keys() & SHELL.keys() == EVERYBODY | {"CUDA_VISIBLE_DEVICES", "BNB_CUDA_VERSION"}

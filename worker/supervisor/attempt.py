@@ -24,6 +24,7 @@ from worker.supervisor.child.stopping import StopFlag, Stopped, Stopping, ended_
 from worker.supervisor.host.cards.held_cards import HeldCard
 from worker.supervisor.host.clock import boottime
 from worker.supervisor.host.system import System
+from worker.supervisor.mirror.mirror import Mirror
 from worker.supervisor.placing.models import PlacingFailed
 from worker.supervisor.placing.place import Placer, tidy
 from worker.supervisor.reporting.reporter import Reporter
@@ -64,12 +65,20 @@ def run_attempt(slot: Slot, claim: Claim) -> None:
     log.info("claimed", number=claim.number, model=claim.spec.model, gpus=claim.gpus)
     run_dir = RunDir(slot.home / claim.attempt_id)
     reporter = Reporter(claim, slot.server, run_dir)
-    keep_run = True
+    keep_run, has_failed = True, True
+    mirror = Mirror(claim, run_dir, slot.settings, slot.environ, reporter.notes)
     uploads = Uploads(
         claim, lambda: _connect_without_retries(slot.settings), run_dir, reporter.notes
     )
+
+    def begin() -> None:
+        if claim.spec.checkpoint.upload == "always":
+            uploads.start()
+        mirror.start()
+
     try:
-        outcome = _train(slot, claim, run_dir, reporter, uploads)
+        outcome = _train(slot, claim, run_dir, reporter, begin)
+        has_failed = outcome.status == "failed"
         outcome = slot.guard.explain(outcome, slot.cards, slot.stop, reporter.pulse)
         log.info("ended", outcome=outcome.model_dump(mode="json", exclude_defaults=True))
         if outcome.failure is not None and outcome.failure.reason is FailureReason.DEVICE_FAILED:
@@ -94,13 +103,18 @@ def run_attempt(slot: Slot, claim: Claim) -> None:
         _give_up(slot, claim, reporter, f"Error in the supervisor:\n{traceback.format_exc()}")
     finally:
         uploads.stop()
+        mirror.end(failed=has_failed)
         tidy(run_dir, keep_run, slot.settings.kept_runs)
 
 
 def _train(
-    slot: Slot, claim: Claim, run_dir: RunDir, reporter: Reporter, uploads: Uploads
+    slot: Slot,
+    claim: Claim,
+    run_dir: RunDir,
+    reporter: Reporter,
+    begin: Callable[[], None],
 ) -> Outcome:
-    """Place the model and the data, then train. Raises Refused or ServerUnavailable; any other error becomes an Outcome."""
+    """Place the model and the data, then train; call `begin` once the training process has started. Raises Refused or ServerUnavailable; any other error becomes an Outcome."""
 
     def pulse() -> None:
         status = ended_as(reporter.pulse(), slot.stop.is_set)
@@ -119,8 +133,7 @@ def _train(
         )
         placer.place(run_dir)
         reporter.enter(None)
-        started = uploads.start if claim.spec.checkpoint.upload == "always" else _nothing
-        return _follow(slot, run_dir, reporter, started)
+        return _follow(slot, run_dir, reporter, begin)
     except PlacingFailed as failure:
         return Outcome(status="failed", failure=failure.failure)
     except Stopped as stopped:
@@ -132,16 +145,14 @@ def _train(
         return failed(FailureReason.CRASHED, f"Error in the supervisor:\n{traceback.format_exc()}")
 
 
-def _follow(
-    slot: Slot, run_dir: RunDir, reporter: Reporter, started: Callable[[], None]
-) -> Outcome:
+def _follow(slot: Slot, run_dir: RunDir, reporter: Reporter, begin: Callable[[], None]) -> Outcome:
     """Start the training process and follow it until it ends."""
     settings = slot.settings
     process = start_child(run_dir, slot.cards, slot.environ)
     log.info("training process started", pid=process.pid)
     stopping = Stopping(process, run_dir, settings.control_seconds, settings.term_seconds)
     wanted, was_stopped = Wanted.CONTINUE, False
-    started()
+    begin()
     try:
         devices = [card.device for card in slot.cards]
         with System(
@@ -194,9 +205,6 @@ def _store_last_checkpoint(
 def _connect_without_retries(settings: Settings) -> Server:
     """Return a separate client that never retries, for a thread that paces its own calls."""
     return Server(settings.server_url, "", 0, 0)
-
-
-def _nothing() -> None: ...
 
 
 def _give_up(slot: Slot, claim: Claim, reporter: Reporter, detail: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
@@ -14,6 +14,7 @@ from app.errors.kinds import (
     FileNotFound,
     InvalidField,
     UnknownFile,
+    UnsafeCharacter,
     UnsupportedIntegration,
     UnsupportedMethod,
 )
@@ -21,6 +22,7 @@ from app.files import service as files
 from app.openai.schemas.requests import Hyperparameters, NewFineTuningJob
 from app.presets.service import fill_in, merge
 from contracts.job import JobSpec, TrainingSpec
+from contracts.values.text import find_unsafe
 
 EXTENSION = "stepline"
 """The field that contains our own spec."""
@@ -30,14 +32,23 @@ DEFAULT_LEARNING_RATE = TrainingSpec().learning_rate
 _LEARNING_RATE = "training.learning_rate"
 
 
-def to_spec(session: Session, new: NewFineTuningJob, aliases: Mapping[str, str]) -> JobSpec:
-    """Return the spec of a new job. `aliases` contains models by other names.
+class Options(NamedTuple):
+    """What the operator has configured for new jobs."""
 
-    Raises UnsupportedMethod, UnsupportedIntegration, UnknownFile, FieldGivenTwice, RequestValidationError.
+    aliases: Mapping[str, str] = {}
+    """Models by other names."""
+    has_wandb: bool = False
+    """Whether the metrics of jobs may be mirrored to W&B."""
+
+
+def to_spec(session: Session, new: NewFineTuningJob, options: Options) -> JobSpec:
+    """Return the spec of a new job.
+
+    Raises UnsupportedMethod, UnsupportedIntegration, UnsafeCharacter, UnknownFile, FieldGivenTwice, RequestValidationError.
     """
-    _reject_unsupported(new)
+    _reject_unsupported(new, options)
     given = _given_fields(session, new)
-    given["model"] = aliases.get(new.model, new.model)
+    given["model"] = options.aliases.get(new.model, new.model)
     own = new.stepline or {}
     _reject_duplicates(given, own, _names(new))
     try:
@@ -87,16 +98,20 @@ def multiplier_of(learning_rate: float) -> float:
     return float(f"{learning_rate / DEFAULT_LEARNING_RATE:.6g}")
 
 
-def _reject_unsupported(new: NewFineTuningJob) -> None:
+def _reject_unsupported(new: NewFineTuningJob, options: Options) -> None:
     if new.method is not None:
         others = {"dpo": new.method.dpo, "reinforcement": new.method.reinforcement}
         for name, settings in others.items():
             if new.method.type == name or settings is not None:
                 raise UnsupportedMethod("method.type", method=name)
-    if new.integrations:
-        first = new.integrations[0]
-        kind = first.get("type") if isinstance(first, dict) else first
-        raise UnsupportedIntegration("integrations", integration=str(kind)[:100])
+    for number, integration in enumerate(new.integrations or []):
+        if not options.has_wandb:
+            raise UnsupportedIntegration("integrations", integration=integration.type)
+        for name, value in integration.wandb.model_dump(exclude_none=True).items():
+            character = find_unsafe("".join(value))  # a text or a list of texts
+            if character is not None:
+                field = f"integrations[{number}].wandb.{name}"
+                raise UnsafeCharacter(field, field=field, character=character)
 
 
 def _given_fields(session: Session, new: NewFineTuningJob) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.orm import Session
 
+from app.config.settings import Settings
 from app.db.engine import Database, DatabaseDep
 from app.doorbell import Rings, RingsDep
 from app.errors.kinds import UnsupportedFilter
@@ -18,6 +19,7 @@ from app.jobs.routes import IdempotencyKey
 from app.jobs.schemas import JobView
 from app.openai import ids
 from app.openai.jobs import checkpoints, events, service
+from app.openai.jobs.creation import Options
 from app.openai.jobs.retries import SubmissionDep
 from app.openai.jobs.service import MetadataFilter
 from app.openai.schemas.history import FineTuningCheckpoint, FineTuningEvent
@@ -60,13 +62,14 @@ def create_fine_tuning_job(
 
     A retry by OpenAI's client returns the job that an earlier request with the same body from the same address has created.
     """
+    settings: Settings = request.app.state.settings
     job, queue = service.create_job(
         database,
         storage,
         new,
         key=key,
         submission=submission,
-        aliases=request.app.state.settings.model_aliases,
+        options=Options(settings.model_aliases, settings.wandb),
         language=language,
     )
     if queue is not None:

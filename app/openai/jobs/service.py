@@ -1,6 +1,6 @@
 """Fine-tuning jobs: creates and lists our jobs for OpenAI's clients, and shows them in OpenAI's shape."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.db.engine import Database, database_now
 from app.db.ids import is_id
 from app.db.openai_tables import FineTune
+from app.db.tables import to_json
 from app.errors.kinds import BadCursor
 from app.files.store import find_newest_files
 from app.http.paging import ObjectList, list_objects
@@ -20,12 +21,13 @@ from app.jobs.listing.walks import Place
 from app.jobs.schemas import JobFilter, JobSort, JobView
 from app.openai import ids, store
 from app.openai.jobs import retries
-from app.openai.jobs.creation import multiplier_of, renamed_errors, to_spec
+from app.openai.jobs.creation import Options, multiplier_of, renamed_errors, to_spec
 from app.openai.jobs.retries import Submission
 from app.openai.schemas.objects import (
     FineTuningError,
     FineTuningJob,
     UsedHyperparameters,
+    UsedIntegration,
     UsedMethod,
     UsedSupervised,
 )
@@ -34,6 +36,7 @@ from app.storage.data_dir import Storage
 from contracts.data_spec import DatasetSource
 from contracts.failure import Language
 from contracts.job import JobStatus
+from contracts.wandb import WandbSettings
 
 MOST_PAGES = 20
 """A filtered list is searched on this many pages of our list for one request, and further until there is a job."""
@@ -54,13 +57,13 @@ def create_job(
     *,
     key: str | None,
     submission: Submission | None,
-    aliases: Mapping[str, str],
+    options: Options,
     language: Language,
 ) -> tuple[FineTuningJob, str | None]:
     """Submit a job, unless an equal request has already submitted it.
 
-    `submission` is ignored if there is an idempotency key; `aliases` contains models by other names. Return the job, and the queue to ring if it is new. Raises an
-    AppError that names OpenAI's field.
+    `submission` is ignored if there is an idempotency key. Return the job, and the queue to ring if it is new. Raises an AppError
+    that names OpenAI's field.
     """
     number = None
     if submission is not None and key is None:
@@ -71,7 +74,7 @@ def create_job(
                 return get_job(session, noted.job_id, language), None
         number = noted.number
     return submit_job(
-        database, storage, new, key=key, number=number, aliases=aliases, language=language
+        database, storage, new, key=key, number=number, options=options, language=language
     )
 
 
@@ -82,12 +85,12 @@ def submit_job(
     *,
     key: str | None,
     number: int | None,
-    aliases: Mapping[str, str],
+    options: Options,
     language: Language,
 ) -> tuple[FineTuningJob, str | None]:
     """Submit the job of a request; `number` is that of its row, if it has one. See create_job."""
     with database.reading() as session:
-        spec = to_spec(session, new, aliases)
+        spec = to_spec(session, new, options)
         sample = read_rows(session, storage, spec)
     with database.writing() as session, renamed_errors(new):
         job_id = None if number is None else retries.lock_request(session, number)
@@ -105,6 +108,7 @@ def submit_job(
                     training_file=new.training_file,
                     validation_file=new.validation_file,
                     model=new.model,
+                    wandb=to_json(new.integrations[0].wandb) if new.integrations else None,
                 ),
             )
         job = get_job(session, job_id, language)
@@ -199,7 +203,9 @@ def _view(
         estimated_finish=(
             _seconds(now + timedelta(seconds=job.eta_seconds or 0)) if is_estimated else None
         ),
-        integrations=[],
+        integrations=[UsedIntegration(wandb=WandbSettings.model_validate(fine_tune.wandb))]
+        if fine_tune is not None and fine_tune.wandb is not None
+        else [],
         metadata=job.labels,
         user_provided_suffix=spec.name,
         adapter_file=ids.adapter_file(job.id) if has_succeeded else None,

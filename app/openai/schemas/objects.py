@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.jobs.schemas import JobView
 from contracts.job import JobStatus
+from contracts.wandb import WandbSettings
 
 
 class DeletedFile(BaseModel):
@@ -47,6 +48,13 @@ class UsedMethod(BaseModel):
 
     type: Literal["supervised"] = "supervised"
     supervised: UsedSupervised
+
+
+class UsedIntegration(BaseModel):
+    """A service that receives the metrics of a job."""
+
+    type: Literal["wandb"] = "wandb"
+    wandb: WandbSettings
 
 
 class FineTuningError(BaseModel):
@@ -91,8 +99,8 @@ class FineTuningJob(BaseModel):
     seed: int
     estimated_finish: int | None
     """Null unless the job is running and its duration can be estimated."""
-    integrations: list[str]
-    """Always empty."""
+    integrations: list[UsedIntegration]
+    """The services that receive the metrics."""
     metadata: dict[str, str]
     """The labels of the job."""
     user_provided_suffix: str | None

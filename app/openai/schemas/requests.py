@@ -8,6 +8,7 @@ from contracts.base import Strict
 from contracts.field_error import FieldProblem, OneOf, one_error
 from contracts.job import Label, LabelValue
 from contracts.values.hub_names import ModelName
+from contracts.wandb import WandbSettings
 
 MOST_SAMPLES = 1024
 MOST_EPOCHS = 10_000
@@ -55,6 +56,13 @@ class Method(Strict):
     reinforcement: dict[str, Any] | None = None
 
 
+class Integration(Strict):
+    """A service that receives the metrics of a job. Only `wandb` is supported."""
+
+    type: Annotated[Literal["wandb"], OneOf()]
+    wandb: WandbSettings
+
+
 class NewFineTuningJob(Strict):
     """A new fine-tuning job."""
 
@@ -73,7 +81,7 @@ class NewFineTuningJob(Strict):
     """Null uses our default seed."""
     metadata: dict[Label, LabelValue] | None = Field(None, max_length=16)
     """The labels of the job."""
-    integrations: list[Any] | None = Field(None, max_length=5)
-    """Not supported: must be empty or null."""
+    integrations: list[Integration] | None = Field(None, max_length=1)
+    """At most one: mirrors the metrics to W&B, if the operator has configured it."""
     stepline: dict[str, Any] | None = None
     """Fields of our own spec that OpenAI's API does not have, such as `{"lora": {"rank": 16}}`."""

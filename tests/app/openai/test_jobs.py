@@ -11,6 +11,7 @@ from tests.app.openai.test_files import create as create_file
 from tests.app.player import Player
 
 JOBS = "/v1/fine_tuning/jobs"
+WANDB = {"type": "wandb", "wandb": {"project": "p"}}
 
 
 def post(player: Player, **fields: Any) -> Response:
@@ -116,7 +117,9 @@ def test_the_multiplier_applies_to_the_learning_rate_of_a_preset(player: Player)
         ({"method": {"type": "dpo"}}, "unsupported_method", "method.type"),
         ({"method": {"type": "reinforcement"}}, "unsupported_method", "method.type"),
         ({"method": {"type": "sft"}}, "invalid_field", "method.type"),
-        ({"integrations": [{"type": "wandb"}]}, "unsupported_integration", "integrations"),
+        ({"integrations": [WANDB]}, "unsupported_integration", "integrations"),
+        ({"integrations": [WANDB, WANDB]}, "invalid_field", "integrations"),
+        ({"integrations": [{"type": "mlflow"}]}, "invalid_field", "integrations[0].type"),
         ({"training_file": "file-0"}, "file_not_found", "training_file"),
         ({"validation_file": "file-\0'"}, "file_not_found", "validation_file"),
         ({"training_file": "ds_" + "0" * 24}, "dataset_not_found", "training_file"),

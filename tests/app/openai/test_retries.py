@@ -14,6 +14,7 @@ from app.config.settings import Settings
 from app.db.engine import Database, database_now
 from app.db.openai_tables import CreateRequest
 from app.main import create_app
+from app.openai.jobs.creation import Options
 from app.openai.jobs.retries import KEPT, Submission, forget_old, note_request
 from app.openai.jobs.service import submit_job
 from app.openai.schemas.requests import NewFineTuningJob
@@ -112,7 +113,13 @@ def test_a_retry_while_the_first_request_is_still_running_creates_the_only_job(
         retried = {each.result() for each in posts}
     second_server.state.database.close()
     late, queue = submit_job(
-        database, app.state.storage, body, key=None, number=noted.number, aliases={}, language="en"
+        database,
+        app.state.storage,
+        body,
+        key=None,
+        number=noted.number,
+        options=Options(),
+        language="en",
     )
 
     assert retried == {late.id}
