@@ -55,6 +55,7 @@ def list_finished(
     return [
         FinishedJob(number, job_id, ended_at, size, adapters.get(job_id))
         for number, job_id, ended_at, size in rows
+        if ended_at is not None
     ]
 
 

@@ -6,6 +6,7 @@ import os
 import struct
 import time
 import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -58,11 +59,13 @@ def read(content: bytes) -> tuple[Any, dict[str, bytes]]:
     }
 
 
-def save(player: Player, claim: Claim, step: int, seq: int = 1, **files: bytes) -> None:
+def save(
+    player: Player, claim: Claim, step: int, files: Mapping[str, Any] | None = None, seq: int = 1
+) -> None:
     """Record a checkpoint and, if there are files, store it."""
     record = CheckpointRecord(seq=seq, at=utc_now(), step=step, name=f"s{step}", bytes=9)
     player.sync(claim, record)
-    if files:
+    if files is not None:
         for content in files.values():
             player.offer(claim, step, **files)
             player.put_file(claim, content)
@@ -72,7 +75,7 @@ def save(player: Player, claim: Claim, step: int, seq: int = 1, **files: bytes) 
 def test_the_adapter_of_a_stored_checkpoint_can_be_downloaded(player: Player, app: FastAPI) -> None:
     job_id = player.submit(name="mine")
     claim = player.claim()
-    save(player, claim, 3, **{"tensors.safetensors": TENSORS, "state.json": STATE})
+    save(player, claim, 3, {"tensors.safetensors": TENSORS, "state.json": STATE})
     save(player, claim, 6, seq=2)
 
     newer, stored = player.get(f"{path_of(job_id)}/checkpoints")["data"]
@@ -134,7 +137,7 @@ def test_a_checkpoint_without_a_readable_adapter_says_so(
     player: Player, content: bytes, state: bytes
 ) -> None:
     job_id = player.submit()
-    save(player, player.claim(), 3, **{"tensors.safetensors": content, "state.json": state})
+    save(player, player.claim(), 3, {"tensors.safetensors": content, "state.json": state})
     [checkpoint] = player.get(f"{path_of(job_id)}/checkpoints")["data"]
 
     rejected = player.client.get(f"/v1/files/{checkpoint['adapter_file']}/content")
