@@ -97,6 +97,7 @@ def test_all_attempts_of_a_job_send_their_steps_to_one_run_also_after_the_run_di
     second.start()
     second.end(failed=False)
     wait_for(lambda: len(stage.calls("finish")) == 2)
+    wait_for(lambda: len(stage.notes.pending()) == 2)
 
     assert stage.notes.pending()[0].figures == {"run": "entity/project/id"}
     assert [note.code for note in stage.notes.pending()] == ["wandb_started"] * 2
