@@ -53,15 +53,21 @@ def test_the_metrics_of_a_job_are_mirrored_to_a_run_with_its_id(
         model="tiny-qwen2",
         training_file=file.id,
         integrations=[{"type": "wandb", "wandb": {"project": "a-project", "tags": ["tiny"]}}],
-        extra_body={"stepline": SMALL},
+        extra_body={"stepline": SMALL | {"training": {"max_length": 128, "max_steps": 100_000}}},
     )
-    job_id = job.id.replace("ftjob-", "job_")
-    assert service.wait_for_end(job_id)["status"] == "succeeded", service.logs()
-
     assert job.integrations is not None
     assert job.integrations[0].wandb.project == "a-project"
-    events = {event.message for event in client.fine_tuning.jobs.list_events(job.id)}
-    assert [message for message in events if message.startswith("The metrics are mirrored to W&B")]
+    job_id = job.id.replace("ftjob-", "job_")
+
+    def mirrored() -> list[str]:
+        codes = [event["code"] for event in service.get(f"/v1/jobs/{job_id}/events")["data"]]
+        return [code for code in codes if code.startswith("wandb_")]
+
+    wait_for(lambda: bool(mirrored()), 120, service.logs)
+    assert mirrored() == ["wandb_started"], service.logs()
+    service.wait_for_step(job_id, 5)
+    service.cancel(job_id)
+
     [run] = (service.directory / "work" / "wandb").rglob(f"run-{job_id}.wandb")
     # The process ends shortly after the attempt.
     wait_for(lambda: b"valid_loss" in run.read_bytes(), 60, service.logs)

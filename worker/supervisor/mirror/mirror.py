@@ -106,7 +106,11 @@ class Mirror:
         directory = str(self._settings.work_dir / "wandb")
         places = ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR")
         request = MirrorRequest(
-            variables=dict.fromkeys(places, directory) | choose(self._environ, *WANDB),
+            variables={
+                **dict.fromkeys(places, directory),
+                "WANDB_ERROR_REPORTING": "false",
+                **choose(self._environ, *WANDB),
+            },
             records=str(self._run_dir.records),
             job_id=self._claim.job_id,
             attempt=self._claim.number,

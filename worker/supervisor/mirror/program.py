@@ -77,8 +77,11 @@ def mirror(request: MirrorRequest, end: End, records: IO[bytes], out: IO[str]) -
             disable_code=True,
             disable_git=True,
             init_timeout=INIT_SECONDS,
+            # Only the metrics leave this host, nothing about it.
+            x_disable_machine_info=True,
             x_disable_meta=True,
             x_disable_stats=True,
+            x_save_requirements=False,
         ),
     )
     say(out, MirrorMessage(run=str(run.url or run.path)))
