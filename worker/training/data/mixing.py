@@ -66,7 +66,7 @@ def select_rows(parts: Parts, spec: JobSpec) -> Parts:
 
 
 def repeat_samples(data: Data, spec: JobSpec) -> Data:
-    """Repeat the samples of each dataset according to its weight. Data of a single dataset are unchanged."""
+    """Repeat the samples of each dataset according to its weight. The data of a single dataset is unchanged."""
     if not spec.dataset.is_mixed:
         return data
     uses, first = [], 0

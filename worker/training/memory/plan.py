@@ -141,7 +141,7 @@ class Planner:
     def plan(self) -> MemoryPlan:
         """Return the plan for a model that is not loaded yet.
 
-        Raises SPEC_REFUSED, with figures, if the longest sample does not fit.
+        Raises SPEC_REFUSED, stating the sizes, if the longest sample does not fit.
         """
         if self._is_small():
             return MemoryPlan(

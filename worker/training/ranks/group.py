@@ -27,7 +27,7 @@ from worker.training.ranks.signs import Signs
 _FOREVER = timedelta(days=365)
 """In practice unlimited: the watchdog ends a run that hangs, and it detects which rank the others are waiting for."""
 _ORPHAN_SECONDS = 60.0
-"""Time after which a rank reports a failed operation itself. Normally, rank 0 kills the rank earlier."""
+"""Time after which a rank reports a failed operation itself. Normally, rank 0 kills the rank before that."""
 
 
 @dataclass(frozen=True)
