@@ -39,7 +39,7 @@ class Row:
     varlen: Any
     """The choice for the reference recipe (`memory.fit.Choice`) without a mask."""
     masked: Any
-    """The choice for the reference recipe under a mask."""
+    """The choice for the reference recipe with a mask."""
 
 
 def main() -> None:

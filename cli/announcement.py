@@ -1,4 +1,4 @@
-"""What `stepline up` prints once the service is ready: the page's address, the device, the models found, and the next command."""
+"""The message that `stepline up` prints once the service is ready: the page's address, the device, the models found, and the next command."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What a worker knows about the models in its models root and its hub cache, and the message in which it reports this."""
+"""What a worker knows about the models in its models root and its hub cache, and the message that reports it."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal

@@ -39,7 +39,7 @@ class MixedDataset(Tolerant):
     rows: int
     """Number of its rows that were used, each counted once."""
     used_rows: int
-    """Number of rows in an epoch that are from it."""
+    """Number of an epoch's rows that come from it."""
 
 
 class Interval(Tolerant):

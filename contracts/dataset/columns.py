@@ -56,7 +56,7 @@ class Columns:
 
     @property
     def key(self) -> str:
-        """A canonical text; equal choices give equal texts."""
+        """A canonical string, which is the same for equal choices."""
         return json.dumps(self.stored, sort_keys=True)
 
     @property

@@ -18,7 +18,7 @@ _INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2
 
 _PIECE_CHARACTERS = 1000
 _LONGEST_RUN = 32
-"""Text contains at most about 30 combining marks in a row (UAX #15, stream-safe text format)."""
+"""Real text has at most about 30 consecutive combining marks (UAX #15, stream-safe text format)."""
 
 
 def normalize(text: str) -> str:

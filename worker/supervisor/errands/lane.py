@@ -88,7 +88,11 @@ class Lane:
                     # 404 means an older server. Other refusals also persist until something changes.
                     self.hello.clear()
                     if refusal.status != 404:
-                        log.warning("the server rejected a claim of errands", kind=self.kind, reason=str(refusal))
+                        log.warning(
+                            "the server rejected a claim of errands",
+                            kind=self.kind,
+                            reason=str(refusal),
+                        )
                 except ServerUnavailable as error:
                     self.stop.wait(max(pause, error.retry_after_seconds))
                     pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

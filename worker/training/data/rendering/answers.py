@@ -80,7 +80,9 @@ class Locator:
                     *(_with_other_arguments(turns[: place + 1], place) for place in calling),
                 ]
             )
-        except RenderingFailed:  # one of them failed; the texts are rendered one by one when they are needed
+        except (
+            RenderingFailed
+        ):  # one of them failed; the texts are rendered one by one when they are needed
             return ahead
         ahead.before.update(zip(prompted, before, strict=True))
         ahead.through.update(zip(shorter, others, strict=False))
