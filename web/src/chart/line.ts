@@ -23,7 +23,7 @@ export interface Mark {
   kind: "attempt" | "checkpoint" | "warning";
   step: number;
   x: number;
-  /** A short text beside the line. */
+  /** A short text next to the line. */
   label?: string;
   text: string;
 }
@@ -34,7 +34,7 @@ export type Range = [from: number, to: number];
 /** How the values of a chart are scaled. */
 export interface YScale {
   isLog: boolean;
-  /** Whether the few largest and smallest values do not widen the range. */
+  /** Whether the range excludes the few largest and smallest values. */
   ignoresOutliers: boolean;
   /** The minimum range, such as 0 to 100 for a load. */
   span?: Range | undefined;

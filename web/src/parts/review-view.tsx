@@ -64,7 +64,7 @@ export function ReviewView({ dataset, rows }: { dataset: string; rows: number })
   );
 }
 
-/** Duplicates are not compared again, so fewer rows than reviewed do not mean a sample. */
+/** Duplicates are not compared again, so fewer compared than reviewed rows do not imply a sample. */
 function isSampled(review: Review): boolean {
   const duplicates = review.warnings.find((warning) => warning.code === "duplicates")?.rows ?? 0;
   return review.compared_rows < review.reviewed_rows - duplicates;

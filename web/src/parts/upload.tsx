@@ -17,7 +17,7 @@ interface Upload {
 }
 
 /**
- * Return how to upload a file, and the message about the last one. `use` is called with the dataset once it is ready, and
+ * Return a function that uploads a file, and the message about the last upload. `use` is called with the dataset once it is ready, and
  * `received` as soon as a large file is being checked.
  */
 export function useUpload(use: (dataset: DatasetDetail) => void, received?: () => void): Upload {

@@ -67,7 +67,7 @@ export function Overlay({ sides }: { sides: Side[] }) {
           <>
             <ChartControls
               view={view}
-              // Positions on different axes cannot be converted, because each job has its own, so the zoom is reset.
+              // Reset the zoom: each job has its own axis, so a position on one axis has no equivalent on another.
               actions={{ ...actions, chooseX: (x) => setQuery({ x: x === "step" ? null : x, from: null, to: null }) }}
             >
               <Check

@@ -121,7 +121,7 @@ export function minorCharts(curve: Curve, axis: XAxis, hidden: ReadonlySet<strin
 
 type MakeLine = (key: string, name: string, label: string, color: string) => Line;
 
-/** Return the line of the steps and, if there are evaluations, theirs. */
+/** Return the line of the steps and, if there are evaluations, the line of the evaluations. */
 function accuracyLines(line: MakeLine): Minor["lines"] {
   const evaluations = line("eval_accuracy", "eval_token_accuracy", say(JOB.chart_eval_accuracy), "--eval");
   const steps = line("accuracy", "token_accuracy", say(JOB.chart_accuracy), "--train");
