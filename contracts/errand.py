@@ -1,7 +1,7 @@
 """Errands: short tasks, such as a preview, that a worker does alongside its attempts. Also the messages about them.
 
 An errand needs no GPU and changes no job. A worker names the kinds that it runs in its hello and in each claim, so that an
-older worker is never given an errand that it does not recognise.
+older worker is never given an errand that it does not recognize.
 """
 
 from enum import StrEnum

@@ -100,7 +100,7 @@ class Summary(Tolerant):
     overlapping_rows: int = 0
     """Number of evaluation rows that match a training row character for character."""
     data: DataFacts | None = None
-    """How varied the rows are, and how many evaluation rows are also training rows, after normalisation."""
+    """How varied the rows are, and how many evaluation rows are also training rows, after normalization."""
     mixture: list[MixedDataset] = []
     """What each of several training datasets contributed; empty for a single one."""
     supervised_tokens: int | None = None

@@ -1,6 +1,6 @@
 """Columns: a file's chosen format and column mapping, and how a row's columns are renamed to those the format expects.
 
-Rows are stored with the renamed columns, so later steps recognise the format from the columns alone.
+Rows are stored with the renamed columns, so later steps recognize the format from the columns alone.
 """
 
 import json

@@ -26,7 +26,7 @@ export const TOKEN_COUNTS = texts({
     "{over} {over:row|rows} longer, {cut} of them lose part of an answer, {dropped} are skipped",
     "{over} 条超长，其中 {cut} 条的回答被截断，{dropped} 条被跳过",
   ],
-  advised: ["Shortest length that cuts fewer than 1% of the rows", "截断不到 1% 的最小长度"],
+  advised: ["Shortest length that cuts fewer than 1% of the conversations", "截断的对话不到 1% 的最小长度"],
   refused: [
     "Rows rejected by the chat template: {rows}. A job that uses them fails.",
     "对话模板拒绝了 {rows} 条数据，任务遇到它们会失败。",

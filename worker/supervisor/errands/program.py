@@ -64,7 +64,7 @@ def run_program(
     limit: str,
     descriptors: Sequence[int] = (),
 ) -> ErrandOutcome:
-    """Run a program that reads the task from stdin, in a process group of its own, for at most `seconds`.
+    """Run a program that reads the task from stdin, in its own process group, for at most `seconds`.
 
     Calls pulse regularly; kills the process if pulse raises. `limit`: the time limit in words. `descriptors`: open files that the
     program inherits.

@@ -1,7 +1,7 @@
 """Limits the CPU time and memory of a chat template, which is code supplied with the model; stops it on request.
 
 An exception from a signal handler ends an endless loop, but cannot interrupt a single operation of the interpreter. If
-such an operation takes too long, another signal, which the supervisor recognises, kills this process.
+such an operation takes too long, another signal, which the supervisor recognizes, kills this process.
 """
 
 import contextlib

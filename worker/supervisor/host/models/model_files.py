@@ -1,4 +1,4 @@
-"""Reads facts about a model without torch: from config.json, the weights' headers, the tokenizer and the licence.
+"""Reads facts about a model without torch: from config.json, the weights' headers, the tokenizer and the license.
 
 If a file is missing, damaged or in an unexpected format, its facts remain unknown. The training program decides whether a
 model can be loaded.
@@ -22,7 +22,7 @@ LONGEST_HEADER_BYTES = 100_000_000
 LONGEST_TEXT_BYTES = 10_000_000
 """A larger JSON or template file is not read. The tokenizer's vocabulary is in another file."""
 README_BYTES = 10_000
-"""How much of a README is read; its front matter states the licence."""
+"""How much of a README is read; its front matter states the license."""
 QWEN2_TEMPLATE_SHA256 = "793202280c0910ab26bc6eb57c8212c2417324c6d8c4efd0d10d59092ab3e3eb"
 """SHA-256 of Qwen2's stock chat template."""
 PLAIN_NAMES = frozenset(
