@@ -1,7 +1,7 @@
 """Errands: short tasks, such as a preview, that a worker does alongside its attempts. Also the messages about them.
 
-An errand needs no GPU and changes no job. A worker names the kinds that it runs in its hello and in each claim, so that an
-older worker is never given an errand that it does not recognize.
+An errand needs no GPU and changes no job. A worker lists the kinds that it runs in its hello and in each claim, so that an
+older worker never gets an errand that it does not recognize.
 """
 
 from enum import StrEnum
@@ -235,7 +235,7 @@ class PreviewRow(Tolerant):
     truncated: bool
     """Whether tokens beyond `max_length` were cut."""
     dropped: bool
-    """Whether a job skips this row, because none of its tokens would be trained."""
+    """Whether a job skips this row, because it has no token to train on."""
     total_tokens: int
     """Number of tokens before truncation."""
     trained_tokens: int

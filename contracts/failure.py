@@ -166,7 +166,7 @@ _FACTS: dict[FailureReason, _Facts] = {
     FailureReason.DEVICE_FAILED: _Facts(
         True,
         "The device failed.",
-        "Check the worker's GPU, driver and bitsandbytes; `stepline doctor` names the problem. Another worker can run the job. "
+        "Check the worker's GPU, driver and bitsandbytes; `stepline doctor` reports the problem. Another worker can run the job. "
         "If the job has failed, two devices failed while running it, or one device failed three times. Each passed a check "
         "afterwards, so also check the job's model and data.",
         "设备发生故障。",
@@ -176,7 +176,7 @@ _FACTS: dict[FailureReason, _Facts] = {
     FailureReason.DEVICE_UNUSABLE: _Facts(
         True,
         "The device does not support 4-bit computation.",
-        "Check the versions of the driver, CUDA and bitsandbytes on the worker. `stepline doctor` names the problem.",
+        "Check the versions of the driver, CUDA and bitsandbytes on the worker. `stepline doctor` reports the problem.",
         "设备不支持 4-bit 计算。",
         "请检查工作节点上驱动、CUDA 和 bitsandbytes 的版本。`stepline doctor` 会指出问题。",
     ),

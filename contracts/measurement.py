@@ -25,9 +25,9 @@ class LengthPoint(Tolerant):
     rows_over: Count
     """Conversations with more tokens than this."""
     answers_cut: Count
-    """Conversations that lose part of their trained answers."""
+    """Conversations that lose part of the answers that are trained on."""
     dropped_rows: Count
-    """Conversations with no trained token left. A job skips them."""
+    """Conversations with no token left to train on. A job skips them."""
     tokens: Count
     """Remaining tokens."""
     trained_tokens: Count
@@ -73,7 +73,7 @@ class TokenCounts(Tolerant):
     documents: Count
     """Rows of plain text. A job joins them and splits them into samples of `training.max_length` tokens."""
     document_tokens: Count
-    """All of these tokens are trained."""
+    """The model is trained on all of these tokens."""
     tokens: Count
     trained_tokens: Count
     mean: Annotated[float, Field(ge=0)]

@@ -16,13 +16,13 @@ export const TOKENS = texts({
   rendering: ["A worker is rendering the rows…", "工作节点正在渲染……"],
   marked: ["Marked", "带标记的"],
   legend: [
-    "tokens are trained: the model learns to predict them. Move the pointer over a token to see its id.",
+    "tokens count towards the loss: the model learns to predict them. Move the pointer over a token to see its id.",
     " token 计入 loss，模型会学习预测它们。鼠标悬停可查看 token 的 ID。",
   ],
   row: ["Row {row}", "第 {row} 行"],
   tokens: ["{tokens} tokens, {trained} trained", "{tokens} 个 token，其中 {trained} 个参与训练"],
   dropped: [
-    "A job skips this row, because none of its tokens would be trained.",
+    "A job skips this row, because it has no token to train on.",
     "训练时会跳过此行：没有可训练的 token。",
   ],
   cut: ["✂ {n} more {n:token|tokens} cut off", "✂ 其余 {n} 个 token 已被截断"],

@@ -19,7 +19,7 @@ RENDER_SECONDS = 10.0
 RUNAWAY_SECONDS = 30.0
 """CPU time per row after which the process is killed, if the signal handler could not end the rendering."""
 RENDER_BYTES = 1024**3
-"""Memory that rendering may allocate beyond the process's current memory; this is 250 times the longest row."""
+"""Memory that rendering may allocate beyond the process's current memory; 250 times the size of the longest row."""
 POLL_SECONDS = 0.25
 """Time between two checks for a stop request."""
 _RAISE_AGAIN_SECONDS = 0.1

@@ -16,7 +16,7 @@ from worker.training.data.arrays import Sample
 
 _UNKNOWN = -1
 _NEVER = 2**62
-"""Position of the first and last trained token of a row that has none, so that the row counts as dropped at any length."""
+"""Position of the first and last supervised token of a row that has none, so that the row counts as dropped at any length."""
 _FINE, _FINE_END, _COARSE, _COARSE_END = 64, 8192, 1024, 65_536
 """The results are exact for lengths that are multiples of these steps, up to these ends, and interpolated in between."""
 _PERCENTILES = (*range(1, 100), 99.5, 99.9)
@@ -36,7 +36,7 @@ class RowLengths:
         self._last = np.full(rows, _UNKNOWN, dtype=np.int64)
         self._is_document = np.zeros(rows, dtype=np.bool_)
         self._trained_at: Lengths = np.zeros(1024, dtype=np.int64)
-        """Number of trained tokens at each position of a conversation."""
+        """Number of conversations with a supervised token at each position."""
 
     def add_conversation(self, row: int, sample: Sample) -> None:
         """Add a row that has not been truncated."""
@@ -52,7 +52,7 @@ class RowLengths:
         self._trained_at[positions] += 1
 
     def add_document(self, row: int, tokens: int) -> None:
-        """Add a document with its end-of-text token. All of its tokens are trained."""
+        """Add a document with its end-of-text token. All of its tokens are supervised."""
         self._tokens[row] = self._trained[row] = tokens
         self._is_document[row] = True
 
