@@ -21,9 +21,6 @@ export const TOKENS = texts({
   ],
   row: ["Row {row}", "第 {row} 行"],
   tokens: ["{tokens} tokens, {trained} trained", "{tokens} 个 token，其中 {trained} 个参与训练"],
-  dropped: [
-    "A job skips this row, because it has no token to train on.",
-    "训练时会跳过此行：没有可训练的 token。",
-  ],
+  dropped: ["A job skips this row, because it has no token to train on.", "训练时会跳过此行：没有可训练的 token。"],
   cut: ["✂ {n} more {n:token|tokens} cut off", "✂ 其余 {n} 个 token 已被截断"],
 });
