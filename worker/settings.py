@@ -74,7 +74,7 @@ class Settings(BaseSettings):
 def hub_address_problem(environ: Mapping[str, str]) -> str | None:
     """Return what is wrong with HF_ENDPOINT, the address of the hub or a mirror of it, or None.
 
-    It keeps the name that the hub's libraries read, because users of a mirror have it set already.
+    It keeps the name that the hub's libraries read, because users of a mirror already have it set.
     """
     address = environ.get("HF_ENDPOINT", "")
     try:

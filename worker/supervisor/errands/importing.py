@@ -55,7 +55,7 @@ def run_import(
     """Import a dataset. Return the failure, or None if the server has received the rows, which ends the errand.
 
     `directory` holds the rows until the server has them; it must belong to this worker alone. Calls pulse regularly with the progress;
-    stops the download if pulse raises. A separate process downloads, as for a job (placing/hub_process.py); only that process
+    stops the download if pulse raises. A separate process does the download, as for a job (placing/hub_process.py); only it
     gets the hub's token.
     """
     if not settings.hub:

@@ -1,6 +1,6 @@
 """Lane: runs the errands of one kind, one after the other, in a thread of the worker's main process.
 
-The pool process may train for days, so errands do not wait for it: they run while a job trains, and if the GPU has failed.
+The pool process may train for days, so errands do not wait for it: they run while a job trains, and even if the GPU has failed.
 A claim waits on the server, which responds as soon as there is an errand. An older server responds with 404; the lane
 then claims again only after the next hello.
 """

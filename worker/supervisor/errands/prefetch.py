@@ -34,7 +34,7 @@ def run_prefetch(
 ) -> ErrandOutcome:
     """Download the model. Calls pulse regularly with the progress; stops the download if pulse raises.
 
-    A separate process downloads, as for a job (placing/hub_process.py); only that process gets the hub's token.
+    A separate process does the download, as for a job (placing/hub_process.py); only it gets the hub's token.
     """
     if not settings.hub:
         return _failed(ErrandReason.DOWNLOAD_FAILED, "this worker does not download from the hub")

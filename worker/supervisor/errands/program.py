@@ -28,7 +28,7 @@ _SETTINGS = {
     "CUDA_VISIBLE_DEVICES": "",
     "HF_HUB_OFFLINE": "1",
     "PYTHONSAFEPATH": "1",
-    # Use one thread and one arena: the address space of more would count towards the memory limit.
+    # Use one thread and one malloc arena: each additional one reserves address space, which is limited.
     "MALLOC_ARENA_MAX": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",

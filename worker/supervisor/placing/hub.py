@@ -81,7 +81,7 @@ def fetch(
     parent_pid: int,
     pulse: Callable[[], object],
 ) -> HubAnswer:
-    """Run a hub request in a separate process. Calls pulse about ten times a second; if pulse raises, kills the process."""
+    """Run a hub request in a separate process. Calls pulse about ten times a second; kills the process if pulse raises."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(
             [

@@ -29,7 +29,7 @@ from worker.training.errors import TrainingError
 WORTH_SECONDS = 15.0
 """Helpers are started if preparing the remaining rows would take at least this long without them."""
 HELPER_BYTES = 400_000_000
-"""Memory of a helper; most of it is the tokenizer's."""
+"""Memory that a helper needs; the tokenizer takes most of it."""
 _PROGRAM = "worker.training.helper"
 _SIZE = struct.Struct("!Q")
 

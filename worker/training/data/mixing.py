@@ -1,7 +1,7 @@
 """Splits the rows of one or several datasets into training and evaluation rows, and applies the weights of the datasets.
 
 Only the rows that are used are tokenized, and each of them once: a row that is used several times is repeated by its
-index. Rows are held out first, so a repeated row is never on both sides.
+index. Rows are held out first, so a repeated row is never in both splits.
 """
 
 import hashlib

@@ -53,7 +53,7 @@ def tokenize(
     """
     before, truncated, dropped = len(writer), 0, 0
     joiner = Joiner(max_length, tokenizer.eos_token_id)
-    # Encode in a separate thread, which releases the interpreter's lock: a stop request must not wait for the encoding.
+    # Encode in a separate thread: encoding releases the interpreter's lock, so a stop request does not have to wait for it.
     encoder = ThreadPoolExecutor(1, "encoder")
     make = partial(
         make_rows,

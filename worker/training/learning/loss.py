@@ -1,6 +1,6 @@
 """The loss: summed negative log-likelihood of the supervised tokens; the caller divides once by the number of tokens.
 
-The same pass counts the tokens that the model predicts, from which the caller computes the token accuracy.
+The same pass counts the tokens that the model predicts correctly, from which the caller computes the token accuracy.
 
 The logits of a whole micro-batch are never in memory at the same time. The head and the cross-entropy process the
 supervised tokens in chunks. If a gradient is needed, the same pass computes it chunk by chunk: the head is frozen, so only

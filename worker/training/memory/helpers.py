@@ -1,4 +1,4 @@
-"""How many processes may render rows at the same time, by the host's processors and free memory."""
+"""Determines from the host's processors and free memory how many processes may render rows at the same time."""
 
 import os
 

@@ -70,7 +70,7 @@ class Group:
         return divide(samples, self.count)[self.rank]
 
     def sum_update(self, gradients: Sequence[Tensor], sums: Tensor, tokens: int) -> None:
-        """Add up the gradients and the `sums` [2] (NLL, predicted tokens) of all ranks, in place.
+        """Add up the gradients and the `sums` [2] (NLL, correctly predicted tokens) of all ranks, in place.
 
         `tokens` is the number of supervised tokens of the whole window. All ranks must agree on it, because each divides by it.
         """

@@ -20,7 +20,7 @@ from worker.supervisor.host.models.tokenizer_files import identify_tokenizer
 LONGEST_HEADER_BYTES = 100_000_000
 """Limit of the safetensors format for the header of a file."""
 LONGEST_TEXT_BYTES = 10_000_000
-"""A larger JSON or template file is not read. The tokenizer's vocabulary is in another file."""
+"""Larger JSON and template files are not read. The tokenizer's vocabulary is in another file."""
 README_BYTES = 10_000
 """How much of a README is read; its front matter states the license."""
 QWEN2_TEMPLATE_SHA256 = "793202280c0910ab26bc6eb57c8212c2417324c6d8c4efd0d10d59092ab3e3eb"

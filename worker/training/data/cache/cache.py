@@ -39,7 +39,7 @@ class Cache:
         bounds: Bounds,
         is_current: Callable[[], bool] = lambda: True,
     ) -> tuple[Data, str]:
-        """Return the data, and for the log, how it was obtained. Raises only what `make` and `bounds` raise.
+        """Return the data and, for the log, how it was obtained. Raises only what `make` and `bounds` raise.
 
         `find_key` may raise NotCacheable. `is_current`: whether the tokenizer in memory was loaded from the files that the key covers.
         """

@@ -34,9 +34,9 @@ class Entries:
 
     @contextlib.contextmanager
     def locked(self, key: str, bounds: Bounds) -> Iterator[bool]:
-        """Hold the lock of a key; yield whether this process has it. It waits WAIT_SECONDS for another process.
+        """Hold the lock of a key; yield whether this process has it. Waits up to WAIT_SECONDS for another process.
 
-        The file is never deleted: another process may hold the lock of the deleted one.
+        The file is never deleted: another process may hold a lock on the deleted one.
         """
         descriptor = os.open(self._directory / f"{key}{_LOCK}", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -65,7 +65,7 @@ class Entries:
         return unfinished
 
     def keep(self, key: str) -> None:
-        """Make the entry that `start` began available, and delete older ones until all fit within the limit."""
+        """Publish the entry that `start` began, and delete older ones until all fit within the limit."""
         unfinished = self._directory / f"{key}{_UNFINISHED}"
         for path in (*unfinished.rglob("*"), unfinished):
             _sync(path)

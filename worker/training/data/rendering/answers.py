@@ -139,7 +139,7 @@ class Locator:
         start = _common_start(text, self.apply(_changed(turns, place, content=other)))
         if not text.startswith((content, content.strip()), start):
             raise RenderingFailed(
-                f"the model's chat template does not write the answer of turn {place + 1} unchanged"
+                f"the model's chat template does not render the answer of turn {place + 1} unchanged"
             )
         return start
 
@@ -150,7 +150,7 @@ class Locator:
         start = _common_start(text, one[:differs])
         if one[start:differs].strip():
             raise RenderingFailed(
-                f"the model's chat template writes the tool calls of turn {place + 1} differently without content"
+                f"the model's chat template renders the tool calls of turn {place + 1} differently without content"
             )
         return start
 
@@ -179,7 +179,7 @@ class Locator:
             other = self.apply(_with_other_arguments(turns, place))
         if other == text:
             raise RenderingFailed(
-                f"the model's chat template does not write the tool calls of turn {place + 1}"
+                f"the model's chat template does not render the tool calls of turn {place + 1}"
             )
         after = len(text) - _common_start(text[::-1], other[::-1])
         found = [(text.find(token, after), -len(token)) for token in self.ends if token]
