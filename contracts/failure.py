@@ -96,9 +96,9 @@ _FACTS: dict[FailureReason, _Facts] = {
     FailureReason.DATASET_INVALID: _Facts(
         False,
         "The dataset contains rows that cannot be used for training.",
-        "Use Alpaca, prompt/completion or chat-messages rows. The line number is in the detail.",
+        "The detail states the line and the problem. Fix or remove the row, then submit the job again.",
         "数据集中有无法用于训练的数据。",
-        "请使用 Alpaca、prompt/completion 或 messages 格式。行号见详情。",
+        "行号和原因见详情。请修改或删除该行，然后重新提交任务。",
     ),
     FailureReason.DATASET_TOO_SMALL: _Facts(
         False,
