@@ -120,7 +120,7 @@ class Summary(Tolerant):
     phases: dict[str, float] = {}
     """Time spent in each phase, in seconds."""
     quantized_layers: int | None = None
-    """Number of linear layers stored in 4-bit."""
+    """Number of linear layers stored in 4 bits."""
     choices: dict[str, Any] = {}
     """The engine's choices, such as for `auto` values in the spec, with their reasons."""
     versions: dict[str, str] = {}

@@ -10,7 +10,7 @@ from benchmarks.fake_cuda.qwen2_sizes import Size
 
 
 def prepare() -> None:
-    """Import the training program's modules in its order. Call this after `fake_cuda.enable`."""
+    """Import the training program's modules in the same order as that program. Call this after `fake_cuda.enable`."""
     from worker.training.__main__ import prepare_environment  # noqa: PLC0415 - after the fake device
 
     prepare_environment()
