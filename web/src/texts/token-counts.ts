@@ -6,7 +6,7 @@ export const TOKEN_COUNTS = texts({
   count: ["Count the tokens of all rows", "统计全部数据的 token"],
   count_hint: [
     "A worker counts them with the model's own tokenizer, even while it is training. The plan then uses the counts.",
-    "由工作节点用模型自己的分词器统计，训练期间也可进行；之后训练计划会采用统计结果。",
+    "由工作节点用模型自带的分词器统计，训练期间也可进行；之后训练计划会采用统计结果。",
   ],
   waiting: ["Waiting for a worker…", "正在等待工作节点……"],
   counting: ["A worker is counting the tokens: {percent} % of the rows done", "工作节点正在统计：已完成 {percent}%"],
