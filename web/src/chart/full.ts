@@ -1,4 +1,4 @@
-// Fills the window with a chart's card. Meanwhile, the rest of the page is inaccessible.
+// Fills the window with a chart's card. While the chart fills the window, the rest of the page is inaccessible.
 import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 

@@ -15,7 +15,7 @@ import { readCurve, readNewPoints } from "../history";
 import { takeKnownJob } from "./known";
 import type { JobStore } from "./store";
 
-/** The form of a job's id. No job has an id of another form. */
+/** The format of a job's id. No job has an id in another format. */
 const JOB_ID = /^job_[0-9a-f]{24}$/;
 
 /** Codes of the events that change a job's attempts or files. */

@@ -1,4 +1,4 @@
-// Uploading a dataset: the button, and the message about the file that is being uploaded, checked or was rejected.
+// Uploading a dataset: the button, and the message about the file that is being uploaded or checked, or was rejected.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type ApiError, type components, type Dataset, getWithRetries, sendForm } from "../api";
 import { count } from "../format";

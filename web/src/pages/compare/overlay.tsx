@@ -67,7 +67,7 @@ export function Overlay({ sides }: { sides: Side[] }) {
           <>
             <ChartControls
               view={view}
-              // Reset the zoom: each job has its own axis, so a position on one axis has no equivalent on another.
+              // Choosing another axis resets the zoom, because each job converts steps to positions differently.
               actions={{ ...actions, chooseX: (x) => setQuery({ x: x === "step" ? null : x, from: null, to: null }) }}
             >
               <Check

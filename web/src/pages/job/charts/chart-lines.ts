@@ -74,7 +74,7 @@ function joinGhosts(ghosts: Series[], isLog: boolean): Series {
 
 /** A small chart below the main one. */
 export interface Minor {
-  /** For the whole job or the first GPU, followed by the other GPUs. */
+  /** The line of the whole job or the first GPU, then those of the other GPUs. */
   lines: [Line, ...Line[]];
   /** Formats the value at a tick. */
   format: (value: number, increment: number) => string;
