@@ -18,7 +18,7 @@ Visit = Callable[..., Visitor]
 NAMES = {
     "diverged": ("Diverged", "loss 发散"),
     "plateau": ("Not learning", "loss 未下降"),
-    "eval_loss_rising": ("Eval loss rises", "验证 loss 上升"),
+    "eval_loss_rising": ("Eval loss rising", "验证 loss 上升"),
     "loss_spike": ("Loss spike", "loss 尖峰"),
 }
 SHOWN = {name: code.value for name, code in UNHEALTHY.items() if code.value in NAMES}

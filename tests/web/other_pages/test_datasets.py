@@ -25,7 +25,7 @@ def test_datasets_are_uploaded_searched_read_used_and_deleted(visit: Visit, site
     # The review opens by itself, because the rows are equal.
     review = page.get_by_role("region", name="Review")
     expect(review).to_contain_text("Rows that repeat an earlier row: 2.")
-    review.get_by_text("First places").click()
+    review.get_by_text("First occurrences").click()
     expect(review).to_contain_text("row 2 · line 3 · same as row 1")
     expect(review).to_contain_text("20 to 50 characters")
     assert "review=ds_" in page.url

@@ -219,7 +219,7 @@ def test_a_model_beyond_the_listed_ones_can_be_typed(visit: Visit, site: Site) -
     page = visitor.go("/new")
     expect(page.locator("main")).to_contain_text("Only the first 1 model is listed.")
 
-    page.locator("#field-model").select_option(label="Another model of the workers…")
+    page.locator("#field-model").select_option(label="Another model on the workers…")
     page.locator("input#field-model").fill("zeta")
 
     expect(page.locator("#field-model")).to_have_value("zeta")
