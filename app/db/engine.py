@@ -102,7 +102,7 @@ async def get_database(request: Request) -> Database:
 
 
 DatabaseDep = Annotated[Database, Depends(get_database)]
-"""A route opens and ends its transaction in its own thread, before the first byte of the response is sent.
+"""The database, for a route that opens and ends its transaction in its own thread before the response is sent.
 
 A session from a dependency would be closed in another thread and hold its connection while it waits for that thread.
 With a few hundred concurrent requests, this would deadlock: all threads would wait for connections, and all connections

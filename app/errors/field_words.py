@@ -287,12 +287,12 @@ FIELD_WORDS: dict[str, FieldWords] = {
     ),
     FieldProblem.BEYOND_CONTEXT: FieldWords(
         FieldProblem.BEYOND_CONTEXT,
-        "must be at most {longest}, the longest context of {model}",
+        "must be at most {longest}, the maximum context length of {model}",
         "应不大于 {longest}，即 {model} 的最大上下文长度",
     ),
     FieldProblem.UNKNOWN_MODULE: FieldWords(
         FieldProblem.UNKNOWN_MODULE,
-        "must be 'all-linear' or linear modules of {model}, which are {modules}",
+        "must be 'all-linear' or a list of linear modules of {model}: {modules}",
         "应为 'all-linear' 或 {model} 的线性层：{modules}",
     ),
     FieldProblem.TEMPLATE_LACKS: FieldWords(
@@ -303,7 +303,7 @@ FIELD_WORDS: dict[str, FieldWords] = {
     ),
     FieldProblem.UNKNOWN_PRESET: FieldWords(
         FieldProblem.UNKNOWN_PRESET,
-        "is not a preset; the presets are {presets}",
+        "is not a preset; the available presets are {presets}",
         "没有这个预设；可用的预设有 {presets}",
     ),
     FieldProblem.PREFERENCE_REQUIRED: FieldWords(
