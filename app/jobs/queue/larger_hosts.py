@@ -46,7 +46,7 @@ def find_left(session: Session, job: LargeJob, host_id: str, cards: int, now: da
 
 
 def leave(session: Session, job: LargeJob, now: datetime) -> bool:
-    """Store until when the job is left to larger hosts. Return False if already stored or no longer queued."""
+    """Store until when the job is left to larger hosts. Return False if a time is already stored or the job is not queued."""
     waits = (Job.number == job.number, Job.status == JobStatus.QUEUED, Job.larger_until.is_(None))
     changed = session.execute(
         update(Job)
