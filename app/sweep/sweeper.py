@@ -1,7 +1,7 @@
 """The sweep: work that is not triggered by requests. It ends lost attempts, repeats rings, and deletes orphaned files.
 
-The sweep is a task in the server's lifespan. Its work runs in a thread, in only one process at a time. It also ends expired
-errands, uploads, files and unusable reservations, and deletes workers that have not reported for a week.
+The sweep also ends expired errands and uploads, deletes expired files, ends unusable reservations, and deletes workers that
+have not reported for a week. It is a task in the server's lifespan. Its work runs in a thread, in only one process at a time.
 """
 
 import asyncio
