@@ -35,13 +35,13 @@ class Child:
     """The file of its standard error."""
 
     def last_errors(self) -> str:
-        """Return the end of its standard error, for the log."""
+        """Return the last part of its standard error, for the log."""
         return read_end(self.errors)
 
 
 @contextlib.contextmanager
 def start_child(program: Sequence[str], request: str, file: BinaryIO) -> Iterator[Child]:
-    """Start `PROGRAM SERVER_PID REQUEST` with the file as standard input. It has ended when the block exits.
+    """Start `PROGRAM SERVER_PID REQUEST` with the file as standard input. The process has ended when the block exits.
 
     Raises OSError if a temporary file cannot be written.
     """
