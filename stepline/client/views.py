@@ -1,6 +1,6 @@
-"""The responses of the API that the client reads. Fields of a newer server are kept as they are (`model_extra`).
+"""The API responses that the client reads. Unknown fields from a newer server are kept unchanged (`model_extra`).
 
-A field has the name, the unit and the meaning that docs/api.md and /openapi.json give it.
+Each field has the name, unit and meaning described in docs/api.md and /openapi.json.
 """
 
 from typing import Any, Generic, TypeVar
@@ -99,7 +99,7 @@ class JobState(View):
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing happens until a user acts: the job has ended or is paused."""
+        """Whether nothing more will happen until a user acts: the job has ended or is paused."""
         return self.status.is_final or self.status == JobStatus.PAUSED
 
 
@@ -109,7 +109,7 @@ class JobView(JobState):
     spec: dict[str, Any]
 
     def load_spec(self) -> JobSpec:
-        """Return the spec as a JobSpec. Raises pydantic.ValidationError if a newer server knows more fields."""
+        """Return the spec as a JobSpec. Raises pydantic.ValidationError if it contains fields of a newer version."""
         return JobSpec.model_validate(self.spec)
 
 
@@ -200,7 +200,7 @@ class WorkerForecast(View):
 
 
 class Forecast(View):
-    """What a job will take."""
+    """The forecast of a job."""
 
     workers: list[WorkerForecast]
     fits: bool | None

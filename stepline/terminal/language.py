@@ -1,4 +1,4 @@
-"""The language of the terminal client: --lang, else STEPLINE_LANG, else `stepline config lang`, else the locale."""
+"""The language of the terminal client, from --lang, else STEPLINE_LANG, else `stepline config lang`, else the locale."""
 
 import os
 from collections.abc import Mapping
