@@ -76,8 +76,7 @@ class Settings(BaseSettings):
     conversion_seconds: float = Field(900, gt=0)
     """Time limit for reading a dataset file that is not plain JSON."""
     conversion_memory_bytes: int = Field(1024**3, ge=512 * 1024**2)
-    """Address space limit of the process that reads a dataset file that is not plain JSON, and of one that checks a large
-    file."""
+    """Address space limit of a process that reads a dataset file other than plain JSON, or that checks a large file."""
     review_seconds: float = Field(300, gt=0)
     """Time limit for reviewing a dataset's rows. A review stops reading rows at 70 % of it and covers only those read by
     then."""

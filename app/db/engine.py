@@ -69,7 +69,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a read-only transaction on one snapshot of the database."""
-        # Commit here as well, because psycopg discards prepared statements after a rollback.
+        # Commit here too, because psycopg discards prepared statements after a rollback.
         with Session(self.reader, expire_on_commit=False) as session, session.begin():
             yield session
 

@@ -284,7 +284,7 @@ class Job(Base):
     reserved_seconds: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     """How long the latest reservation lasts before another host may take over; 0 if no host has been reserved yet."""
     larger_until: Mapped[datetime | None]
-    """Until this time, a job for all GPUs is left to larger hosts. Null until a smaller host asks for it."""
+    """Until this time, a job that requests all GPUs is left to larger hosts. Null until a smaller host asks for the job."""
     train_dataset_id: Mapped[str | None] = mapped_column(
         ForeignKey("datasets.id", ondelete="SET NULL"), index=True
     )

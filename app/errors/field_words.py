@@ -216,7 +216,7 @@ FIELD_WORDS: dict[str, FieldWords] = {
     ),
     FieldProblem.INVALID_WARMUP_STEPS: FieldWords(
         FieldProblem.INVALID_WARMUP_STEPS,
-        "must be a number of steps from 0 to {most}, or a share of the run, less than 1",
+        "must be a number of steps from 0 to {most}, or a share of the run below 1",
         "应为 0 到 {most} 的步数，或小于 1 的比例",
     ),
     FieldProblem.INVALID_TARGET_MODULES: FieldWords(
@@ -308,7 +308,7 @@ FIELD_WORDS: dict[str, FieldWords] = {
     ),
     FieldProblem.PREFERENCE_REQUIRED: FieldWords(
         FieldProblem.PREFERENCE_REQUIRED,
-        "must be 'chosen_only', because {rows} rows of {dataset} rate answers ({forms}). Training then uses only the "
+        "must be 'chosen_only', because {rows} rows of {dataset} contain rated answers ({forms}). Training then uses only the "
         "good answers",
         "应为 'chosen_only'：{dataset} 中有 {rows} 条偏好数据（{forms}），设置后只在好的回答上训练",
         shows_value=False,

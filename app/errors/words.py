@@ -222,7 +222,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "unsupported_method": _both(
         "The method {method} is not supported: Stepline supports only supervised fine-tuning.",
         "不支持 {method} 方法：Stepline 只支持监督微调。",
-        "Set `method.type` to `supervised`, or omit `method`. If rows rate answers, `stepline.dataset.preference` can train on only the good ones.",
+        "Set `method.type` to `supervised`, or omit `method`. If the rows contain rated answers, set `stepline.dataset.preference` to train on only the good ones.",
         "请将 `method.type` 设为 `supervised`，或省略 `method`。如果数据带有偏好标注，可用 `stepline.dataset.preference` 只训练好的回答。",
     ),
     "unsupported_integration": _both(

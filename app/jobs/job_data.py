@@ -163,7 +163,7 @@ def find_warnings(
 
 
 def require_preference(spec: JobSpec, data: JobData, language: Language) -> None:
-    """Raise InvalidField if rows rate answers and the job does not specify how to use them."""
+    """Raise InvalidField if rows contain rated answers and the job does not specify how to use them."""
     if spec.dataset.preference is not None:
         return
     for _, dataset in data.uploaded:

@@ -49,11 +49,11 @@ class DatasetTokensView(BaseModel):
     """How long counting took."""
     rows: int
     measured_rows: int
-    """Number of rows that were read: all, or a random sample if the worker's time limit was reached. All other figures refer to these rows."""
+    """Number of rows that were read: all, or a random sample if the worker's time limit was reached. All other fields refer to these rows."""
     untrained_rows: int
-    """Rows without anything to train on; they are not included in any other figure."""
+    """Rows without anything to train on; no other field includes them."""
     refused_rows: int
-    """Rows that the chat template rejects; they are not included in any other figure. A job with such a row fails."""
+    """Rows that the chat template rejects; no other field includes them. A job with such a row fails."""
     refused: list[RefusedRow]
     """The first rejected rows, at most 5."""
     conversations: int

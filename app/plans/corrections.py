@@ -112,10 +112,10 @@ def scaled(factor: Correction, value: float) -> Quantity:
 
 
 def unknown(code: str, **values: float | str) -> Quantity:
-    """Return an unknown figure with the reason why it is unknown."""
+    """Return an unknown quantity with the reason why it is unknown."""
     return Quantity(reason=Note(code=code, values=values))
 
 
 def exact(value: float) -> Quantity:
-    """Return a figure that is known exactly."""
+    """Return a quantity that is known exactly."""
     return Quantity(value=value, low=value, high=value, basis="exact")

@@ -1,6 +1,6 @@
 """Forecasts a job: tokens, memory and time on each live worker, disk space, and warnings.
 
-Figures that cannot be predicted are null with a reason.
+Quantities that cannot be predicted are null, with a reason.
 """
 
 from collections.abc import Callable, Sequence

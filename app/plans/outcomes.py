@@ -87,7 +87,7 @@ def record_outcome(
 
 
 def _is_plausible(summary: Summary) -> bool:
-    """Return whether a summary contains all figures needed. A worker may have sent anything."""
+    """Return whether a summary contains all the necessary numbers. A worker may have sent anything."""
     counts = (summary.steps, summary.train_rows, summary.all_parameters)
     rates = (summary.tokens_per_second, summary.samples_per_second)
     times = summary.phases.values()

@@ -20,11 +20,11 @@ class Note(BaseModel):
 
 
 class Quantity(BaseModel):
-    """A predicted figure. If it is unknown, `value` is null and `reason` says why."""
+    """A predicted quantity. If it is unknown, `value` is null and `reason` explains why."""
 
     value: float | None = None
     low: float | None = None
-    """The actual figure is expected to be between `low` and `high`."""
+    """The actual value is expected to be between `low` and `high`."""
     high: float | None = None
     basis: Basis | None = None
     reason: Note | None = None

@@ -1,6 +1,6 @@
 """Renders a summary as the boxed report (训练结果摘要) or as Markdown, in Chinese or English.
 
-This file contains only texts and layout; contracts.summary computes all figures and verdicts.
+This file contains only texts and layout; contracts.summary computes all numbers and verdicts.
 """
 
 from collections.abc import Iterator

@@ -133,7 +133,7 @@ class Sweeper:
         """Return queues with claimable jobs that have not been rung recently, and how many times to ring each.
 
         One ring starts one job on one worker. The broker may have lost all rings, so each live worker gets one. Workers
-        whose devices have failed also take rings, so they are counted as well, unless no worker can run jobs.
+        whose devices have failed also take rings, so they are counted too, unless no worker can run jobs.
         """
         due: Counter[str] = Counter()
         with self._database.reading() as session:

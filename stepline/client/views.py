@@ -181,7 +181,7 @@ class Dataset(View):
 
 
 class Quantity(View):
-    """A predicted figure; None if it is unknown."""
+    """A predicted quantity; `value` is None if it is unknown."""
 
     value: float | None = None
     low: float | None = None

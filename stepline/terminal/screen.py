@@ -1,4 +1,4 @@
-"""The live screen of `stepline watch`: status, progress, figures, the loss curve, and the newest events."""
+"""The live screen of `stepline watch`: status, progress, metrics, the loss curve, and the newest events."""
 
 import time
 from collections import deque

@@ -162,7 +162,7 @@ _WORDS: dict[FileProblem, _Words] = {
         "该行有 {found} 个单元格，表头有 {expected} 个",
     ),
     FileProblem.QUOTE: _Words(
-        "a quotation mark is misplaced ({said}). Write a quotation mark in a quoted cell twice",
+        "a quotation mark is misplaced ({said}). Inside a quoted cell, double each quotation mark",
         "引号位置不对（{said}）。带引号的单元格里，引号要写两遍",
     ),
     FileProblem.OPEN_QUOTE: _Words(

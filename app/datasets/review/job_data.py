@@ -28,13 +28,13 @@ EVALUATION_WARNINGS = ("evaluation_rows_in_training", "held_out_copies")
 """Codes of the warnings that concern the job rather than a dataset. A new job records them as events."""
 
 _OVERLAP: Mapping[Language, str] = {
-    "en": "Evaluation rows that are also training rows: {rows} of {of}. The evaluation loss will look better than it is. "
+    "en": "Evaluation rows that are also training rows: {rows} of {of}. The evaluation loss will be too low. "
     "Remove them from one of the two datasets.",
     "zh": "验证集中有{rows}条数据（共 {of} 条）也出现在训练集中，验证 loss 会偏低。请从其中一个数据集中删除这些数据。",
 }
 _HELD_OUT: Mapping[Language, str] = {
     "en": "Rows held out for evaluation that are also training rows, because the dataset contains duplicates: {rows} of {of}. "
-    "The evaluation loss will look better than it is. Remove the duplicates.",
+    "The evaluation loss will be too low. Remove the duplicates.",
     "zh": "数据集中有重复数据，划分出的 {of} 条验证数据中，有{rows}条也出现在训练集中，验证 loss 会偏低。请删除重复数据。",
 }
 _SHARED: Mapping[Language, str] = {

@@ -13,7 +13,7 @@ _WORDS: Mapping[WarningCode, Mapping[Language, str]] = {
     },
     WarningCode.NEAR_DUPLICATES: {
         "en": "Rows that differ from an earlier row in only a few words: {rows} of {compared} compared. They contribute little to the "
-        "training, and make the evaluation look better than it is.",
+        "training, and make the evaluation results look too good.",
         "zh": "与前面的数据几乎相同：{rows} 条（比较了 {compared} 条）。近似重复的数据对训练帮助不大，还会使评估结果偏好。",
     },
     WarningCode.EMPTY_ANSWERS: {

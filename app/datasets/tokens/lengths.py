@@ -21,7 +21,7 @@ class AtLength(NamedTuple):
 
 
 def at_length(counts: TokenCounts, max_length: int) -> AtLength:
-    """Return the figures for a length, which must be at least 1."""
+    """Return the effects of a length, which must be at least 1."""
     earlier = AtLength(0, counts.conversations, 0, counts.conversations, 0, 0)
     for point in counts.points:
         later = _figures(point)

@@ -100,7 +100,7 @@ class Taken(NamedTuple):
     has_reserved: bool = False
     """Whether this claim has reserved the host for that job."""
     has_left: bool = False
-    """Whether this claim is the first to leave a job for all GPUs to a larger host."""
+    """Whether this claim is the first to leave a job that requests all GPUs to a larger host."""
 
 
 def claim_best(session: Session, claimant: Claimant, attempt_id: str) -> Taken:
