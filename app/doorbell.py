@@ -129,7 +129,7 @@ DoorbellDep = Annotated[Doorbell, Depends(get_doorbell)]
 
 
 class Rings:
-    """Rings queues once a request has been answered."""
+    """Rings queues once the response to a request has been sent."""
 
     def __init__(self, background: BackgroundTasks, doorbell: Doorbell) -> None:
         self._background = background

@@ -110,7 +110,7 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> G
 def write_claim(claim: Claim, worker: WorkerInfo) -> str:
     """Return a claim as JSON for a worker. Workers running earlier versions reject specs with unknown fields.
 
-    The name of the preset is left out for all workers, because the spec is complete without it.
+    The name of the preset is omitted for all workers, because the spec is complete without it.
     """
     left_out = list_newer_defaults(claim.spec, knows_resources=bool(worker.host_id))
     return claim.model_dump_json(exclude={"spec": left_out | {"preset": True}})

@@ -23,7 +23,7 @@ from contracts.values.nesting import loads
 from contracts.values.text import escape
 
 SHOWN_COLUMNS = 12
-"""Maximum number of the first row's columns in an error response."""
+"""Maximum number of columns of the first row to list in an error response."""
 COUNTED_ERRORS = 100
 """Checking stops after this many invalid rows."""
 _BLOCK_BYTES = 1024 * 1024

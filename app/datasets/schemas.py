@@ -100,8 +100,8 @@ class DatasetDetail(DatasetView):
     preview: list[Conversation]
     """The first rows, in the form used for training; long text is truncated. Empty until the dataset is `ready`."""
     review: DatasetReview | None
-    """Warnings and statistics; null unless the dataset is `ready`, or if it has no review.
-    `GET /v1/datasets/{id}/review` then makes one."""
+    """Warnings and statistics; null if the dataset is not `ready` or has no review.
+    `GET /v1/datasets/{id}/review` creates a missing review."""
     token_counts: list[CountedTokens]
     """The tokenizers with which the tokens have been counted, newest first."""
     problems: list[str] = []

@@ -34,7 +34,7 @@ MOST_CONNECTIONS = 40
 KEPT_CONNECTIONS = 10
 """Number of connections kept open while idle."""
 BUSY_SECONDS = 5
-"""How long SQLite waits for another process's write lock, and a thread for the writer connection."""
+"""How long SQLite waits for another process's write lock, and how long a thread waits for the writer connection."""
 POSTGRESQL_OPTIONS = (
     "-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=30s"
 )

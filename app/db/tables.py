@@ -636,7 +636,7 @@ class Checkpoint(Base):
     files: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
     """A CheckpointFile for each file; null until the worker has offered the checkpoint."""
     origin: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    """Hub commits that the attempt trained on (Origin)."""
+    """The commits of the hub repositories that the attempt used (Origin)."""
 
 
 class CheckpointBlob(Base):
@@ -681,7 +681,7 @@ class WorkerModel(Base):
         primary_key=True,
         index=True,
     )
-    """Lists are sorted by it, in Python's string order."""
+    """Lists are sorted by this column, in Python's string order."""
     facts: Mapped[dict[str, Any]]
     """The model's ModelFacts."""
     first_seen_at: Mapped[datetime]

@@ -1,4 +1,4 @@
-"""Routes for errands: a public one that shows an errand, and the internal ones of the worker protocol."""
+"""Routes for errands: public ones to list, show and cancel errands, and internal ones for workers."""
 
 from typing import Annotated
 

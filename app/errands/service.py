@@ -241,7 +241,7 @@ def finish(
     failure, result = outcome.failure, outcome.result
     if failure is None and (result is None or result.kind != errand.kind):
         failure = ErrandFailure(
-            reason=ErrandReason.CRASHED, detail="The worker sent no result of this kind."
+            reason=ErrandReason.CRASHED, detail="The worker did not send a result of this kind."
         )
     packed = None
     now = database_now(session)

@@ -208,7 +208,7 @@ class DatasetNotFound(AppError):
 
 
 class DatasetNotReviewed(AppError):
-    """The review of a dataset that an earlier version stored failed."""
+    """The review failed for a dataset that was stored by an earlier version."""
 
     code, status = "dataset_not_reviewed", 409
 

@@ -54,7 +54,7 @@ class JobError(BaseModel):
 
 
 class HealthView(BaseModel):
-    """A finding on a job's health. docs/numbers.md describes the rules."""
+    """A finding about a job's health. docs/numbers.md describes the rules."""
 
     code: HealthCode
     level: Level

@@ -98,7 +98,7 @@ class Installation(NamedTuple):
     """The facts about the model for each of these workers that can run its jobs.
 
     An entry is None if the facts are unknown, because the worker would have to download the model or runs an earlier
-    version. A copy in the hub's cache counts as both, because a job may download a newer commit.
+    version. A copy in the hub's cache adds both its facts and None, because a job may download a newer commit.
     """
     facts: ModelFacts | None
     """The facts that a worker of any queue has reported, preferably with the model's dimensions; None if no worker has

@@ -7,7 +7,7 @@ ORGANIZATION = "stepline"
 """The organization in the names of fine-tuned models."""
 ORGANIZATION_ID = "org-stepline"
 TUNED = "ft:"
-"""Start of the name of every fine-tuned model."""
+"""Prefix of the name of every fine-tuned model."""
 SHOWN_DIGITS = 8
 """Number of the job's digits that occur in the name of its model."""
 _JOB, _FINE_TUNING_JOB = "job_", "ftjob-"

@@ -81,7 +81,7 @@ class DiskForecast(BaseModel):
 
 
 class Forecast(BaseModel):
-    """What a job needs, as known when it was planned."""
+    """What a job will need, as predicted when it was planned."""
 
     tokens: TokenForecast
     workers: list[WorkerForecast]

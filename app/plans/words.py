@@ -96,7 +96,7 @@ WORDS: dict[str, Words] = {
         "zh": "模型的对话模板拒绝了 {rows} 条数据。第 {row} 行（从 0 开始）：{error} 任务遇到这些数据会失败：请删除它们，或换用其他模型。",
     },
     "evaluation_expensive": {
-        "en": "Evaluations process {percent} % of all rows. Lower dataset.eval_size or raise evaluation.every_steps to shorten "
+        "en": "Evaluation rows are {percent} % of all processed rows. Lower dataset.eval_size or raise evaluation.every_steps to shorten "
         "the job.",
         "zh": "评估占数据处理总量的 {percent}%。调小 dataset.eval_size 或调大 evaluation.every_steps 可以缩短训练时间。",
     },

@@ -1,4 +1,4 @@
-"""Reads the lists of the API to their end."""
+"""Reads all pages of the API's lists."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar

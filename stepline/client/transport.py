@@ -84,7 +84,7 @@ class Transport:
             return model.model_validate_json(response.content)
         except ValidationError as error:
             raise ServerUnreachable(
-                f"{self.base_url}{path} sent a response that is not Stepline's. Check the server address"
+                f"{self.base_url}{path} did not send a Stepline response. Check the server address"
             ) from error
 
     def send(

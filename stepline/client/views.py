@@ -63,7 +63,7 @@ class JobFailure(Note):
 
 
 class Finding(View):
-    """A finding on a job's health."""
+    """A finding about a job's health."""
 
     code: str
     level: str

@@ -101,6 +101,6 @@ class Review(BaseModel):
     reviewed_rows: int
     """Number of rows read. It is smaller than the dataset if the time limit was reached."""
     compared_rows: int
-    """Number of rows compared for near duplicates and languages: a sample of large datasets."""
+    """Number of rows compared for near duplicates and languages: all rows, or a sample of a large dataset."""
     findings: list[Finding]
     statistics: Statistics

@@ -7,7 +7,7 @@ from contracts.failure import Language
 
 _WORDS: Mapping[WarningCode, Mapping[Language, str]] = {
     WarningCode.DUPLICATES: {
-        "en": "Rows that repeat an earlier row: {rows}. They are trained several times, and copies may end up in both the "
+        "en": "Rows that repeat an earlier row: {rows}. The model is trained on them several times, and copies may end up in both the "
         "training and the evaluation data. Remove them unless this is intended.",
         "zh": "与前面的数据重复：{rows} 条。重复数据会被多次训练，还可能同时出现在训练集和验证集中。如非有意，请删除。",
     },
@@ -17,7 +17,7 @@ _WORDS: Mapping[WarningCode, Mapping[Language, str]] = {
         "zh": "与前面的数据几乎相同：{rows} 条（比较了 {compared} 条）。近似重复的数据对训练帮助不大，还会使评估结果偏好。",
     },
     WarningCode.EMPTY_ANSWERS: {
-        "en": "Rows with an empty answer: {rows}. The model would learn to answer nothing. Fill in the answers or remove the rows.",
+        "en": "Rows with an empty answer: {rows}. The model would learn to give empty answers. Fill in the answers or remove the rows.",
         "zh": "回答为空：{rows} 条。模型会学到不作回答。请补全回答，或删除这些数据。",
     },
     WarningCode.GARBLED_TEXT: {

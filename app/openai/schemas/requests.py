@@ -63,14 +63,14 @@ class NewFineTuningJob(Strict):
     training_file: FileId
     """The id of a file, or of a dataset (`ds_…`)."""
     validation_file: FileId | None = None
-    """The id of a file, or of a dataset (`ds_…`). Null holds out rows of the training file."""
+    """The id of a file, or of a dataset (`ds_…`). If null, rows of the training file are held out."""
     hyperparameters: Hyperparameters | None = None
     """The former place for hyperparameters; those in `method.supervised.hyperparameters` take precedence."""
     method: Method | None = None
     suffix: str | None = Field(None, min_length=1, max_length=64)
     """Part of the name of the fine-tuned model, and the name of the job."""
     seed: int | None = Field(None, ge=0, le=2**31 - 1)
-    """Null uses our default seed."""
+    """If null, our default seed is used."""
     metadata: dict[Label, LabelValue] | None = Field(None, max_length=16)
     """The labels of the job."""
     integrations: list[Any] | None = Field(None, max_length=5)

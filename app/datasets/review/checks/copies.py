@@ -1,4 +1,4 @@
-"""Finds rows that repeat an earlier row, apart from case, whitespace and the form of characters."""
+"""Finds rows that repeat an earlier row, ignoring case, whitespace and Unicode normalization."""
 
 from array import array
 from collections.abc import Collection, Iterable
