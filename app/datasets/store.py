@@ -38,7 +38,7 @@ def lock_dataset(session: Session, dataset_id: str) -> Dataset | None:
 
 
 def release_from_files(session: Session, dataset_id: str) -> None:
-    """Remove the dataset from the ownership of its files, so that it is kept when they are deleted."""
+    """Record that no file owns the dataset, so that it is kept when its files are deleted."""
     owned = update(File).where(File.dataset_id == dataset_id, File.owns_dataset)
     session.execute(owned.values(owns_dataset=False))
 

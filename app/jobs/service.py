@@ -344,7 +344,7 @@ def _found(find: Callable[[Session, str], T | None], session: Session, job_id: s
 
 
 def _columns(spec: JobSpec) -> dict[str, str | None]:
-    """Return the columns with the ids of the uploaded datasets; for a job with several, they are in a separate table."""
+    """Return the columns with the ids of uploaded datasets. Several training datasets are stored in a separate table."""
     train, separate = spec.dataset.train, spec.dataset.eval
     return {
         "train_dataset_id": train if isinstance(train, str) else None,

@@ -57,7 +57,8 @@ def record_outcome(
 ) -> None:
     """Store a job's actual figures, and the measurements that improve later forecasts.
 
-    Loading time and peak memory are stored only for runs without interruptions. Incomplete summaries are ignored.
+    The measurements are stored only if the first attempt succeeded, because only an uninterrupted run measures loading and
+    the peak of the whole run. Incomplete or implausible summaries are ignored.
     """
     if not _is_plausible(summary):
         return
@@ -87,7 +88,7 @@ def record_outcome(
 
 
 def _is_plausible(summary: Summary) -> bool:
-    """Return whether a summary contains all the necessary numbers. A worker may have sent anything."""
+    """Return whether the summary contains all necessary numbers and they are plausible. A worker may have sent anything."""
     counts = (summary.steps, summary.train_rows, summary.all_parameters)
     rates = (summary.tokens_per_second, summary.samples_per_second)
     times = summary.phases.values()
