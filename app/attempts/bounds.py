@@ -1,4 +1,4 @@
-"""Rejects workers' numbers that exceed the bounds set in the contracts."""
+"""Rejects numbers from workers that exceed their bounds in the contracts."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any

@@ -130,7 +130,7 @@ def _write_row(
     except RowError as error:
         return Rejected(columns.explain(error), row.number, row.file)
     content = _content(row, arranged)
-    if len(content) >= MAX_LINE_BYTES:  # too long for training with a line break
+    if len(content) >= MAX_LINE_BYTES:  # too long once the line break is added
         too_long = RowError(row.line, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES)
         return Rejected(too_long, row.number, row.file)
     draft.write(content + b"\n")

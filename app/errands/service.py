@@ -210,7 +210,7 @@ def get_import(session: Session, errand_id: str, token: str) -> Errand:
 
 
 def extend(session: Session, errand_id: str, token: str, seconds: float) -> None:
-    """Make an errand's lease end after this time from now. Raises ErrandSuperseded."""
+    """Set an errand's lease to end this long from now. Raises ErrandSuperseded."""
     expires_at = database_now(session) + timedelta(seconds=seconds)
     if not store.renew(session, errand_id, _hash(token), expires_at, None):
         raise ErrandSuperseded(errand=errand_id[:100])

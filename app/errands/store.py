@@ -175,7 +175,7 @@ def extend_running(session: Session, expires_at: datetime) -> None:
 
 
 def queue_again(session: Session, errand: Errand, expires_at: datetime) -> bool:
-    """Queue an errand again that its worker has lost. Return False if it has changed in the meantime."""
+    """Queue an errand again because its worker has lost it. Return False if it has changed in the meantime."""
     return _change(
         session,
         errand.id,

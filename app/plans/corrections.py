@@ -102,7 +102,7 @@ def correct_peak(results: Sequence[Result], settings: str) -> Correction:
 
 
 def scaled(factor: Correction, value: float) -> Quantity:
-    """Return a prediction with its band."""
+    """Return a prediction with its range."""
     return Quantity(
         value=value * factor.value,
         low=value * factor.low,

@@ -14,7 +14,7 @@ from contracts.job import JobStatus
 
 @dataclass(frozen=True)
 class Event:
-    """The event of a job's end."""
+    """An event about the end of a job."""
 
     type: str
     job_id: str
@@ -36,7 +36,7 @@ class Event:
 
 
 def add_end_of_job(session: Session, job_id: str, status: JobStatus, now: datetime) -> None:
-    """Store the event that a job has succeeded, failed or been cancelled, due immediately, for each endpoint subscribed to it."""
+    """Store the event of a job's end for each endpoint that is subscribed to it. The deliveries are due immediately."""
     event = Event(f"fine_tuning.job.{status.value}", job_id, now)
     for endpoint in store.lock_endpoints(session):
         if event.type in endpoint.event_types:

@@ -137,7 +137,7 @@ class Job:
         name: str = ADAPTER_ARTIFACT,
         on_progress: Callable[[int, int], object] | None = None,
     ) -> Path:
-        """Download a file of the job and return its path. If `target` is a directory, the file gets the job's id and the artifact's name.
+        """Download a file of the job and return its path. If `target` is a directory, the file is named after the job's id and the artifact.
 
         The file appears only when it is complete and its SHA-256 is correct. `on_progress` is called with the bytes so far and
         in total. Raises NotFound if the job has no such file.

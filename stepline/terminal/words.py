@@ -78,7 +78,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "option.lang": ("Language of messages.", "消息的语言。"),
     "option.json": ("Print machine-readable JSON.", "输出供程序读取的 JSON。"),
-    "option.yes": ("Do not ask for confirmation.", "不询问确认。"),
+    "option.yes": ("Do not ask for confirmation.", "跳过确认。"),
     "option.model": (
         "Model: an id on the hub, or a model listed by `stepline models`.",
         "模型：Hub 上的 ID，或 `stepline models` 列出的模型。",
@@ -168,7 +168,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "error.needs_yes": (
         "Cannot ask for confirmation, because standard input is not a terminal. Add --yes.",
-        "标准输入不是终端，无法询问确认。请加上 --yes。",
+        "标准输入不是终端，无法确认。请加上 --yes。",
     ),
     "ask.submit": ("Submit this job?", "提交该任务？"),
     "ask.delete": ("Delete {what}?", "删除 {what}？"),

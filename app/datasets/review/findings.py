@@ -90,7 +90,7 @@ class Statistics(BaseModel):
     """Characters by role. Plain text counts as `assistant`."""
     lengths: Lengths
     scripts: dict[str, int]
-    """Number of the compared rows per script of most of their letters, such as `han` or `latin`; `none` without letters."""
+    """Number of compared rows by their most frequent script, such as `han` or `latin`; `none` for rows without letters."""
     rows_with_copies: int
     """Number of rows that occur more than once."""
 

@@ -1,4 +1,4 @@
-"""Records where each row of an upload is in the uploaded file, because the stored rows do not contain this."""
+"""Records the place of each row in the uploaded file, because the stored rows do not contain it."""
 
 from array import array
 from bisect import bisect_right

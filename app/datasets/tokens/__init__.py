@@ -1,1 +1,1 @@
-"""Stored token counts of datasets, and the effects of any `training.max_length` according to them. Workers, not the server, count the tokens."""
+"""Stored token counts of datasets, and the effects of `training.max_length` derived from them. Workers, not the server, count the tokens."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from contracts.measurement import LengthPoint, TokenCounts
 
 ADVISED_SHARE = 0.01
-"""At the advised length, answers are cut or dropped in fewer than this share of the conversations."""
+"""At the advised length, answers are cut or dropped in less than this share of the conversations."""
 _ADVISED_STEP = 64
 
 

@@ -24,7 +24,7 @@ LONGEST_SECONDS = 2**29
 
 
 class LargeJob(NamedTuple):
-    """The columns needed of a queued multi-GPU job."""
+    """The relevant columns of a queued multi-GPU job."""
 
     number: int
     priority: int

@@ -42,7 +42,7 @@ class Copies:
         return self._copies + len(self._repeated)
 
     def dump(self) -> bytes:
-        """Return hashes of the distinct rows. If there are many, return only a half, a quarter, an eighth … of them.
+        """Return hashes of the distinct rows. If there are many, return only half, a quarter, an eighth, … of them.
 
         The format is an array of 64-bit integers in native byte order, of which the first is the sampling rate.
         """

@@ -3,7 +3,7 @@
 import re
 
 HEAD_CHARACTERS = 300
-"""Number of characters at the beginning of an answer in which a refusal is searched for."""
+"""Refusals are searched for in this many characters at the beginning of an answer."""
 _PEOPLE = (
     "researcher|engineer|scientist|student|developer|expert|specialist|consultant|enthusiast|professor|professional"
     "|architect|practitioner|teacher|company|startup|team"
