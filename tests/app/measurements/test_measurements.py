@@ -243,7 +243,7 @@ def test_a_plan_by_a_sample_of_the_rows_says_so_and_names_rejected_rows(player: 
         "about 256 (80 %), estimated from a sample of the rows."
     )
     assert warnings["answers_cut"].endswith(
-        "the model's longest context, 128 tokens, is too short for more than 1 % of them."
+        "the model's maximum context length, 128 tokens, is too short for more than 1 % of the rows."
     )
     assert "Row 7 (counted from 0): no bananas" in warnings["rows_refused"]
     tokens = forecast_of(player, dataset, training={"max_length": 128})["tokens"]

@@ -69,7 +69,7 @@ def test_a_preview_is_rendered_once_and_then_returned_as_json_or_text(player: Pl
         "# row 5 · alpaca · 7 tokens, 2 trained",
         r"<b>\x1b[2J↵",
         "⟦二🙂⟧",
-        "! cut: 4 tokens beyond max_length=16 are not used",
+        "! truncated: 4 tokens beyond max_length=16 are not used",
     ]
     chinese = player.client.get(
         url, params=query | {"color": "false"}, headers=plain | {"Accept-Language": "zh"}
