@@ -136,7 +136,7 @@ def test_a_worker_whose_card_is_borrowed_passes_its_ring_on_once_and_claims_when
     assert second.count("passes the ring on") == 1
 
 
-def test_a_worker_that_waits_for_its_card_stops_at_once(host: FakeHost) -> None:
+def test_a_worker_that_waits_for_its_card_stops_immediately(host: FakeHost) -> None:
     host.server.jobs = [("job-4", 4)]
     first, second = host.start("GPU-0"), host.start("GPU-1")
     first.ring()

@@ -82,7 +82,7 @@ def real_step_bytes(
     ],
     ids=["plain", "recomputed", "dropout", "bfloat16", "dequantized", "fused adapter"],
 )
-def test_a_traced_step_takes_what_a_real_step_takes(
+def test_a_traced_step_takes_as_much_memory_as_a_real_step(
     tiny_model: Path, changes: dict[str, Any], recomputes: bool
 ) -> None:
     spec, batch = small_spec(**changes), samples(4, 128)
