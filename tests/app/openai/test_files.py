@@ -113,7 +113,7 @@ def test_a_file_of_a_queued_job_cannot_be_deleted(player: Player) -> None:
     assert player.get(f"/v1/files/{file['id']}") == file
 
 
-def test_an_expired_file_is_gone_and_the_sweep_deletes_its_dataset(
+def test_an_expired_file_is_not_found_and_the_sweep_deletes_its_dataset(
     player: Player, app: FastAPI
 ) -> None:
     file = create(player, **_lifetime("3600"))

@@ -172,7 +172,7 @@ def test_a_borrowed_card_that_breaks_stops_its_own_worker_and_no_other(host: Fak
     assert "the card is broken" in host.server.hellos[-1]["device_check"]["reason"]
 
 
-def test_a_killed_supervisor_takes_every_rank_with_it_and_all_cards_become_free(
+def test_killing_a_supervisor_ends_every_rank_and_frees_all_cards(
     host: FakeHost,
 ) -> None:
     host.server.jobs = [("job-4", 4)]

@@ -62,7 +62,9 @@ def chats(count: int) -> list[Any]:
     ]
 
 
-def test_counts_equal_what_training_keeps_at_any_length(model: Path, tmp_path: Path) -> None:
+def test_counts_equal_those_of_the_training_program_at_any_length(
+    model: Path, tmp_path: Path
+) -> None:
     data = write(tmp_path / "rows.jsonl", chats(300))
     tokenizer = load_tokenizer(model)
     rows = read_rows(data, Bounds())

@@ -112,7 +112,7 @@ def test_the_resident_bytes_are_those_of_the_loaded_model_and_its_optimizer(
     assert trace.model.quantized_layers == model.quantized_layers
 
 
-def test_a_dense_mask_costs_the_square_of_the_tokens_and_attention_without_one_does_not(
+def test_memory_grows_with_the_square_of_the_tokens_only_with_a_dense_mask(
     tiny_model: Path,
 ) -> None:
     def curvature(attention: str) -> float:
