@@ -84,7 +84,7 @@ def create(local: TestClient, url: str, *types: str) -> Any:
 
 
 def deliver(database: Database, settings: Settings) -> None:
-    """Make every due try."""
+    """Make every try that is due."""
     courier = Courier(database, settings)
     while claimed := courier.claim_due():
         for each in claimed:

@@ -20,7 +20,7 @@ from tests.app.sweep.test_sweep import end_retry_delays
 
 
 def with_gpu(host: str, number: int, count: int = 1) -> dict[str, Any]:
-    """Return the description of the worker of a GPU that has passed `count` checks, on a host with two GPUs."""
+    """Return the description of a worker whose GPU has passed `count` checks, on a host with two GPUs."""
     device = {"kind": "cuda", "uuid": f"GPU-{host}{number}"}
     return gpu(f"{host}-{number}", count) | card(host, number, 2) | {"device": device}
 
