@@ -182,7 +182,7 @@ def test_a_preview_at_a_revision_is_rendered_only_by_workers_that_honour_it(play
     assert error_of(player, dataset, model=MODEL, revision="../x")[1]["param"] == "revision"
 
 
-def test_a_preview_of_a_dataset_that_is_deleted_meanwhile_says_so(
+def test_a_pending_preview_reports_that_its_dataset_was_deleted(
     player: Player, database: Database
 ) -> None:
     ErrandWorker(player)

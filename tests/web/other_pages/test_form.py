@@ -280,7 +280,7 @@ def test_a_link_can_open_the_form_at_a_field(visit: Visit, site: Site) -> None:
     expect(page.locator("#field-lora-alpha")).to_be_in_viewport()
 
 
-def test_a_preset_fills_the_placeholders_and_what_the_user_enters_takes_precedence(
+def test_a_preset_fills_the_placeholders_and_the_users_input_takes_precedence(
     visit: Visit, site: Site
 ) -> None:
     for locale, title in (("en-US", "Low memory"), ("zh-CN", "低显存")):
