@@ -1,4 +1,4 @@
-"""Tables of OpenAI's API: uploaded files, requests for jobs, and what our tables of jobs do not contain."""
+"""Tables for OpenAI's API: uploaded files, requests for fine-tuning jobs, and the sizes of result files."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from app.db.tables import Base, BigId
 
 
 class File(Base):
-    """A file as OpenAI's clients see it. Several files may have the same dataset."""
+    """A file as OpenAI's clients see it. Several files may refer to the same dataset."""
 
     __tablename__ = "files"
     __table_args__ = (Index("ix_files_created_at_number", "created_at", "number"),)
@@ -25,14 +25,15 @@ class File(Base):
     bytes: Mapped[int] = mapped_column(BigInteger)
     """Size of the uploaded file."""
     owns_dataset: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """Whether the dataset was stored for this file. The dataset is deleted with its last file if one of them owns it."""
+    """Whether the dataset was stored for this file. If one of a dataset's files owns it, the dataset is deleted with the
+    last of them."""
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None] = mapped_column(index=True)
     """When the file is deleted; null if it does not expire."""
 
 
 class FineTune(Base):
-    """The files and the model that OpenAI's client named when it created a job."""
+    """The files and the model that an OpenAI client named when it created a job."""
 
     __tablename__ = "fine_tunes"
 

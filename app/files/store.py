@@ -53,7 +53,7 @@ class Place(NamedTuple):
 def list_files(
     session: Session, after: Place | None, limit: int, now: datetime, *, is_ascending: bool
 ) -> list[tuple[File, Dataset]]:
-    """Return at most `limit` files that have not expired, in order of upload."""
+    """Return at most `limit` files that have not expired, in order of upload, starting after a place."""
     query = select(File, Dataset).join(Dataset, Dataset.id == File.dataset_id)
     query = query.where(_is_current(now)).limit(limit)
     order = tuple_(File.created_at, File.number)
@@ -85,7 +85,7 @@ def delete_file(session: Session, file: File) -> bool:
 
 
 def list_expired(session: Session, now: datetime, limit: int) -> Sequence[str]:
-    """Return the ids of files whose time has passed."""
+    """Return the ids of expired files."""
     query = select(File.id).where(File.expires_at <= now).order_by(File.expires_at)
     return session.scalars(query.limit(limit)).all()
 

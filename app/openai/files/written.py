@@ -42,7 +42,7 @@ COLUMNS = {
     "eval_loss": "valid_loss",
     "eval_token_accuracy": "valid_mean_token_accuracy",
 }
-"""The columns of a result file after `step`, by the names of our series."""
+"""The columns of a result file that follow `step`, by the names of our series."""
 _BUILDING = threading.Lock()
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a fine-tuning job in OpenAI's shape."""
+"""Checkpoints of a fine-tuning job in OpenAI's format."""
 
 import math
 from collections.abc import Mapping

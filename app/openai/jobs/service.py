@@ -1,4 +1,4 @@
-"""Fine-tuning jobs: creates and lists our jobs for OpenAI's clients, and shows them in OpenAI's shape."""
+"""Fine-tuning jobs: creates and lists our jobs for OpenAI's clients, in OpenAI's format."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -127,7 +127,7 @@ def list_jobs(
     metadata: MetadataFilter,
     language: Language,
 ) -> ObjectList[FineTuningJob]:
-    """Return a page of jobs, newest first. Raises BadCursor unless `after` is a job."""
+    """Return a page of jobs, newest first. Raises BadCursor unless `after` is the id of a job."""
     chosen = JobFilter(
         search="",
         statuses=[],
@@ -151,7 +151,7 @@ def list_jobs(
 
 
 def view_jobs(session: Session, found: Sequence[JobView]) -> list[FineTuningJob]:
-    """Return jobs in OpenAI's shape."""
+    """Return jobs in OpenAI's format."""
     job_ids = [job.id for job in found]
     fine_tunes = store.find_fine_tunes(session, job_ids)
     tokens = store.find_trained_tokens(

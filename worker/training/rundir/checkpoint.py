@@ -53,7 +53,7 @@ class CheckpointState(Tolerant):
     phase_seconds: dict[str, float]
     evaluations: list[EvalPoint]
     base_correct_tokens: int | None = None
-    """Number of evaluation tokens that the model predicted before training; None in checkpoints of earlier versions."""
+    """Number of evaluation tokens that the model predicted correctly before training; None in checkpoints of earlier versions."""
     adapter_config: dict[str, Any] | None = None
     """peft's configuration of the adapter, with which the server makes it available for download; None in checkpoints of
     earlier versions."""
