@@ -15,11 +15,6 @@ _RESULTS, _ADAPTER = "file-results", "file-adapter"
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
-def ftjob_id(job_id: str) -> str:
-    """Return OpenAI's id of a job."""
-    return _FINE_TUNING_JOB + job_id.removeprefix(_JOB)
-
-
 def job_id(given: str) -> str:
     """Return our id of a job. Any other text is returned as it is, and no job has it."""
     if given.startswith(_FINE_TUNING_JOB):

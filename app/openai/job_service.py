@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database, database_now
-from app.db.ids import is_id
+from app.db.ids import fine_tuning_id, is_id
 from app.db.openai_tables import FineTune
 from app.errors.kinds import BadCursor
 from app.files.store import find_newest_files
@@ -124,7 +124,7 @@ def _view(
     has_succeeded = job.status is JobStatus.SUCCEEDED
     is_estimated = job.status is JobStatus.RUNNING and job.eta_seconds is not None
     return FineTuningJob(
-        id=ids.ftjob_id(job.id),
+        id=fine_tuning_id(job.id),
         created_at=_seconds(job.created_at),
         finished_at=_seconds(job.ended_at) if job.status.is_final and job.ended_at else None,
         model=spec.model,
