@@ -21,9 +21,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield running
 
 
+JOB_KEY = "the-job-of-the-checks"
+
+
 @pytest.fixture(scope="package")
 def case(service: Service) -> Iterator[Case]:
-    with open_case(service.url, tiny_rows(40).encode()) as case:
+    with open_case(service.url, tiny_rows(40).encode(), JOB_KEY) as case:
         yield case
 
 

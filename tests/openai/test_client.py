@@ -11,6 +11,7 @@ from tests.openai.checks.case import CHECKS, Case
     [
         pytest.param(name, marks=[pytest.mark.slow] * check.is_large)
         for name, check in CHECKS.items()
+        if not check.is_last
     ],
 )
 def test_the_newest_client_passes_the_check(case: Case, name: str) -> None:

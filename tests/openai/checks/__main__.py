@@ -20,7 +20,8 @@ from tests.openai.checks.case import CHECKS, Case, Check, open_case
 def main(url: str, rows: Path) -> None:
     """Print the results."""
     with open_case(url, rows.read_bytes()) as case:
-        results = {name: _run(each, case) for name, each in CHECKS.items()}
+        ordered = sorted(CHECKS.items(), key=lambda item: item[1].is_last)
+        results = {name: _run(each, case) for name, each in ordered}
     sys.stdout.write(json.dumps({"version": openai.__version__, "results": results}))
 
 

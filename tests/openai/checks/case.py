@@ -21,6 +21,15 @@ SMALL = {
     "dataset": {"eval_size": 8},
     "checkpoint": {"every_steps": 3},
 }
+CHOSEN = {"n_epochs": 1, "batch_size": 4}
+JOB: dict[str, Any] = {
+    "model": MODEL,
+    "suffix": "my tiny",
+    "metadata": {"team": "a"},
+    "stepline": SMALL,
+    "method": {"type": "supervised", "supervised": {"hyperparameters": CHOSEN}},
+}
+"""The body of the request that creates the job, without its file."""
 FINAL = ("succeeded", "failed", "cancelled")
 
 
@@ -45,7 +54,7 @@ class Case:
         return self.client.files.create(file=file, purpose="fine-tune")
 
     def create(self, file_id: str, **fields: Any) -> Any:
-        return create_job(self.client, training_file=file_id, **fields)
+        return create_job(self.client, model=MODEL, training_file=file_id, **fields)
 
     def webhook(self) -> Received:
         """Wait for the next webhook."""
@@ -62,6 +71,8 @@ class Check:
     run: Run
     needed: tuple[str, ...]
     is_large: bool
+    is_last: bool
+    """Whether it removes what other checks need."""
 
     def is_absent(self, client: Any) -> bool:
         return not all(_has(client, name) for name in self.needed)
@@ -70,42 +81,44 @@ class Check:
 CHECKS: dict[str, Check] = {}
 
 
-def check(*needed: str, is_large: bool = False) -> Callable[[Run], Run]:
+def check(*needed: str, is_large: bool = False, is_last: bool = False) -> Callable[[Run], Run]:
     """Add a function to the checks."""
 
     def add(run: Run) -> Run:
-        CHECKS[run.__name__] = Check(run, needed, is_large)
+        CHECKS[run.__name__] = Check(run, needed, is_large, is_last)
         return run
 
     return add
 
 
 @contextmanager
-def open_case(url: str, rows: bytes) -> Iterator[Case]:
-    """Train on the rows, and yield what the checks need. The service must be allowed to send webhooks to 127.0.0.1."""
-    with openai.OpenAI(base_url=f"{url}/v1", api_key="any-key") as client, Receiver() as receiver:
-        endpoint: Any = client.post(
+def open_case(url: str, rows: bytes, key: str | None = None) -> Iterator[Case]:
+    """Train on the rows, and yield what the checks need. The service must be allowed to send webhooks to 127.0.0.1.
+
+    `key` is sent as the idempotency key of the job.
+    """
+    opened: Any = openai.OpenAI(base_url=f"{url}/v1", api_key="any-key")
+    with opened as client, Receiver() as receiver:
+        endpoint = client.post(
             "/webhook_endpoints",
             body={
                 "name": "checks",
                 "url": receiver.url,
                 "event_types": ["fine_tuning.job.succeeded"],
             },
-            cast_to=object,
+            cast_to=dict[str, object],
         )
         file = client.files.create(file=("train.jsonl", rows), purpose="fine-tune")
         assert client.files.wait_for_processing(file.id).status == "processed"
         job = create_job(
             client,
             training_file=file.id,
-            suffix="my tiny",
-            metadata={"team": "a"},
-            stepline=SMALL,
-            **_hyperparameters(client, {"n_epochs": 1, "batch_size": 4}),
+            extra_headers={} if key is None else {"Idempotency-Key": key},
+            **_fields_for(client),
         )
         done = poll(client, job.id)
         yield Case(client, url, rows, job, done, receiver, endpoint["signing_secret"])
-        client.delete(f"/webhook_endpoints/{endpoint['id']}", cast_to=object)
+        client.delete(f"/webhook_endpoints/{endpoint['id']}", cast_to=dict[str, object])
 
 
 def create_job(client: Any, **fields: Any) -> Any:
@@ -114,7 +127,7 @@ def create_job(client: Any, **fields: Any) -> Any:
     known = set(inspect.signature(create).parameters)
     extra = {name: value for name, value in fields.items() if name not in known}
     given = {name: value for name, value in fields.items() if name in known}
-    return create(model=MODEL, extra_body=extra, **given)
+    return create(extra_body=extra, **given)
 
 
 def poll(client: Any, job_id: str, seconds: float = 180) -> Any:
@@ -132,7 +145,7 @@ def error_of(request: Callable[[], Any]) -> Any:
     """Return the error that the request raises."""
     try:
         result = request()
-    except openai.OpenAIError as error:
+    except (openai.OpenAIError, ValueError) as error:  # a wrong signature is a ValueError
         return error
     raise AssertionError(f"no error, but {result!r}")
 
@@ -148,10 +161,13 @@ def text_of(client: Any, file_id: str) -> str:
     return text
 
 
-def _hyperparameters(client: Any, chosen: dict[str, int]) -> dict[str, Any]:
+def _fields_for(client: Any) -> dict[str, Any]:
     if "method" in inspect.signature(client.fine_tuning.jobs.create).parameters:
-        return {"method": {"type": "supervised", "supervised": {"hyperparameters": chosen}}}
-    return {"hyperparameters": chosen}
+        return JOB
+    # Early versions have only the older field.
+    return {name: each for name, each in JOB.items() if name != "method"} | {
+        "hyperparameters": CHOSEN
+    }
 
 
 def _has(client: Any, name: str) -> bool:

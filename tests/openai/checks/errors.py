@@ -57,7 +57,7 @@ def an_unknown_job_raises_not_found(case: Case) -> None:
 
 @check()
 def an_unknown_route_raises_not_found(case: Case) -> None:
-    error = error_of(lambda: case.client.get("/assistants", cast_to=object))
+    error = error_of(lambda: case.client.get("/assistants", cast_to=dict[str, object]))
 
     assert isinstance(error, openai.NotFoundError)
     assert error.code

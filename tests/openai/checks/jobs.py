@@ -94,11 +94,19 @@ def the_asynchronous_client_lists_jobs_and_events(case: Case) -> None:
 
 
 @check()
-def a_fine_tuned_model_is_listed_and_retrieved_and_deleted(case: Case) -> None:
-    # The last use of the adapter: this check is the last one.
+def a_fine_tuned_model_is_listed_and_retrieved(case: Case) -> None:
     name, models = case.done.fine_tuned_model, case.client.models
 
     assert name in [model.id for model in models.list()]
     assert models.retrieve(name).id == name
-    assert models.delete(name).deleted is True
-    assert isinstance(error_of(lambda: models.retrieve(name)), openai.NotFoundError)
+
+
+@check(is_last=True)
+def a_fine_tuned_model_is_deleted(case: Case) -> None:
+    delete_model(case.client, case.done.fine_tuned_model)
+
+
+def delete_model(client: Any, name: str) -> None:
+    """Delete a fine-tuned model, and check that it cannot be retrieved any more."""
+    assert client.models.delete(name).deleted is True
+    assert isinstance(error_of(lambda: client.models.retrieve(name)), openai.NotFoundError)
