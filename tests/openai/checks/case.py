@@ -151,13 +151,8 @@ def error_of(request: Callable[[], Any]) -> Any:
 
 
 def text_of(client: Any, file_id: str) -> str:
-    """Return the content of a file, by the method that this version of the client has."""
-    files = client.files
-    text: str = (
-        files.content(file_id).text
-        if hasattr(files, "content")
-        else files.retrieve_content(file_id)
-    )
+    """Return the content of a file."""
+    text: str = client.files.content(file_id).text
     return text
 
 
