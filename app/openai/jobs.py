@@ -10,20 +10,20 @@ from sqlalchemy.orm import Session
 from app.db.engine import Database, DatabaseDep
 from app.doorbell import Rings, RingsDep
 from app.errors.kinds import UnsupportedFilter
-from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
 from app.http.paging import ObjectList
 from app.jobs import service as own_jobs
 from app.jobs.routes import IdempotencyKey
 from app.jobs.schemas import JobView
 from app.openai import checkpoints, events, ids, job_service
+from app.openai.error_ids import FineTuningRoute
 from app.openai.schemas.history import FineTuningCheckpoint, FineTuningEvent
 from app.openai.schemas.objects import FineTuningJob
 from app.openai.schemas.requests import NewFineTuningJob
 from app.storage.data_dir import StorageDep
 from contracts.failure import Language
 
-router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["openai"], route_class=JsonRoute)
+router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["openai"], route_class=FineTuningRoute)
 
 _METADATA = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 _METADATA_PARAMETER = {

@@ -61,14 +61,13 @@ def test_the_model_of_the_python_example_is_downloaded_and_deleted(
     service: Service, client: OpenAI, tmp_path: Path
 ) -> None:
     rows = chat_rows(tmp_path / "rows.jsonl")
-    program = [sys.executable, "-I", EXAMPLES / "fine_tune.py"]
+    script = EXAMPLES / "fine_tune.py"
 
-    output = run(service, [*program, "tiny-qwen2", rows, tmp_path / "out"])
+    output = run(service, [sys.executable, "-I", script, "tiny-qwen2", rows, tmp_path / "out"])
 
     assert "The job has successfully completed" in output
     check_results(tmp_path / "out")
-    [name] = [word for word in output.split() if word.startswith("ft:")]
-    delete_model(client, name)
+    delete_model(client, output.splitlines()[-1].split()[0])
 
 
 def test_the_curl_example_follows_a_job_and_downloads_the_adapter(

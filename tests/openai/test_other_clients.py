@@ -81,9 +81,12 @@ def test_the_console_script_of_older_clients_creates_and_follows_and_cancels_job
 ) -> None:
     script = str(python_with(*requirements) / "openai")
 
-    def call(*arguments: str) -> Any:
+    def output(*arguments: str) -> str:
         address = {"OPENAI_BASE_URL": f"{service.url}/v1", "OPENAI_API_KEY": "any-key"}
-        return json.loads(run([script, "api", *arguments], **address))
+        return run([script, "api", *arguments], **address)
+
+    def call(*arguments: str) -> Any:
+        return json.loads(output(*arguments))
 
     file = call("files.create", "-f", str(rows), "-p", "fine-tune")
     hyperparameters = json.dumps({"n_epochs": 1, "batch_size": 16})
@@ -102,13 +105,15 @@ def test_the_console_script_of_older_clients_creates_and_follows_and_cancels_job
     assert events["data"][0]["message"] == "The job has successfully completed"
     assert cancelled["id"] == other["id"]
     assert call("fine_tuning.jobs.retrieve", "-i", other["id"])["status"] == "cancelled"
-    assert file["id"] in [each["id"] for each in call("files.list")["data"]]
+    assert file["id"] in output("files.list"), "it prints one JSON object after another"
+    assert "tiny-qwen2" in output("models.list")
 
 
+@pytest.mark.parametrize("package", [FOR_NODE, "openai@4.104.0"])
 def test_the_client_for_node_passes_its_checks(
-    service: Service, rows: Path, tmp_path: Path
+    service: Service, rows: Path, tmp_path: Path, package: str
 ) -> None:
-    (tmp_path / "node_modules").symlink_to(node_modules_with(FOR_NODE))
+    (tmp_path / "node_modules").symlink_to(node_modules_with(package))
     script = tmp_path / "checks.mjs"
     script.write_bytes((Path(__file__).parent / "checks.mjs").read_bytes())
 

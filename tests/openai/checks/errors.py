@@ -53,6 +53,7 @@ def an_unknown_job_raises_not_found(case: Case) -> None:
 
     assert [type(error) for error in errors] == [openai.NotFoundError] * 3
     assert [error.code for error in errors] == ["job_not_found"] * 3
+    assert all("ftjob-0" in error.message for error in errors)
 
 
 @check()
@@ -70,5 +71,6 @@ def a_conflict_is_raised_after_one_try(case: Case) -> None:
 
     assert isinstance(error, openai.ConflictError)
     assert error.code == "job_already_ended"
+    assert case.job.id in error.message
     # Early versions do not send the number of the try.
     assert error.response.request.headers.get("x-stainless-retry-count", "0") == "0"
