@@ -9,7 +9,7 @@ from tests.openai.checks.case import CHECKS, Case
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] * check.is_large)
+        pytest.param(name, marks=[pytest.mark.slow] * check.is_slow)
         for name, check in CHECKS.items()
         if not check.is_last
     ],

@@ -26,6 +26,7 @@ ENDPOINTS = {"webhook_endpoints_are_created_and_changed_and_listed_and_deleted"}
 NOT_IN_OLD = ENDPOINTS | {
     "checkpoints_are_listed_to_the_end_newest_first",
     "a_queued_job_is_paused_and_resumed_and_cancelled",
+    "a_running_job_is_paused_and_resumed_and_cancelled",
     "the_adapter_is_downloaded_as_a_stream",
     "a_small_file_is_uploaded_in_parts",
     "a_cancelled_upload_cannot_be_completed",

@@ -70,7 +70,7 @@ class Check:
 
     run: Run
     needed: tuple[str, ...]
-    is_large: bool
+    is_slow: bool
     is_last: bool
     """Whether it removes what other checks need."""
 
@@ -81,11 +81,11 @@ class Check:
 CHECKS: dict[str, Check] = {}
 
 
-def check(*needed: str, is_large: bool = False, is_last: bool = False) -> Callable[[Run], Run]:
+def check(*needed: str, is_slow: bool = False, is_last: bool = False) -> Callable[[Run], Run]:
     """Add a function to the checks."""
 
     def add(run: Run) -> Run:
-        CHECKS[run.__name__] = Check(run, needed, is_large, is_last)
+        CHECKS[run.__name__] = Check(run, needed, is_slow, is_last)
         return run
 
     return add
@@ -130,12 +130,19 @@ def create_job(client: Any, **fields: Any) -> Any:
     return create(extra_body=extra, **given)
 
 
-def poll(client: Any, job_id: str, seconds: float = 180) -> Any:
-    """Retrieve the job until it has ended; return it."""
+def has_ended(job: Any) -> bool:
+    """Return whether the job's status is final."""
+    return job.status in FINAL
+
+
+def poll(
+    client: Any, job_id: str, seconds: float = 180, is_met: Callable[[Any], bool] = has_ended
+) -> Any:
+    """Retrieve the job until it meets the condition; return it."""
     deadline = time.monotonic() + seconds
     while True:
         job = client.fine_tuning.jobs.retrieve(job_id)
-        if job.status in FINAL:
+        if is_met(job):
             return job
         assert time.monotonic() < deadline, job
         time.sleep(0.1)

@@ -104,7 +104,7 @@ def a_cancelled_upload_cannot_be_completed(case: Case) -> None:
     assert error.code == "upload_ended"
 
 
-@check("uploads.upload_file_chunked", is_large=True)
+@check("uploads.upload_file_chunked", is_slow=True)
 def a_file_of_more_than_64_mib_is_uploaded_in_parts_and_used(case: Case) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "large.jsonl"

@@ -6,7 +6,7 @@ from typing import Any
 
 import openai
 
-from tests.openai.checks.case import MODEL, STEPS, Case, check, error_of
+from tests.openai.checks.case import MODEL, SMALL, STEPS, Case, check, error_of, poll
 
 IN_QUEUE = {"queue": "without-worker"}
 
@@ -75,6 +75,27 @@ def a_queued_job_is_paused_and_resumed_and_cancelled(case: Case) -> None:
 
     assert [each.status for each in changed] == ["paused", "queued", "cancelled"]
     assert {each.id for each in changed} == {job.id}
+
+
+@check("fine_tuning.jobs.pause", "fine_tuning.jobs.resume", is_slow=True)
+def a_running_job_is_paused_and_resumed_and_cancelled(case: Case) -> None:
+    jobs = case.client.fine_tuning.jobs
+    endless = SMALL | {"training": {"max_length": 128, "max_steps": 100_000, "epochs": 10_000}}
+    job = case.create(case.upload().id, stepline=endless)
+
+    poll(case.client, job.id, is_met=lambda each: each.stepline["progress"]["step"] > 0)
+    jobs.pause(job.id)
+    paused = poll(case.client, job.id, is_met=lambda each: each.status == "paused")
+    resumed = jobs.resume(job.id)
+    poll(case.client, job.id, is_met=lambda each: each.status == "running")
+    jobs.cancel(job.id)
+    cancelled = poll(case.client, job.id)
+
+    assert (paused.finished_at, resumed.status) == (None, "queued")
+    assert cancelled.status == "cancelled"
+    assert cancelled.finished_at >= cancelled.created_at
+    codes = [event.data.get("code") for event in jobs.list_events(job.id, limit=10).data]
+    assert "job_cancelled" in codes
 
 
 @check()
