@@ -13,7 +13,7 @@ from stepline.client.transport import Transport
 from stepline.client.views import Dataset
 
 Progress = Callable[[int, int], object]
-"""Gets the bytes so far and in total."""
+"""Called with the number of bytes so far and in total."""
 
 _BLOCK_BYTES = 1 << 18
 _POLL_SECONDS = 0.5
@@ -36,10 +36,10 @@ class Datasets:
         on_check: Progress | None = None,
         wait_seconds: float | None = None,
     ) -> Dataset:
-        """Upload a file and wait until the server has checked it. Equal bytes with the same choice are one dataset.
+        """Upload a file and wait until the server has checked it. The same bytes with the same options are the same dataset.
 
-        `on_progress` gets the bytes sent, `on_check` those checked. Raises InvalidRequest or DatasetRejected if the file
-        is not a valid dataset, and WaitTimeout if the check takes longer than `wait_seconds`.
+        `on_progress` is called with the bytes sent, and `on_check` with the bytes checked. Raises InvalidRequest or
+        DatasetRejected if the file is not a valid dataset, and WaitTimeout if the check takes longer than `wait_seconds`.
         """
         path = Path(file)
         params: dict[str, Any] = {"filename": path.name}
@@ -49,7 +49,7 @@ class Datasets:
         params |= {f"columns[{name}]": value for name, value in (columns or {}).items()}
         total = path.stat().st_size
         with path.open("rb") as opened:
-            # An upload is repeatable, because equal bytes are the same dataset; but the file must be read again.
+            # An upload can be retried, because the same bytes are the same dataset, but the file must be read again.
             dataset = self._transport.read_body(
                 Dataset,
                 "POST",
@@ -74,7 +74,7 @@ class Datasets:
         self._transport.send("DELETE", f"/v1/datasets/{quote(dataset_id, safe='')}")
 
     def preview(self, dataset_id: str, model: str, *, rows: int = 3, color: bool = False) -> str:
-        """Return rows as the model's chat template renders them, as text. `color`: with escape sequences of a terminal."""
+        """Return rows as text, rendered with the model's chat template. `color` adds a terminal's escape sequences."""
         params: dict[str, Any] = {"model": model, "rows": rows, "format": "text"}
         if color:
             params["color"] = "true"

@@ -1,4 +1,4 @@
-"""Formats figures for people: bytes, durations, losses, progress."""
+"""Formats values for display: bytes, durations, losses, progress."""
 
 from datetime import datetime
 
@@ -30,7 +30,7 @@ def show_seconds(seconds: float | None) -> str:
 
 
 def show_loss(loss: float | None) -> str:
-    """Return a loss with four digits after the point."""
+    """Return a loss with four decimal places."""
     return "–" if loss is None else f"{loss:.4f}"
 
 
@@ -45,7 +45,7 @@ def show_count(count: float | None) -> str:
 
 
 def show_time(at: datetime | None) -> str:
-    """Return a time in the local zone."""
+    """Return a time in the local time zone."""
     return "–" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
@@ -56,7 +56,7 @@ def show_status(status: str, language: Language) -> str:
 
 
 def show_progress(job: JobState, language: Language) -> str:
-    """Return the job's progress in its current phase, in words."""
+    """Describe the job's progress in its current phase."""
     rows = job.progress.rows
     if rows is not None and job.phase is not None:
         done = say("rows_done", language, done=rows.done, total=rows.total)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """What the options that every command has mean for this invocation."""
+    """The options that all commands share, for this invocation."""
 
     def __init__(self, server: str | None, lang: str | None, *, as_json: bool) -> None:
         self.language: Language = choose_language(lang)
@@ -74,7 +74,7 @@ class Session:
         click.echo(json.dumps(found, ensure_ascii=False))
 
     def print_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print a table; outside a terminal, lines of cells separated by tabs. Cells are escaped."""
+        """Print a table; outside a terminal, print tab-separated cells, one row per line. Cells are escaped."""
         from contracts.values.text import escape  # noqa: PLC0415
 
         names = [self.say(column) for column in columns]
@@ -91,7 +91,7 @@ class Session:
 
         table = Table(box=None, pad_edge=False, header_style="bold")
         for number, name in enumerate(names):
-            # The first column is an id, which must be complete to be copied.
+            # The first column is an id, which must not be truncated, because users copy it.
             table.add_column(
                 name, overflow="fold" if number == 0 else "ellipsis", no_wrap=number == 0
             )
@@ -100,7 +100,7 @@ class Session:
         self.console.print(table)
 
     def confirm(self, key: str, /, *, yes: bool, **values: object) -> bool:
-        """Ask a question, unless `yes`. Ends with a usage error if nobody can answer."""
+        """Ask a question, unless `yes` is set. Raises a usage error if standard input is not a terminal."""
         if yes:
             return True
         if not sys.stdin.isatty():
@@ -109,7 +109,7 @@ class Session:
 
 
 def client_command(function: Callable[..., int | None]) -> Callable[..., NoReturn]:
-    """Add --server, --lang and --json to a command, and turn its errors into messages and exit statuses."""
+    """Add --server, --lang and --json to a command, and convert its errors to messages and exit statuses."""
 
     @click.option("--server", metavar="URL", help=say("option.server"))
     @click.option("--lang", type=click.Choice(LANGUAGES), help=say("option.lang"))
@@ -123,7 +123,7 @@ def client_command(function: Callable[..., int | None]) -> Callable[..., NoRetur
 
 
 def run_safely(session: Session, command: Callable[[], int | None]) -> int:
-    """Run a command; return its exit status. Errors of the client become messages."""
+    """Run a command; return its exit status. The client's errors are printed as messages."""
     from stepline.client.errors import (  # noqa: PLC0415
         ApiError,
         InvalidRequest,

@@ -1,4 +1,4 @@
-"""The sentences of the terminal client in both languages. `{name}` is filled in by `say`."""
+"""The texts of the terminal client in both languages. `say` fills in `{name}`."""
 
 from stepline.terminal.language import Language, choose_language
 
@@ -13,7 +13,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "显示或修改服务器地址和语言。KEY 为 server 或 lang；VALUE 为空则删除该项。",
     ),
     "help.submit": (
-        "Submit a job: a SPEC.json, or --model and --data. Shows the plan and asks before it submits.",
+        "Submit a job from a SPEC.json, or with --model and --data. Shows the plan and asks before submitting.",
         "提交任务：给出 SPEC.json，或者 --model 和 --data。提交前显示计划并询问。",
     ),
     "help.watch": (
@@ -36,8 +36,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "help.resume": ("Queue paused jobs again.", "让暂停的任务重新排队。"),
     "help.retry": ("Queue failed or cancelled jobs again.", "让失败或已取消的任务重新排队。"),
     "help.delete": (
-        "Delete jobs that are not running, with their files. Asks first.",
-        "删除未在运行的任务及其文件。会先询问。",
+        "Delete jobs that are not running, with their files. Asks for confirmation.",
+        "删除未在运行的任务及其文件，删除前会询问。",
     ),
     "help.datasets": (
         "Upload, list, preview and delete datasets.",
@@ -50,9 +50,12 @@ WORDS: dict[str, tuple[str, str]] = {
     "help.datasets.list": ("List datasets, newest first.", "列出数据集，最新的在前。"),
     "help.datasets.preview": (
         "Show rows as a model's chat template renders them.",
-        "按模型的对话模板显示数据行。",
+        "按模型的对话模板渲染并显示数据行。",
     ),
-    "help.datasets.delete": ("Delete datasets. Asks first.", "删除数据集。会先询问。"),
+    "help.datasets.delete": (
+        "Delete datasets. Asks for confirmation.",
+        "删除数据集，删除前会询问。",
+    ),
     "help.models": ("List the models on the workers.", "列出工作节点上的模型。"),
     "help.workers": ("List the workers.", "列出工作节点。"),
     "help.up": (
@@ -73,11 +76,11 @@ WORDS: dict[str, tuple[str, str]] = {
         "Server address (default: STEPLINE_SERVER_URL, else the configured one, else http://127.0.0.1:8000).",
         "服务器地址（默认：STEPLINE_SERVER_URL，其次为配置的地址，再次为 http://127.0.0.1:8000）。",
     ),
-    "option.lang": ("Language of the messages.", "消息的语言。"),
-    "option.json": ("Print JSON for programs.", "输出供程序读取的 JSON。"),
-    "option.yes": ("Do not ask.", "不询问。"),
+    "option.lang": ("Language of messages.", "消息的语言。"),
+    "option.json": ("Print machine-readable JSON.", "输出供程序读取的 JSON。"),
+    "option.yes": ("Do not ask for confirmation.", "跳过确认。"),
     "option.model": (
-        "Model: an id on the hub, or one of `stepline models`.",
+        "Model: an id on the hub, or a model listed by `stepline models`.",
         "模型：Hub 上的 ID，或 `stepline models` 列出的模型。",
     ),
     "option.data": (
@@ -85,38 +88,41 @@ WORDS: dict[str, tuple[str, str]] = {
         "训练数据：要上传的文件，或数据集的 ID。",
     ),
     "option.eval": (
-        "Evaluation data: a file or the id of a dataset.",
-        "评估数据：文件或数据集的 ID。",
+        "Evaluation data: a file to upload, or the id of a dataset.",
+        "评估数据：要上传的文件，或数据集的 ID。",
     ),
     "option.set": (
-        "Set a field of the spec; VALUE is JSON or text. May be repeated.",
-        "设置规格的字段；VALUE 为 JSON 或文本。可重复。",
+        "Set a field of the spec; VALUE is JSON or text. Can be repeated.",
+        "设置任务配置中的字段；VALUE 为 JSON 或文本。可重复使用。",
     ),
     "option.name": ("Name of the job.", "任务名称。"),
     "option.preset": (
-        "Preset whose settings apply where the spec has none.",
-        "预设；规格未给出的设置取自它。",
+        "Preset to use for settings that the spec does not contain.",
+        "预设；任务配置中未给出的设置取自该预设。",
     ),
     "option.dry_run": ("Show the plan and do not submit.", "只显示计划，不提交。"),
     "option.watch": ("Follow the job after submission.", "提交后跟踪任务。"),
     "option.timeout": (
-        "Stop watching after so many seconds, with exit status 124.",
-        "超过这么多秒后停止跟踪，退出码为 124。",
+        "Stop watching after this many seconds, with exit status 124.",
+        "达到该秒数后停止跟踪，退出码为 124。",
     ),
     "option.status": (
-        "Only jobs with this status. May be repeated.",
-        "只列出该状态的任务。可重复。",
+        "List only jobs with this status. Can be repeated.",
+        "只列出该状态的任务。可重复使用。",
     ),
     "option.label": (
-        "Only jobs with this label (KEY or KEY:VALUE). May be repeated.",
-        "只列出带该标签的任务（KEY 或 KEY:VALUE）。可重复。",
+        "List only jobs with this label (KEY or KEY:VALUE). Can be repeated.",
+        "只列出带该标签的任务（KEY 或 KEY:VALUE）。可重复使用。",
     ),
-    "option.search": ("Part of the name, model or id.", "名称、模型或 ID 的一部分。"),
+    "option.search": (
+        "List only jobs whose name, model or id contains this text.",
+        "只列出名称、模型或 ID 含该文本的任务。",
+    ),
     "option.sort": (
-        "Order, such as name, eval_loss or -ended_at.",
-        "顺序，例如 name、eval_loss 或 -ended_at。",
+        "Sort order, such as name, eval_loss or -ended_at.",
+        "排序方式，例如 name、eval_loss 或 -ended_at。",
     ),
-    "option.limit": ("Largest number of entries.", "最多列出的条数。"),
+    "option.limit": ("Maximum number of entries.", "最多列出的条数。"),
     "option.follow": ("Print new lines until the job ends.", "持续打印新行，直到任务结束。"),
     "option.file": ("Name of the file (default: adapter.zip).", "文件名（默认：adapter.zip）。"),
     "option.output": (
@@ -126,7 +132,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "option.markdown": ("Print Markdown.", "输出 Markdown。"),
     "option.rows": ("Number of rows.", "行数。"),
     "option.format": (
-        "Format of the rows (default: recognised).",
+        "Format of the rows (default: detected automatically).",
         "数据行的格式（默认：自动识别）。",
     ),
     # Errors and questions
@@ -136,11 +142,11 @@ WORDS: dict[str, tuple[str, str]] = {
         "无法连接 {url}。请在该地址启动服务，或用 --server、`stepline config server URL` 选择其他地址。",
     ),
     "error.timeout": (
-        "Job {job} has not ended within {seconds} s. It continues; follow it with: stepline watch {job}",
-        "任务 {job} 未在 {seconds} 秒内结束，仍在继续。要查看它，请运行：stepline watch {job}",
+        "Job {job} did not end within {seconds} s. It continues; follow it with: stepline watch {job}",
+        "任务 {job} 未在 {seconds} 秒内结束，任务不受影响。要继续跟踪，请运行：stepline watch {job}",
     ),
     "error.no_spec": (
-        "Give a SPEC.json, or --model and --data.",
+        "Specify a SPEC.json, or --model and --data.",
         "请给出 SPEC.json，或者 --model 和 --data。",
     ),
     "error.set": (
@@ -161,8 +167,8 @@ WORDS: dict[str, tuple[str, str]] = {
         "lang 必须是 en 或 zh，而不是 {value}。",
     ),
     "error.needs_yes": (
-        "Cannot ask, because standard input is not a terminal. Add --yes.",
-        "标准输入不是终端，无法询问。请加上 --yes。",
+        "Cannot ask for confirmation, because standard input is not a terminal. Add --yes.",
+        "标准输入不是终端，无法确认。请加上 --yes。",
     ),
     "ask.submit": ("Submit this job?", "提交该任务？"),
     "ask.delete": ("Delete {what}?", "删除 {what}？"),
@@ -170,11 +176,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "said.submitted": ("Submitted {job}.", "已提交 {job}。"),
     "said.follow": (
         "Follow it with: stepline watch {job}",
-        "要查看它，请运行：stepline watch {job}",
+        "要跟踪该任务，请运行：stepline watch {job}",
     ),
     "said.interrupted": (
         "Stopped watching. Job {job} continues.\n  follow it again:  stepline watch {job}\n  cancel it:        stepline cancel {job}",
-        "已停止跟踪。任务 {job} 仍在继续。\n  再次跟踪：  stepline watch {job}\n  取消任务：  stepline cancel {job}",
+        "已停止跟踪，任务 {job} 不受影响。\n  再次跟踪：  stepline watch {job}\n  取消任务：  stepline cancel {job}",
     ),
     "said.uploading": ("Uploading {file}", "正在上传 {file}"),
     "said.checking": ("Checking {file}", "正在检查 {file}"),
@@ -183,7 +189,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "said.saved": ("Saved {path} ({size}).", "已保存 {path}（{size}）。"),
     "said.deleted": ("Deleted {id}.", "已删除 {id}。"),
     "said.none": ("None.", "无。"),
-    "said.more": ("There are more; raise --limit.", "还有更多；请调大 --limit。"),
+    "said.more": ("There are more entries; raise --limit.", "还有更多条目；请调大 --limit。"),
     "said.action": ("{job}: {status}", "{job}：{status}"),
     "said.asked.cancel": ("{job}: cancellation requested", "{job}：已请求取消"),
     "said.asked.pause": (
@@ -192,7 +198,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "said.lost": ("Connection lost; reconnecting …", "连接已断开，正在重新连接……"),
     "said.restored": ("Connection restored.", "连接已恢复。"),
-    # Columns and figures
+    # Columns and values
     "job": ("Job", "任务"),
     "name": ("Name", "名称"),
     "status": ("Status", "状态"),

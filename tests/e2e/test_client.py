@@ -33,7 +33,7 @@ def client(service: Service) -> Iterator[Client]:
 
 @dataclass
 class Watched:
-    """A job that has succeeded, and what its upload and its watch reported."""
+    """A job that has succeeded, and the updates received while uploading its rows and watching it."""
 
     job: Job
     file_bytes: int
@@ -174,7 +174,7 @@ def test_a_watched_job_keeps_every_update_across_a_restart_of_the_server(
     assert steps == list(range(1, len(steps) + 1))
 
 
-def test_watching_ends_at_the_time_limit_and_leaves_the_job_alone(
+def test_watching_ends_at_the_time_limit_and_does_not_affect_the_job(
     client: Client, environment: dict[str, str], service: Service
 ) -> None:
     job = client.submit(make_job(service, queue=NOBODY))
@@ -205,7 +205,7 @@ def test_the_screen_shows_the_job_and_fits_the_terminal(
     assert max(len(line) for line in terminal.last_frame.splitlines()) <= columns
 
 
-def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(
+def test_ctrl_c_leaves_the_job_running_and_prints_how_to_watch_it_again(
     service: Service, running: str, environment: dict[str, str]
 ) -> None:
     with Terminal(stepline("watch", running), environment, 80) as terminal:
@@ -220,7 +220,7 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(
 
 
 @pytest.mark.slow
-def test_the_exit_status_of_watch_says_that_a_job_is_paused_or_cancelled(
+def test_the_exit_status_of_watch_shows_that_a_job_is_paused_or_cancelled(
     service: Service, environment: dict[str, str]
 ) -> None:
     job = service.post_job(**make_job(service, queue=NOBODY))
@@ -297,7 +297,7 @@ def test_watch_prints_plain_lines_outside_a_terminal(
     assert "\x1b" not in watched.stdout
 
 
-def test_download_and_logs_write_what_the_job_left(
+def test_download_saves_the_adapter_and_logs_prints_the_log(
     finished: Job, environment: dict[str, str], tmp_path: Path
 ) -> None:
     saved = run(environment, "download", finished.id, "--output", str(tmp_path), "--json")

@@ -1,4 +1,4 @@
-"""OpenAI's newest client, unchanged, against a running service and a real training."""
+"""OpenAI's newest client, unchanged, against a running service and a real training run."""
 
 import pytest
 

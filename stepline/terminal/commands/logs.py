@@ -1,4 +1,4 @@
-"""`stepline logs`: a job's log, also while it grows."""
+"""`stepline logs`: prints a job's log, optionally while it grows."""
 
 import time
 
@@ -22,7 +22,7 @@ def logs(session: Session, job: str, *, follow: bool) -> int:
     found = session.client.job(job)
     cursor: str | None = None
     while True:
-        is_settled = found.refresh().is_settled  # read before the lines, so that none is missed
+        is_settled = found.refresh().is_settled  # read before the lines, so that no line is missed
         for lines, after in found.log_pages(cursor):
             cursor = after
             for line in lines:

@@ -1,4 +1,4 @@
-"""The command without a service: its start, its help, its texts."""
+"""The command without a service: its startup, its help and its texts."""
 
 import string
 import subprocess
@@ -25,7 +25,7 @@ def test_help_imports_no_library_that_is_slow_to_load() -> None:
     assert HEAVY & set(done.stderr.split()) == set()
 
 
-def test_every_command_has_a_help_text_and_takes_the_common_options() -> None:
+def test_every_command_has_a_help_text_and_accepts_the_common_options() -> None:
     for name in CLIENT_COMMANDS:
         command = commands.get_command(None, name)  # type: ignore[arg-type]  # the context is not used
         assert command is not None
