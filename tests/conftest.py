@@ -15,6 +15,9 @@ from tests.units import UnitScheduling, slowest_first
 settings.register_profile("stepline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("stepline")
 
+# So that a failed assertion of these checks shows its values.
+pytest.register_assert_rewrite("tests.openai.checks")
+
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> UnitScheduling:
     """Distribute the tests in the units that tests/units.py defines."""

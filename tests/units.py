@@ -28,10 +28,11 @@ def unit_of(nodeid: str) -> str:
     """Return the name of the unit that a test belongs to. One process runs a unit from start to end.
 
     A unit is a file, unless files share something that is slow to start: the tests of the web page
-    share a service with its jobs, and the fault tests share one cluster per database.
+    share a service with its jobs, as do those of OpenAI's clients, and the fault tests share one cluster per database.
     """
-    if nodeid.startswith("tests/web/"):
-        return "tests/web"
+    for shared in ("tests/web", "tests/openai"):
+        if nodeid.startswith(f"{shared}/"):
+            return shared
     if nodeid.startswith("tests/faults/"):
         return "tests/faults on " + ("postgresql" if "postgresql" in nodeid else "sqlite")
     return nodeid.split("::", 1)[0]

@@ -16,11 +16,6 @@ _CHECKPOINT, _FINE_TUNING_CHECKPOINT = "ckpt_", "ftckpt_"
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
-def ftjob_id(job_id: str) -> str:
-    """Return OpenAI's id of a job."""
-    return _FINE_TUNING_JOB + job_id.removeprefix(_JOB)
-
-
 def job_id(given: str) -> str:
     """Return our id of a job. Any other text is returned unchanged, and is not the id of any job."""
     if given.startswith(_FINE_TUNING_JOB):

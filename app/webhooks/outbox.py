@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from app.db.ids import new_id
+from app.db.ids import fine_tuning_id, new_id
 from app.db.webhook_tables import WebhookDelivery
 from app.webhooks import store
 from contracts.job import JobStatus
@@ -30,7 +30,7 @@ class Event:
             "object": "event",
             "created_at": int(self.at.timestamp()),
             "type": self.type,
-            "data": {"id": self.job_id},
+            "data": {"id": fine_tuning_id(self.job_id), "job": self.job_id},
         }
         return json.dumps(content, separators=(",", ":"))
 

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.checkpoints.service import CheckpointView
 from app.checkpoints.service import list_checkpoints as list_own
+from app.db.ids import fine_tuning_id
 from app.errors.kinds import BadCursor
 from app.http.paging import ObjectList, list_objects
 from app.jobs import service as jobs
@@ -37,7 +38,7 @@ def list_checkpoints(
             id=ids.ftckpt_id(each.id),
             created_at=int(each.created_at.timestamp()),
             fine_tuned_model_checkpoint=f"{name}:ckpt-step-{each.step}",
-            fine_tuning_job_id=ids.ftjob_id(job.id),
+            fine_tuning_job_id=fine_tuning_id(job.id),
             step_number=each.step,
             metrics=_metrics(session, attempts[each.attempt], each),
             bytes=each.bytes,

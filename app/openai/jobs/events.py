@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
+from app.db.ids import fine_tuning_id
 from app.db.tables import Attempt, Event
 from app.errors.kinds import BadCursor
 from app.events.words import event_words
@@ -177,7 +178,7 @@ def _openai_words(event: Event, job_id: str, name: str) -> str | None:
     """Return the message that OpenAI's API uses for an event, or None if it has no such event."""
     match event.code:
         case "job_created":
-            return f"Created fine-tuning job: {ids.ftjob_id(job_id)}"
+            return f"Created fine-tuning job: {fine_tuning_id(job_id)}"
         case "attempt_started":
             return "Fine-tuning job started"
         case "checkpoint":

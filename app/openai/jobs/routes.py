@@ -11,13 +11,13 @@ from app.config.settings import Settings
 from app.db.engine import Database, DatabaseDep
 from app.doorbell import Rings, RingsDep
 from app.errors.kinds import UnsupportedFilter
-from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
 from app.http.paging import ObjectList
 from app.jobs import service as own_jobs
 from app.jobs.routes import IdempotencyKey
 from app.jobs.schemas import JobView
 from app.openai import ids
+from app.openai.error_ids import FineTuningRoute
 from app.openai.jobs import checkpoints, events, service
 from app.openai.jobs.creation import Options
 from app.openai.jobs.retries import SubmissionDep
@@ -28,7 +28,7 @@ from app.openai.schemas.requests import NewFineTuningJob
 from app.storage.data_dir import StorageDep
 from contracts.failure import Language
 
-router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["openai"], route_class=JsonRoute)
+router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["openai"], route_class=FineTuningRoute)
 
 _METADATA = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 _METADATA_PARAMETER = {

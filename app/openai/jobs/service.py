@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database, database_now
-from app.db.ids import is_id
+from app.db.ids import fine_tuning_id, is_id
 from app.db.openai_tables import FineTune
 from app.db.tables import to_json
 from app.errors.kinds import BadCursor
@@ -180,7 +180,7 @@ def _view(
     has_succeeded = job.status is JobStatus.SUCCEEDED
     is_estimated = job.status is JobStatus.RUNNING and job.eta_seconds is not None
     return FineTuningJob(
-        id=ids.ftjob_id(job.id),
+        id=fine_tuning_id(job.id),
         created_at=_seconds(job.created_at),
         finished_at=_seconds(job.ended_at) if job.status.is_final and job.ended_at else None,
         model=spec.model,

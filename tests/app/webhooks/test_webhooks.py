@@ -128,10 +128,11 @@ def test_the_end_of_a_job_is_sent_once_and_signed(
     deliver(database, settings)
 
     events = [json.loads(body) for _, body in receiver.received]
-    assert [(e["type"], e["data"]["id"]) for e in events] == [
+    assert [(e["type"], e["data"]["job"]) for e in events] == [
         (SUCCEEDED, succeeded),
         (CANCELLED, cancelled),
     ]
+    assert events[0]["data"]["id"] == succeeded.replace("job_", "ftjob-")
     for headers, body in receiver.received:
         assert headers["webhook-id"] == json.loads(body)["id"]
         assert headers["webhook-signature"] == signature(endpoint["signing_secret"], headers, body)

@@ -1,0 +1,1 @@
+"""Examples for users of OpenAI's clients; they import nothing of Stepline."""
