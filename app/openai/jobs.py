@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 from app.db.engine import Database, DatabaseDep
 from app.doorbell import Rings, RingsDep
 from app.errors.kinds import UnsupportedFilter
+from app.http.idempotency_key import IdempotencyKeyDep
 from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
 from app.http.paging import ObjectList
 from app.jobs import service as own_jobs
-from app.jobs.routes import IdempotencyKey
 from app.jobs.schemas import JobView
 from app.openai import checkpoints, events, ids, job_service
 from app.openai.schemas.history import FineTuningCheckpoint, FineTuningEvent
@@ -49,7 +49,7 @@ def create_fine_tuning_job(
     storage: StorageDep,
     rings: RingsDep,
     language: LanguageDep,
-    key: IdempotencyKey = None,
+    key: IdempotencyKeyDep = None,
 ) -> FineTuningJob:
     """Create a fine-tuning job. `stepline` may contain fields of our own spec."""
     job, queue = job_service.create_job(database, storage, new, key, language)

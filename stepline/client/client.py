@@ -9,19 +9,30 @@ from contracts.job import JobSpec, JobStatus
 from stepline.client.datasets import Datasets
 from stepline.client.job import Job
 from stepline.client.paging import read_pages
-from stepline.client.transport import Transport
+from stepline.client.transport import TIMEOUT_SECONDS, Transport, is_local
 from stepline.client.views import JobView, Model, Page, Plan, Worker
 
 
 class Client:
     """A client of the service at `base_url`, such as `http://127.0.0.1:8000`.
 
-    `language` (`en` or `zh`) is the language of messages. Requests that fail because of the connection are repeated;
-    then ServerUnreachable is raised. If the service rejects a request, ApiError is raised with its code.
+    `language` (`en` or `zh`) is the language of messages, and `api_key` is sent as a bearer token. A request fails if
+    the service sends nothing for `timeout_seconds`. Requests that fail because of the connection are repeated; then
+    ServerUnreachable is raised. If the service rejects a request, ApiError is raised with its code.
     """
 
-    def __init__(self, base_url: str, language: str | None = None, attempts: int = 5) -> None:
-        self._transport = Transport(base_url, language, attempts)
+    def __init__(
+        self,
+        base_url: str,
+        language: str | None = None,
+        attempts: int = 5,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self._transport = Transport(
+            base_url, language, attempts, api_key=api_key, timeout_seconds=timeout_seconds
+        )
         self.datasets = Datasets(self._transport)
 
     def __enter__(self) -> Self:
@@ -39,6 +50,11 @@ class Client:
     def base_url(self) -> str:
         """The service's address, without a trailing slash."""
         return self._transport.base_url
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the service is on this machine."""
+        return is_local(self._transport.base_url)
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,14 +1,13 @@
 """Job: one job of a service, with the actions and files that the API offers for it."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, Literal
 from urllib.parse import quote
 
 from contracts.job import JobStatus
 from contracts.wire import ADAPTER_ARTIFACT
+from stepline.client.downloads import download
 from stepline.client.errors import SteplineError
 from stepline.client.paging import read_pages
 from stepline.client.transport import Transport
@@ -16,7 +15,6 @@ from stepline.client.updates import Update, Updates
 from stepline.client.views import Artifact, Event, JobView, LogLine, Page
 
 Action = Literal["cancel", "pause", "resume", "retry"]
-_BLOCK_BYTES = 1 << 20
 
 
 class Job:
@@ -139,38 +137,17 @@ class Job:
     ) -> Path:
         """Download a file of the job and return its path; a directory as `target` gets a file with the artifact's name.
 
-        The file appears only when it is complete and its SHA-256 is correct. `on_progress` gets the bytes so far and in
-        total. Raises NotFound if the job has no such file.
+        The file appears only when it is complete and its SHA-256 is correct. A repetition of an interrupted download
+        continues it. `on_progress` gets the bytes so far and in total. Raises NotFound if the job has no such file.
         """
         path = Path(target)
         path = path / f"{self.id}-{name}" if path.is_dir() else path
-        url = f"{self._path}/artifacts/{name}"
-        digest = hashlib.sha256()
-        with (
-            self._transport.stream("GET", url) as response,
-            NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file,
-        ):
-            partial = Path(file.name)
-            try:
-                total = int(response.headers.get("Content-Length", "0"))
-                done = 0
-                for block in response.iter_bytes(_BLOCK_BYTES):
-                    file.write(block)
-                    digest.update(block)
-                    done += len(block)
-                    if on_progress is not None:
-                        on_progress(done, total)
-                file.close()
-                expected = response.headers.get("ETag", "").strip('"')
-                if digest.hexdigest() != expected:
-                    raise SteplineError(
-                        f"{name} of {self.id} arrived damaged (SHA-256 {digest.hexdigest()}, expected {expected}). "
-                        "Download it again"
-                    )
-                partial.chmod(0o644)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
+        artifact = next((each for each in self.artifacts() if each.name == name), None)
+        url = f"{self._path}/artifacts/{quote(name, safe='')}"
+        if artifact is None:
+            self._transport.send("GET", url)  # raises the server's error
+            raise SteplineError(f"{self.id} has no file {name}")  # it has appeared just now
+        download(self._transport, url, artifact, path, on_progress)
         return path
 
     def _act(self, action: Action) -> JobView:

@@ -55,20 +55,26 @@ class Transport:
         base_url: str,
         language: str | None = None,
         attempts: int = 5,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self.base_url = _checked(base_url)
+        self.base_url = checked_address(base_url)
         self.attempts = attempts
         self._sleep = sleep
         headers = {"Accept-Language": language} if language else {}
+        if api_key:
+            headers["Authorization"] = f"Bearer {_checked_key(api_key)}"
         try:
             self._client = httpx2.Client(
                 base_url=self.base_url,
                 headers=headers,
-                timeout=httpx2.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS),
-                trust_env=not _is_local(
-                    self.base_url
-                ),  # a proxy cannot reach this machine's services
+                timeout=httpx2.Timeout(
+                    timeout_seconds, connect=min(timeout_seconds, CONNECT_SECONDS)
+                ),
+                # A proxy cannot reach this machine's services.
+                trust_env=not is_local(self.base_url),
             )
         except httpx2.InvalidURL as error:
             raise SteplineError(f"{base_url!r} is not a valid server address: {error}") from error
@@ -136,6 +142,10 @@ class Transport:
         except httpx2.RequestError as error:
             raise self.unreachable(error) from error
 
+    def wait(self, attempt: int) -> None:
+        """Wait before the repetition that follows failed attempt number `attempt`, from 1."""
+        self._sleep(pause(attempt))
+
     def unreachable(self, error: Exception) -> ServerUnreachable:
         """Return the error for a request that got no response."""
         return ServerUnreachable(
@@ -184,8 +194,8 @@ def _may_repeat(response: httpx2.Response) -> bool:
     return response.status_code in RETRIED_STATUSES
 
 
-def _checked(base_url: str) -> str:
-    """Return the address without a trailing slash. Adds `http://` if the scheme is missing."""
+def checked_address(base_url: str) -> str:
+    """Return the address without a trailing slash. Adds `http://` if the scheme is missing. Raises SteplineError."""
     address = base_url.strip().rstrip("/")
     if "://" not in address:
         address = f"http://{address}"
@@ -196,7 +206,18 @@ def _checked(base_url: str) -> str:
     return address
 
 
-def _is_local(base_url: str) -> bool:
+def _checked_key(api_key: str) -> str:
+    """Return the key without surrounding space. The error does not contain it, because errors are printed."""
+    key = api_key.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise SteplineError(
+            "The API key contains a space or a character that HTTP headers cannot contain"
+        )
+    return key
+
+
+def is_local(base_url: str) -> bool:
+    """Return whether an address is one of this machine's own."""
     host = httpx2.URL(base_url).host
     try:
         return ipaddress.ip_address(host).is_loopback

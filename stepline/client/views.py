@@ -180,6 +180,25 @@ class Dataset(View):
     problems: list[str] = []
 
 
+class UploadedFile(View):
+    """The file that an upload in parts became."""
+
+    dataset_id: str
+
+
+class UploadInParts(View):
+    """An upload in parts."""
+
+    id: str
+    file: UploadedFile | None
+
+
+class UploadedPart(View):
+    """A part of an upload."""
+
+    id: str
+
+
 class Quantity(View):
     """A predicted figure; None if it is unknown."""
 
@@ -231,15 +250,18 @@ class ModelWorker(View):
 
 
 class Model(View):
-    """A model on the workers."""
+    """A model on the workers, or the adapter of a job that has succeeded (`base_model` and `job` are set)."""
 
     id: str
+    created: int
     available: bool
     architecture: str | None
     parameters: int | None
     bytes: int | None
     max_length: int | None
     workers: list[ModelWorker]
+    base_model: str | None = None
+    job: str | None = None
 
 
 class Worker(View):

@@ -27,7 +27,9 @@ CLIENT_COMMANDS = {
     "datasets": "datasets",
     "models": "fleet",
     "workers": "fleet",
+    "login": "settings",
     "config": "settings",
+    "completion": "completion",
 }
 """By name: the module with the command."""
 

@@ -21,6 +21,7 @@ from stepline.client.updates import (
 )
 from stepline.client.views import Columns, Event, JobState
 from stepline.terminal.chart import draw_curve
+from stepline.terminal.colors import LEVEL_COLORS, STATUS_COLORS
 from stepline.terminal.figures import (
     show_bytes,
     show_loss,
@@ -35,14 +36,6 @@ CHART_LINES = 8
 MOST_EVENTS = 5
 MOST_POINTS = 20_000
 """Points that are kept of each series; then every second one is dropped."""
-COLORS = {
-    "running": "cyan",
-    "succeeded": "green",
-    "failed": "red",
-    "cancelled": "yellow",
-    "paused": "yellow",
-}
-LEVELS = {"error": "red", "warning": "yellow"}
 
 
 class Screen:
@@ -114,7 +107,9 @@ class Screen:
         head = Text(no_wrap=True, overflow="ellipsis")
         head.append(job.id, style="bold")
         head.append("  ")
-        head.append(show_status(job.status, self._language), style=COLORS.get(job.status, ""))
+        head.append(
+            show_status(job.status, self._language), style=STATUS_COLORS.get(job.status, "")
+        )
         if job.phase is not None:
             head.append(" · " + say(f"phase.{job.phase}", self._language))
         if job.name:
@@ -181,7 +176,7 @@ class Screen:
     def _event(self, event: Event) -> Text:
         line = Text(no_wrap=True, overflow="ellipsis")
         line.append(event.at.astimezone().strftime("%H:%M:%S "), style="dim")
-        return line.append(escape(event.message), style=LEVELS.get(event.level, ""))
+        return line.append(escape(event.message), style=LEVEL_COLORS.get(event.level, ""))
 
     def _last(self, name: str) -> float | None:
         points = self._series.get(name)

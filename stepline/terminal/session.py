@@ -26,12 +26,11 @@ class Session:
 
     def __init__(self, server: str | None, lang: str | None, *, as_json: bool) -> None:
         self.language: Language = choose_language(lang)
+        self.config = read_config()
         self.server = (
-            server
-            or os.environ.get("STEPLINE_SERVER_URL")
-            or read_config().get("server")
-            or DEFAULT_SERVER
+            server or os.environ.get("STEPLINE_SERVER_URL") or self.config.server or DEFAULT_SERVER
         )
+        self.key: str | None = None
         self.as_json = as_json
 
     @functools.cached_property
@@ -39,7 +38,16 @@ class Session:
         """The client of the service. The HTTP library is loaded here, not at the start."""
         from stepline.client.client import Client  # noqa: PLC0415
 
-        return Client(self.server, self.language, attempts=3)
+        return Client(self.server, self.language, attempts=3, api_key=self.find_key())
+
+    def find_key(self) -> str | None:
+        """Return the API key for the server: `key` if it is set, else STEPLINE_API_KEY, else the stored one."""
+        from stepline.client.transport import checked_address  # noqa: PLC0415
+
+        if self.key is not None:
+            return self.key
+        stored = self.config.keys.get(checked_address(self.server))
+        return os.environ.get("STEPLINE_API_KEY") or stored
 
     @functools.cached_property
     def console(self) -> "Console":
@@ -73,8 +81,17 @@ class Session:
             found = content.model_dump(mode="json")
         click.echo(json.dumps(found, ensure_ascii=False))
 
-    def print_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print a table; outside a terminal, lines of cells separated by tabs. Cells are escaped."""
+    def print_table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        optional: Sequence[str] = (),
+        colors: dict[str, str] | None = None,
+    ) -> None:
+        """Print a table; outside a terminal, lines of cells separated by tabs. Cells are escaped.
+
+        `optional`: columns that a narrow terminal does not show, the first one first. `colors`: of cells, by their text.
+        """
         from contracts.values.text import escape  # noqa: PLC0415
 
         names = [self.say(column) for column in columns]
@@ -86,18 +103,11 @@ class Session:
         if not cells:
             click.echo(self.say("said.none"))
             return
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
+        from stepline.terminal.tables import make_table  # noqa: PLC0415
 
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for number, name in enumerate(names):
-            # The first column is an id, which must be complete to be copied.
-            table.add_column(
-                name, overflow="fold" if number == 0 else "ellipsis", no_wrap=number == 0
-            )
-        for row in cells:
-            table.add_row(*(Text(cell) for cell in row))
-        self.console.print(table)
+        numbers = [list(columns).index(name) for name in optional]
+        width = self.console.width
+        self.console.print(make_table(names, cells, width, optional=numbers, styles=colors))
 
     def confirm(self, key: str, /, *, yes: bool, **values: object) -> bool:
         """Ask a question, unless `yes`. Ends with a usage error if nobody can answer."""

@@ -197,7 +197,7 @@ def test_the_screen_shows_the_job_and_fits_the_terminal(
     with Terminal(stepline("watch", finished.id, "--lang", lang), environment, columns) as terminal:
         status = terminal.wait()
 
-    words = {"en": ("succeeded", "step 30 of 30", "Loss"), "zh": ("成功", "第 30 步", "损失")}[lang]
+    words = {"en": ("succeeded", "step 30 of 30", "Loss"), "zh": ("成功", "第 30 步", "训练 loss")}[lang]
     assert status == 0
     for word in (finished.id, "100 %", *words):
         assert word in terminal.last_frame, terminal.last_frame

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from stepline.terminal import exits
+from stepline.terminal.completion import complete_dataset, complete_model
 from stepline.terminal.figures import show_bytes, show_status, show_time
 from stepline.terminal.session import Session, client_command
 from stepline.terminal.transfers import upload as upload_file
@@ -61,8 +62,8 @@ def list_datasets(session: Session, search: str | None, limit: int) -> int:
 
 
 @datasets.command(help=say("help.datasets.preview"))
-@click.argument("dataset")
-@click.option("--model", required=True, help=say("option.model"))
+@click.argument("dataset", shell_complete=complete_dataset)
+@click.option("--model", required=True, shell_complete=complete_model, help=say("option.model"))
 @click.option(
     "--rows", type=click.IntRange(1), default=3, show_default=True, help=say("option.rows")
 )
@@ -79,7 +80,9 @@ def preview(session: Session, dataset: str, model: str, rows: int) -> int:
 
 
 @datasets.command(help=say("help.datasets.delete"))
-@click.argument("ids", metavar="DATASET...", nargs=-1, required=True)
+@click.argument(
+    "ids", metavar="DATASET...", nargs=-1, required=True, shell_complete=complete_dataset
+)
 @click.option("--yes", "-y", is_flag=True, help=say("option.yes"))
 @client_command
 def delete(session: Session, ids: tuple[str, ...], *, yes: bool) -> int:

@@ -5,6 +5,7 @@ import time
 import click
 
 from stepline.terminal import exits
+from stepline.terminal.completion import complete_job
 from stepline.terminal.session import Session, client_command
 from stepline.terminal.words import say
 
@@ -12,7 +13,7 @@ POLL_SECONDS = 1.0
 
 
 @click.command(help=say("help.logs"))
-@click.argument("job")
+@click.argument("job", shell_complete=complete_job)
 @click.option("--follow", "-f", is_flag=True, help=say("option.follow"))
 @client_command
 def logs(session: Session, job: str, *, follow: bool) -> int:

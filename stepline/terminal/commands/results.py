@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from stepline.terminal import exits
+from stepline.terminal.completion import complete_job
 from stepline.terminal.figures import show_bytes, show_loss, show_status
 from stepline.terminal.session import Session, client_command
 from stepline.terminal.transfers import progress_bar
@@ -13,7 +14,7 @@ from stepline.terminal.words import say
 
 
 @click.command(help=say("help.report"))
-@click.argument("job")
+@click.argument("job", shell_complete=complete_job)
 @click.option("--markdown", is_flag=True, help=say("option.markdown"))
 @client_command
 def report(session: Session, job: str, *, markdown: bool) -> int:
@@ -28,7 +29,7 @@ def report(session: Session, job: str, *, markdown: bool) -> int:
 
 
 @click.command(help=say("help.compare"))
-@click.argument("jobs", metavar="JOB JOB...", nargs=-1, required=True)
+@click.argument("jobs", metavar="JOB JOB...", nargs=-1, required=True, shell_complete=complete_job)
 @client_command
 def compare(session: Session, jobs: tuple[str, ...]) -> int:
     """Show results, and the settings in which the jobs differ."""
@@ -51,7 +52,7 @@ def compare(session: Session, jobs: tuple[str, ...]) -> int:
 
 
 @click.command(help=say("help.download"))
-@click.argument("job")
+@click.argument("job", shell_complete=complete_job)
 @click.option("--file", "name", default="adapter.zip", metavar="NAME", help=say("option.file"))
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), default=Path(), help=say("option.output")
@@ -59,10 +60,14 @@ def compare(session: Session, jobs: tuple[str, ...]) -> int:
 @client_command
 def download(session: Session, job: str, name: str, output: Path) -> int:
     """Download a file of a job."""
-    with progress_bar(session) as show:
-        path = session.client.job(job).download(
-            output, name, lambda done, total: show("said.downloading", name, done, total)
-        )
+    try:
+        with progress_bar(session) as show:
+            path = session.client.job(job).download(
+                output, name, lambda done, total: show("said.downloading", name, done, total)
+            )
+    except KeyboardInterrupt:
+        session.tell("said.download_interrupted")
+        return exits.INTERRUPTED
     if session.as_json:
         session.print_json({"path": str(path), "bytes": path.stat().st_size})
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stepline.terminal import exits
+from stepline.terminal.completion import complete_data, complete_model
 from stepline.terminal.figures import show_bytes, show_seconds
 from stepline.terminal.session import Session, client_command
 from stepline.terminal.transfers import upload
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     required=False,
     type=click.Path(exists=True, path_type=Path, dir_okay=False),
 )
-@click.option("--model", help=say("option.model"))
-@click.option("--data", metavar="FILE|ID", help=say("option.data"))
-@click.option("--eval", "eval_data", metavar="FILE|ID", help=say("option.eval"))
+@click.option("--model", shell_complete=complete_model, help=say("option.model"))
+@click.option("--data", metavar="FILE|ID", shell_complete=complete_data, help=say("option.data"))
+@click.option(
+    "--eval", "eval_data", metavar="FILE|ID", shell_complete=complete_data, help=say("option.eval")
+)
 @click.option("--preset", metavar="NAME", help=say("option.preset"))
 @click.option("--name", help=say("option.name"))
 @click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE", help=say("option.set"))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stepline.terminal import exits
+from stepline.terminal.completion import complete_job
 from stepline.terminal.session import Session, client_command
 from stepline.terminal.words import say
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command(help=say("help.watch"))
-@click.argument("job")
+@click.argument("job", shell_complete=complete_job)
 @click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help=say("option.timeout"))
 @client_command
 def watch(session: Session, job: str, timeout: float | None) -> int:

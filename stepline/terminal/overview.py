@@ -1,0 +1,162 @@
+"""The table of jobs, once or refreshed until Ctrl-C."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from contracts.values.text import escape
+from stepline.client.errors import ServerUnreachable, Unavailable
+from stepline.client.views import JobView
+from stepline.terminal.colors import STATUS_COLORS
+from stepline.terminal.figures import (
+    show_loss,
+    show_progress,
+    show_seconds,
+    show_status,
+    show_time,
+)
+from stepline.terminal.session import Session
+from stepline.terminal.tables import make_table
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+REFRESH_SECONDS = 2.0
+PATIENCE_SECONDS = 600.0
+"""How long the table waits for a server that does not answer."""
+
+COLUMNS = ("job", "name", "status", "progress", "left", "loss", "eval_loss", "model", "created")
+OPTIONAL = ("created", "model", "left", "name", "eval_loss", "loss")
+"""Columns that a narrow terminal does not show; the first one is left out first."""
+
+Read = Callable[[], tuple[Sequence[JobView], bool]]
+"""Returns the jobs to show, and whether there are more."""
+
+
+def cells_of(session: Session, job: JobView) -> list[str]:
+    """Return the row of a job."""
+    language = session.language
+    return [
+        job.id,
+        job.name or "",
+        show_status(job.status, language),
+        show_progress(job, language),
+        "–" if job.is_settled else show_seconds(job.eta_seconds),
+        show_loss(job.last_loss),
+        show_loss(job.eval_loss),
+        str(job.spec.get("model", "")),
+        show_time(job.created_at),
+    ]
+
+
+def print_jobs(session: Session, jobs: Sequence[JobView], *, has_more: bool) -> None:
+    """Print the table once."""
+    colors = {show_status(name, session.language): color for name, color in STATUS_COLORS.items()}
+    session.print_table(COLUMNS, [cells_of(session, job) for job in jobs], OPTIONAL, colors)
+    if has_more:
+        session.tell("said.more")
+
+
+def watch_jobs(session: Session, read: Read) -> None:
+    """Show the table and refresh it, until KeyboardInterrupt.
+
+    Outside a terminal, print a line for each job whose status has changed, and for all jobs at first. Raises
+    ServerUnreachable or Unavailable if the server has not answered for PATIENCE_SECONDS.
+    """
+    if session.console.is_terminal and not session.as_json:
+        _watch_on_screen(session, read)
+    else:
+        _watch_in_lines(session, read)
+
+
+def _watch_on_screen(session: Session, read: Read) -> None:
+    from rich.live import Live  # noqa: PLC0415
+
+    overview = Overview(session)
+    overview.jobs, overview.has_more = read()  # reports an unreachable server at once
+    with Live(overview, console=session.console, refresh_per_second=4):
+        while True:
+            time.sleep(REFRESH_SECONDS)
+            overview.jobs, overview.has_more = _read_patiently(read, overview.show_connection)
+
+
+def _watch_in_lines(session: Session, read: Read) -> None:
+    seen: dict[str, str] = {}
+
+    def show_connection(is_connected: bool) -> None:
+        if not session.as_json:
+            session.tell("said.restored" if is_connected else "said.lost")
+
+    jobs, _ = read()
+    while True:
+        for job in reversed(jobs):  # the oldest first
+            if seen.get(job.id) != job.status:
+                seen[job.id] = job.status
+                if session.as_json:
+                    session.print_json(job)
+                else:
+                    click.echo("\t".join(escape(cell) for cell in cells_of(session, job)))
+        time.sleep(REFRESH_SECONDS)
+        jobs, _ = _read_patiently(read, show_connection)
+
+
+def _read_patiently(
+    read: Read, show_connection: Callable[[bool], object]
+) -> tuple[Sequence[JobView], bool]:
+    """Return the jobs; repeat while the server does not answer, and report when that begins and ends."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    was_lost = False
+    while True:
+        try:
+            found = read()
+        except (ServerUnreachable, Unavailable):
+            if time.monotonic() > deadline:
+                raise
+            if not was_lost:
+                show_connection(False)
+            was_lost = True
+            time.sleep(REFRESH_SECONDS)
+        else:
+            if was_lost:
+                show_connection(True)
+            return found
+
+
+class Overview:
+    """The table, as a rich renderable that fits the terminal's height."""
+
+    def __init__(self, session: Session) -> None:
+        self.jobs: Sequence[JobView] = ()
+        self.has_more = False
+        self._is_connected = True
+        self._session = session
+
+    def show_connection(self, is_connected: bool) -> None:
+        """Say below the table whether the connection is lost."""
+        self._is_connected = is_connected
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        """Draw the table."""
+        from rich.text import Text  # noqa: PLC0415
+
+        language = self._session.language
+        room = max(1, console.size.height - 4)
+        rows = [[escape(cell) for cell in cells_of(self._session, job)] for job in self.jobs[:room]]
+        if not rows:
+            yield Text(self._session.say("said.none"))
+        else:
+            yield make_table(
+                [self._session.say(name) for name in COLUMNS],
+                rows,
+                options.max_width,
+                optional=[COLUMNS.index(name) for name in OPTIONAL],
+                styles={show_status(k, language): color for k, color in STATUS_COLORS.items()},
+            )
+        if self.has_more or len(self.jobs) > room:
+            yield Text(self._session.say("said.more_below"), style="dim")
+        if not self._is_connected:
+            yield Text(self._session.say("said.lost"), style="yellow")
+        else:
+            yield Text(self._session.say("said.refreshing"), style="dim")
