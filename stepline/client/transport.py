@@ -148,8 +148,9 @@ class Transport:
 
     def unreachable(self, error: Exception) -> ServerUnreachable:
         """Return the error for a request that got no response."""
+        reason = str(error) or type(error).__name__
         return ServerUnreachable(
-            f"The server at {self.base_url} cannot be reached ({error or type(error).__name__})"
+            f"The server at {self.base_url} cannot be reached ({reason})", reason
         )
 
 

@@ -1,11 +1,14 @@
 """The `stepline` command. A command's module is imported only when the command runs, so that the start is fast."""
 
+import difflib
 import importlib
+import json
 import sys
 from collections.abc import Sequence
 
 import click
 
+from stepline.terminal import exits
 from stepline.terminal.words import say
 
 SERVER_COMMANDS = ("up", "serve", "worker", "migrate", "doctor")
@@ -51,6 +54,17 @@ class Commands(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command. The error for an unknown one names a similar one."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            near = difflib.get_close_matches(name, self.list_commands(ctx), 1)
+            hint = say("error.meant", name=near[0]) if near else ""
+            ctx.fail(say("error.no_command", name=name, hint=hint).rstrip())
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the two sections without importing the commands."""
         for section, names in (
@@ -79,10 +93,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return run_server_command(given)
     try:
-        commands(given, prog_name="stepline")
+        result = commands.main(given, prog_name="stepline", standalone_mode=False)
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
-    return 0
+        return end.code if isinstance(end.code, int) else exits.FAILED
+    except click.ClickException as error:
+        return _show(error, as_json="--json" in given)
+    except click.Abort:  # Ctrl-C at a question
+        click.echo(err=True)
+        return exits.INTERRUPTED
+    return result if isinstance(result, int) else exits.SUCCEEDED
+
+
+def _show(error: click.ClickException, *, as_json: bool) -> int:
+    """Print an error in the arguments; return the exit status."""
+    if as_json:
+        option = getattr(error, "param", None) or getattr(error, "option_name", None)
+        param = getattr(option, "name", option)
+        found = {"code": "usage", "message": error.format_message(), "param": param}
+        click.echo(json.dumps({"error": found}, ensure_ascii=False))
+    else:
+        error.show()
+    return error.exit_code
 
 
 if __name__ == "__main__":

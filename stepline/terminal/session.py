@@ -67,9 +67,23 @@ class Session:
         """Return a sentence in the session's language."""
         return say(key, self.language, **values)
 
+    def print_id(self, found: str) -> None:
+        """Print an id for a program. In a terminal, a message has shown it."""
+        if not sys.stdout.isatty():
+            click.echo(found)
+
     def tell(self, key: str, /, **values: object) -> None:
         """Print a sentence to standard error."""
-        click.echo(self.say(key, **values), err=True)
+        self.note(self.say(key, **values))
+
+    def note(self, message: str) -> None:
+        """Print a message to standard error. In a terminal, its lines break between words."""
+        if sys.stderr.isatty():
+            from rich.text import Text  # noqa: PLC0415
+
+            self.notes.print(Text(message))
+        else:
+            click.echo(message, err=True)
 
     def print_json(self, content: "BaseModel | dict[str, Any] | Sequence[BaseModel]") -> None:
         """Print a result as one line of JSON. A list is `{"data": […]}`."""
@@ -88,16 +102,29 @@ class Session:
         optional: Sequence[str] = (),
         colors: dict[str, str] | None = None,
     ) -> None:
+        """Print a table with the titles of `columns` in the session's language. Otherwise as `print_rows`.
+
+        `optional`: columns that a narrow terminal does not show, the first one first.
+        """
+        numbers = [list(columns).index(name) for name in optional]
+        self.print_rows([self.say(column) for column in columns], rows, numbers, colors)
+
+    def print_rows(
+        self,
+        titles: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        optional: Sequence[int] = (),
+        colors: dict[str, str] | None = None,
+    ) -> None:
         """Print a table; outside a terminal, lines of cells separated by tabs. Cells are escaped.
 
-        `optional`: columns that a narrow terminal does not show, the first one first. `colors`: of cells, by their text.
+        `optional`: as for `make_table`. `colors`: of cells, by their text.
         """
         from contracts.values.text import escape  # noqa: PLC0415
 
-        names = [self.say(column) for column in columns]
         cells = [[escape(cell) for cell in row] for row in rows]
         if not self.console.is_terminal:
-            for line in [names, *cells]:
+            for line in [titles, *cells]:
                 click.echo("\t".join(line))
             return
         if not cells:
@@ -105,9 +132,8 @@ class Session:
             return
         from stepline.terminal.tables import make_table  # noqa: PLC0415
 
-        numbers = [list(columns).index(name) for name in optional]
         width = self.console.width
-        self.console.print(make_table(names, cells, width, optional=numbers, styles=colors))
+        self.console.print(make_table(titles, cells, width, optional=optional, styles=colors))
 
     def confirm(self, key: str, /, *, yes: bool, **values: object) -> bool:
         """Ask a question, unless `yes`. Ends with a usage error if nobody can answer."""
@@ -145,9 +171,14 @@ def run_safely(session: Session, command: Callable[[], int | None]) -> int:
         return command() or exits.SUCCEEDED
     except KeyboardInterrupt:
         return exits.INTERRUPTED
+    except BrokenPipeError:  # for example, because of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush
+        return exits.SUCCEEDED
     except ServerUnreachable as error:
-        message = session.say("error.unreachable", url=session.server)
-        return _fail(session, "server_unreachable", f"{message}\n  {error}", exits.UNREACHABLE)
+        message = str(error)
+        if error.reason is not None:
+            message = session.say("error.unreachable", url=session.server, reason=error.reason)
+        return _fail(session, "server_unreachable", message, exits.UNREACHABLE)
     except ApiError as error:
         status = exits.USAGE if isinstance(error, InvalidRequest) else exits.FAILED
         return _fail(session, error.code, str(error), status, error.param)
@@ -161,5 +192,5 @@ def _fail(session: Session, code: str, message: str, status: int, param: str | N
         click.echo(json.dumps({"error": error}, ensure_ascii=False))
     else:
         where = f"{param}: " if param and not message.startswith(param) else ""
-        click.echo(session.say("error", message=where + message), err=True)
+        session.note(session.say("error", message=where + message))
     return status

@@ -28,7 +28,7 @@ def upload(session: Session, file: Path, row_format: str | None) -> int:
     if session.as_json:
         session.print_json(dataset)
     else:
-        click.echo(dataset.id)
+        session.print_id(dataset.id)
     return exits.SUCCEEDED
 
 

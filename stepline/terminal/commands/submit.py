@@ -84,7 +84,7 @@ def submit(
     else:
         session.tell("said.submitted", job=job.id)
         session.tell("said.follow", job=job.id)
-        click.echo(job.id)
+        session.print_id(job.id)
     return exits.SUCCEEDED
 
 
@@ -123,7 +123,7 @@ def _dataset_id(session: Session, source: str) -> str:
     if source.startswith("ds_") and not path.exists():
         return source
     if not path.is_file():
-        raise click.UsageError(f"{source}: {session.say('option.data')}")
+        raise click.UsageError(session.say("error.no_data", source=source))
     return upload(session, path).id
 
 

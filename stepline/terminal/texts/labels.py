@@ -37,6 +37,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "rows_done": ("{done} of {total} rows", "{done} 条，共 {total} 条"),
     "eta": ("{time} left", "剩余 {time}"),
     "queued": ("position {position} in the queue", "队列中第 {position} 位"),
+    "duration": ("Duration", "用时"),
     "left": ("Time left", "剩余时间"),
     "health": ("Health", "健康状况"),
     "plan": ("Plan", "计划"),

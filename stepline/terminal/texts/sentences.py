@@ -3,8 +3,8 @@
 SENTENCES: dict[str, tuple[str, str]] = {
     "error": ("Error: {message}", "错误：{message}"),
     "error.unreachable": (
-        "Cannot reach {url}. Start a service there, or choose another address with --server or `stepline config server URL`.",
-        "无法连接 {url}。请在该地址启动服务，或用 --server、`stepline config server URL` 选择其他地址。",
+        "Cannot reach {url} ({reason}). Start a service there, or choose another address with --server or `stepline login`.",
+        "无法连接 {url}（{reason}）。请在该地址启动服务，或用 --server、`stepline login` 选择其他地址。",
     ),
     "error.timeout": (
         "Job {job} has not ended within {seconds} s. It continues; follow it with: stepline watch {job}",
@@ -31,6 +31,13 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "lang must be en or zh, not {value}.",
         "lang 必须是 en 或 zh，而不是 {value}。",
     ),
+    "error.compare_one": ("Name at least two jobs.", "请给出至少两个任务。"),
+    "error.no_data": (
+        "{source} is neither a file nor the id of a dataset (ds_…).",
+        "{source} 既不是文件，也不是数据集 ID（ds_…）。",
+    ),
+    "error.no_command": ("There is no command {name}. {hint}", "没有命令 {name}。{hint}"),
+    "error.meant": ("Did you mean {name}?", "是否想用 {name}？"),
     "error.no_shell": ("Name the shell: {shells}.", "请指定 shell：{shells}。"),
     "error.no_address": (
         "Give the address of the server, for example http://gpu-host:8000",
