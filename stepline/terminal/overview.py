@@ -9,16 +9,16 @@ import click
 from contracts.values.text import escape
 from stepline.client.errors import ServerUnreachable, Unavailable
 from stepline.client.views import JobView
-from stepline.terminal.colors import STATUS_COLORS
 from stepline.terminal.figures import (
     show_loss,
     show_progress,
     show_seconds,
     show_status,
     show_time,
+    status_colors,
 )
 from stepline.terminal.session import Session
-from stepline.terminal.tables import make_table
+from stepline.terminal.tables import Fit, make_table
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -28,8 +28,9 @@ PATIENCE_SECONDS = 600.0
 """How long the table waits for a server that does not answer."""
 
 COLUMNS = ("job", "name", "status", "progress", "left", "loss", "eval_loss", "model", "created")
-OPTIONAL = ("created", "model", "left", "name", "eval_loss", "loss")
+LEFT_OUT = ("created", "model", "left", "loss", "name", "eval_loss")
 """Columns that a narrow terminal does not show; the first one is left out first."""
+SHORTENED = ("name", "model")
 
 Read = Callable[[], tuple[Sequence[JobView], bool]]
 """Returns the jobs to show, and whether there are more."""
@@ -53,8 +54,13 @@ def cells_of(session: Session, job: JobView) -> list[str]:
 
 def print_jobs(session: Session, jobs: Sequence[JobView], *, has_more: bool) -> None:
     """Print the table once."""
-    colors = {show_status(name, session.language): color for name, color in STATUS_COLORS.items()}
-    session.print_table(COLUMNS, [cells_of(session, job) for job in jobs], OPTIONAL, colors)
+    session.print_table(
+        COLUMNS,
+        [cells_of(session, job) for job in jobs],
+        left_out=LEFT_OUT,
+        shortened=SHORTENED,
+        colors=status_colors(session.language),
+    )
     if has_more:
         session.tell("said.more")
 
@@ -65,7 +71,7 @@ def watch_jobs(session: Session, read: Read) -> None:
     Outside a terminal, print a line for each job whose status has changed, and for all jobs at first. Raises
     ServerUnreachable or Unavailable if the server has not answered for PATIENCE_SECONDS.
     """
-    if session.console.is_terminal and not session.as_json:
+    if session.is_live:
         _watch_on_screen(session, read)
     else:
         _watch_in_lines(session, read)
@@ -141,19 +147,18 @@ class Overview:
         """Draw the table."""
         from rich.text import Text  # noqa: PLC0415
 
-        language = self._session.language
         room = max(1, console.size.height - 4)
         rows = [[escape(cell) for cell in cells_of(self._session, job)] for job in self.jobs[:room]]
         if not rows:
             yield Text(self._session.say("said.none"))
         else:
-            yield make_table(
-                [self._session.say(name) for name in COLUMNS],
-                rows,
-                options.max_width,
-                optional=[COLUMNS.index(name) for name in OPTIONAL],
-                styles={show_status(k, language): color for k, color in STATUS_COLORS.items()},
+            titles = [self._session.say(name) for name in COLUMNS]
+            fit = Fit(
+                [COLUMNS.index(name) for name in LEFT_OUT],
+                [COLUMNS.index(name) for name in SHORTENED],
             )
+            colors = status_colors(self._session.language)
+            yield make_table(titles, rows, options.max_width, fit, colors)
         if self.has_more or len(self.jobs) > room:
             yield Text(self._session.say("said.more_below"), style="dim")
         if not self._is_connected:

@@ -4,7 +4,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -56,6 +56,12 @@ class Session:
 
         return Console(highlight=False)
 
+    @property
+    def is_live(self) -> bool:
+        """Whether a screen that is drawn again and again makes sense on standard output."""
+        is_screen = self.console.is_terminal and not self.console.is_dumb_terminal
+        return is_screen and not self.as_json
+
     @functools.cached_property
     def notes(self) -> "Console":
         """Standard error, for progress and messages, so that standard output holds only results."""
@@ -99,26 +105,31 @@ class Session:
         self,
         columns: Sequence[str],
         rows: Iterable[Sequence[str]],
-        optional: Sequence[str] = (),
-        colors: dict[str, str] | None = None,
+        *,
+        left_out: Sequence[str] = (),
+        shortened: Sequence[str] = (),
+        colors: Mapping[str, str] | None = None,
     ) -> None:
         """Print a table with the titles of `columns` in the session's language. Otherwise as `print_rows`.
 
-        `optional`: columns that a narrow terminal does not show, the first one first.
+        `left_out` and `shortened`: columns, as in `tables.Fit`.
         """
-        numbers = [list(columns).index(name) for name in optional]
-        self.print_rows([self.say(column) for column in columns], rows, numbers, colors)
+        titles = [self.say(column) for column in columns]
+        places = [[list(columns).index(name) for name in names] for names in (left_out, shortened)]
+        self.print_rows(titles, rows, *places, colors=colors)
 
     def print_rows(
         self,
         titles: Sequence[str],
         rows: Iterable[Sequence[str]],
-        optional: Sequence[int] = (),
-        colors: dict[str, str] | None = None,
+        left_out: Sequence[int] = (),
+        shortened: Sequence[int] = (),
+        *,
+        colors: Mapping[str, str] | None = None,
     ) -> None:
         """Print a table; outside a terminal, lines of cells separated by tabs. Cells are escaped.
 
-        `optional`: as for `make_table`. `colors`: of cells, by their text.
+        `colors`: of cells, by their text.
         """
         from contracts.values.text import escape  # noqa: PLC0415
 
@@ -130,10 +141,10 @@ class Session:
         if not cells:
             click.echo(self.say("said.none"))
             return
-        from stepline.terminal.tables import make_table  # noqa: PLC0415
+        from stepline.terminal.tables import Fit, make_table  # noqa: PLC0415
 
-        width = self.console.width
-        self.console.print(make_table(titles, cells, width, optional=optional, styles=colors))
+        fit = Fit(left_out, shortened)
+        self.console.print(make_table(titles, cells, self.console.width, fit, colors))
 
     def confirm(self, key: str, /, *, yes: bool, **values: object) -> bool:
         """Ask a question, unless `yes`. Ends with a usage error if nobody can answer."""

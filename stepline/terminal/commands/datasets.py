@@ -57,6 +57,8 @@ def list_datasets(session: Session, search: str | None, limit: int) -> int:
             ]
             for each in found
         ],
+        left_out=["size", "created", "status"],
+        shortened=["file"],
     )
     return exits.SUCCEEDED
 

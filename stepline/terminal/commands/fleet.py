@@ -30,15 +30,16 @@ def models(session: Session, kind: str | None) -> int:
         session.print_table(
             ["model", "parameters", "size", "context", "live"],
             [_base(session, model) for model in bases],
-            ["context", "parameters", "size"],
+            left_out=["context", "parameters", "size"],
         )
     if adapters and kind is None:
         click.echo()
     if kind == "adapter" or (adapters and kind is None):
         session.print_table(
-            ["adapter", "base_model", "created_by", "finished"],
+            ["created_by", "adapter", "base_model", "finished"],
             [_adapter(model) for model in adapters],
-            ["finished", "base_model"],
+            left_out=["finished", "base_model"],
+            shortened=["adapter"],
         )
     return exits.SUCCEEDED
 
@@ -55,7 +56,7 @@ def _base(session: Session, model: "Model") -> list[str]:
 
 def _adapter(model: "Model") -> list[str]:
     finished_at = datetime.fromtimestamp(model.created, UTC)
-    return [model.id, model.base_model or "", model.job or "", show_time(finished_at)]
+    return [model.job or "", model.id, model.base_model or "", show_time(finished_at)]
 
 
 @click.command(help=say("help.workers"))
@@ -79,5 +80,7 @@ def workers(session: Session) -> int:
             ]
             for worker in found
         ],
+        left_out=["memory", "queue", "device"],
+        shortened=["device"],
     )
     return exits.SUCCEEDED

@@ -28,7 +28,7 @@ def watch_job(session: Session, job: "Job", timeout_seconds: float | None = None
 
     job.refresh()  # reports an unknown job or an unreachable server at once
     try:
-        if session.console.is_terminal and not session.as_json:
+        if session.is_live:
             status = _watch_on_screen(session, job, timeout_seconds)
         else:
             status = _watch_in_lines(session, job, timeout_seconds)
@@ -38,6 +38,8 @@ def watch_job(session: Session, job: "Job", timeout_seconds: float | None = None
     except KeyboardInterrupt:
         session.tell("said.interrupted", job=job.id)
         return exits.INTERRUPTED
+    if status == "succeeded" and not session.as_json:
+        session.tell("said.next", job=job.id)
     return exits.OF_STATUS[status]
 
 

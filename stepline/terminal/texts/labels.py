@@ -34,6 +34,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "learning_rate": ("Learning rate", "学习率"),
     "steps": ("Steps", "步数"),
     "step": ("step {step} of {total}", "第 {step} 步，共 {total} 步"),
+    "step_number": ("step {step}", "第 {step} 步"),
     "rows_done": ("{done} of {total} rows", "{done} 条，共 {total} 条"),
     "eta": ("{time} left", "剩余 {time}"),
     "queued": ("position {position} in the queue", "队列中第 {position} 位"),

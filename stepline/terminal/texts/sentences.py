@@ -65,6 +65,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "Follow it with: stepline watch {job}",
         "要查看它，请运行：stepline watch {job}",
     ),
+    "said.next": (
+        "Report:   stepline report {job}\nAdapter:  stepline download {job}",
+        "训练报告：  stepline report {job}\n下载适配器：stepline download {job}",
+    ),
     "said.interrupted": (
         "Stopped watching. Job {job} continues.\n  follow it again:  stepline watch {job}\n  cancel it:        stepline cancel {job}",
         "已停止跟踪。任务 {job} 仍在继续。\n  再次跟踪：  stepline watch {job}\n  取消任务：  stepline cancel {job}",
