@@ -89,6 +89,14 @@ class Terminal:
             assert time.monotonic() < deadline, self.output
             assert self._read(), f"the program ended: {self.output}"
 
+    def wait_for_again(self, text: str, seconds: float = 60) -> None:
+        """Read until the program has written `text` once more than so far."""
+        deadline = time.monotonic() + seconds
+        before = self.output.count(text)
+        while self.output.count(text) == before:
+            assert time.monotonic() < deadline, self.output
+            assert self._read(), f"the program ended: {self.output}"
+
     def type(self, text: str) -> None:
         """Type text, as a user does."""
         os.write(self._master, text.encode())

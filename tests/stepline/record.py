@@ -62,10 +62,10 @@ def record_all(directory: Path, url: str) -> None:
         save("submit", " ".join(submit), first)
         job = JOB_ID.findall(first.output)[-1]
         watched = _open(stack, directory, "watch", job, server=url)
-        watched.wait_for("step 240 of", SECONDS)
-        save("watch", f"watch {job}", watched)
+        watched.wait_for("step 120 of", SECONDS)
         watched.press_ctrl_c()
         watched.wait(SECONDS)
+        save("watch", f"watch {job}", watched)
         small = ["--set", "lora.rank=8", "--set", "lora.alpha=16", "--name", "demo: rank 8"]
         second = _open(stack, directory, *submit, *small, "--yes", "--watch", server=url)
         assert second.wait(SECONDS) == 0, second.output
@@ -84,7 +84,7 @@ def save(name: str, command: str, terminal: Terminal) -> None:
         color_system="truecolor",
         file=io.StringIO(),
     )
-    console.print(Text("$ ", style="dim") + Text(f"stepline {command}", style="bold"))
+    console.print(Text.assemble(("$ ", "dim"), (f"stepline {command}", "bold")))
     for line in terminal.lines:
         console.print(Text.from_ansi(line), soft_wrap=True)
     template = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)

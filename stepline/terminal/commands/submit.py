@@ -151,7 +151,8 @@ def _show_plan(session: Session, plan: "Plan") -> None:
     notes += [note for note in (plan.waiting, forecast.reason) if note is not None]
     rows += [("warning", note.message or note.code) for note in notes]
     for key, value in rows:
-        table.add_row(Text(session.say(key), style="bold"), Text(value))
+        style = "yellow" if key == "warning" else ""
+        table.add_row(Text(session.say(key), style="bold"), Text(value, style=style))
     session.notes.print(table)
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from stepline.terminal.main import CLIENT_COMMANDS, SERVER_COMMANDS, commands
+from stepline.terminal.main import CLIENT_COMMANDS, SERVER_COMMANDS, commands, main
 from stepline.terminal.words import WORDS
 
 HEAVY = {"httpx2", "pydantic", "rich.console", "rich.live", "torch", "fastapi", "celery", "asyncio"}
@@ -33,6 +33,17 @@ def test_every_command_has_a_help_text_and_takes_the_common_options() -> None:
             options = {option for parameter in each.params for option in parameter.opts}
             assert {"--json", "--lang", "--server"} <= options, name
             assert each.help, name
+
+
+def test_the_error_for_an_unknown_command_names_a_similar_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPLINE_LANG", "en")
+
+    status = main(["wach"])
+
+    assert status == 2
+    assert "Did you mean watch?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("key", WORDS)
