@@ -3,14 +3,18 @@
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from contracts.job import JobSpec, JobStatus
+from contracts.job_status import JobStatus
+from stepline.client.address import is_local
 from stepline.client.datasets import Datasets
 from stepline.client.job import Job
 from stepline.client.paging import read_pages
-from stepline.client.transport import TIMEOUT_SECONDS, Transport, is_local
+from stepline.client.transport import TIMEOUT_SECONDS, Transport
 from stepline.client.views import JobView, Model, Page, Plan, Worker
+
+if TYPE_CHECKING:
+    from contracts.job import JobSpec
 
 
 class Client:
@@ -62,7 +66,7 @@ class Client:
 
     def submit(
         self,
-        spec: JobSpec | Mapping[str, Any],
+        spec: "JobSpec | Mapping[str, Any]",
         *,
         require_fit: bool = False,
         idempotency_key: str | None = None,
@@ -82,7 +86,7 @@ class Client:
         )
         return Job(self._transport, view.id, view)
 
-    def plan(self, spec: JobSpec | Mapping[str, Any]) -> Plan:
+    def plan(self, spec: "JobSpec | Mapping[str, Any]") -> Plan:
         """Check a spec and return what the job would take. Nothing is stored. Raises InvalidRequest."""
         return self._transport.read(
             Plan, "POST", "/v1/jobs", json=_as_json(spec), params={"dry_run": "true"}
@@ -121,10 +125,8 @@ class Client:
         return self._transport.read(Page[Worker], "GET", "/v1/workers").data
 
 
-def _as_json(spec: JobSpec | Mapping[str, Any]) -> Any:
+def _as_json(spec: "JobSpec | Mapping[str, Any]") -> Any:
     # Defaults stay out: the server fills them in, and a preset must not be overridden by them.
-    return (
-        spec.model_dump(mode="json", exclude_unset=True)
-        if isinstance(spec, JobSpec)
-        else dict(spec)
-    )
+    if isinstance(spec, Mapping):
+        return dict(spec)
+    return spec.model_dump(mode="json", exclude_unset=True)

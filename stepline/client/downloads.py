@@ -93,7 +93,7 @@ class _Received:
         with transport.stream("GET", url, headers=headers) as response:
             if self.bytes and response.status_code != httpx2.codes.PARTIAL_CONTENT:
                 self._restart()  # the artifact has changed, or a proxy does not support ranges
-            for block in response.iter_bytes(BLOCK_BYTES):
+            for block in response.iter_bytes():  # as they arrive: a lost connection loses no bytes
                 self._file.write(block)
                 self._digest.update(block)
                 self.bytes += len(block)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-from contracts.job import JobStatus
+from contracts.job_status import JobStatus
 from contracts.wire import ADAPTER_ARTIFACT
 from stepline.client.downloads import download
 from stepline.client.errors import SteplineError

@@ -1,6 +1,5 @@
 """Sends requests, repeats those that may be repeated, and turns error responses into exceptions."""
 
-import ipaddress
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +10,7 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from contracts.wire import SHOULD_RETRY_HEADER
+from stepline.client.address import checked_address, is_local
 from stepline.client.errors import KINDS, ApiError, Problem, ServerUnreachable, SteplineError
 
 M = TypeVar("M", bound=BaseModel)
@@ -195,18 +195,6 @@ def _may_repeat(response: httpx2.Response) -> bool:
     return response.status_code in RETRIED_STATUSES
 
 
-def checked_address(base_url: str) -> str:
-    """Return the address without a trailing slash. Adds `http://` if the scheme is missing. Raises SteplineError."""
-    address = base_url.strip().rstrip("/")
-    if "://" not in address:
-        address = f"http://{address}"
-    if not address.startswith(("http://", "https://")) or address.endswith("://"):
-        raise SteplineError(
-            f"{base_url!r} is not a valid server address. Use, for example, http://127.0.0.1:8000"
-        )
-    return address
-
-
 def _checked_key(api_key: str) -> str:
     """Return the key without surrounding space. The error does not contain it, because errors are printed."""
     key = api_key.strip()
@@ -215,12 +203,3 @@ def _checked_key(api_key: str) -> str:
             "The API key contains a space or a character that HTTP headers cannot contain"
         )
     return key
-
-
-def is_local(base_url: str) -> bool:
-    """Return whether an address is one of this machine's own."""
-    host = httpx2.URL(base_url).host
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 
@@ -92,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from cli.main import main as run_server_command  # noqa: PLC0415
 
         return run_server_command(given)
+    # Else pydantic looks for plugins in all installed packages, which takes longer than a request.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         result = commands.main(given, prog_name="stepline", standalone_mode=False)
     except SystemExit as end:

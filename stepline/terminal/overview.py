@@ -18,7 +18,6 @@ from stepline.terminal.figures import (
     status_colors,
 )
 from stepline.terminal.session import Session
-from stepline.terminal.tables import Fit, make_table
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -146,6 +145,8 @@ class Overview:
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
         """Draw the table."""
         from rich.text import Text  # noqa: PLC0415
+
+        from stepline.terminal.tables import Fit, make_table  # noqa: PLC0415
 
         room = max(1, console.size.height - 4)
         rows = [[escape(cell) for cell in cells_of(self._session, job)] for job in self.jobs[:room]]

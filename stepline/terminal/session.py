@@ -42,7 +42,7 @@ class Session:
 
     def find_key(self) -> str | None:
         """Return the API key for the server: `key` if it is set, else STEPLINE_API_KEY, else the stored one."""
-        from stepline.client.transport import checked_address  # noqa: PLC0415
+        from stepline.client.address import checked_address  # noqa: PLC0415
 
         if self.key is not None:
             return self.key
@@ -57,10 +57,14 @@ class Session:
         return Console(highlight=False)
 
     @property
+    def is_terminal(self) -> bool:
+        """Whether standard output is a terminal. Does not load rich, which a script does not need."""
+        return sys.stdout.isatty()
+
+    @property
     def is_live(self) -> bool:
         """Whether a screen that is drawn again and again makes sense on standard output."""
-        is_screen = self.console.is_terminal and not self.console.is_dumb_terminal
-        return is_screen and not self.as_json
+        return self.is_terminal and not self.as_json and not self.console.is_dumb_terminal
 
     @functools.cached_property
     def notes(self) -> "Console":
@@ -75,7 +79,7 @@ class Session:
 
     def print_id(self, found: str) -> None:
         """Print an id for a program. In a terminal, a message has shown it."""
-        if not sys.stdout.isatty():
+        if not self.is_terminal:
             click.echo(found)
 
     def tell(self, key: str, /, **values: object) -> None:
@@ -134,7 +138,7 @@ class Session:
         from contracts.values.text import escape  # noqa: PLC0415
 
         cells = [[escape(cell) for cell in row] for row in rows]
-        if not self.console.is_terminal:
+        if not self.is_terminal:
             for line in [titles, *cells]:
                 click.echo("\t".join(line))
             return

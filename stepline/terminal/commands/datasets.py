@@ -72,7 +72,7 @@ def list_datasets(session: Session, search: str | None, limit: int) -> int:
 @client_command
 def preview(session: Session, dataset: str, model: str, rows: int) -> int:
     """Show rows as the model sees them."""
-    color = session.console.is_terminal and not session.console.no_color
+    color = session.is_terminal and session.console.color_system is not None
     text = session.client.datasets.preview(dataset, model, rows=rows, color=color)
     if session.as_json:
         session.print_json({"text": text})

@@ -56,7 +56,7 @@ def config(session: Session, key: str | None, value: str | None) -> int:
     if key == "lang" and value not in ("", *LANGUAGES):
         raise click.UsageError(session.say("error.config_lang", value=value))
     if key == "server" and value:
-        from stepline.client.transport import checked_address  # noqa: PLC0415
+        from stepline.client.address import checked_address  # noqa: PLC0415
 
         value = checked_address(value)
     # Not the session's settings, which an option or a variable may override.

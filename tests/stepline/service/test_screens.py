@@ -58,7 +58,7 @@ def test_the_table_of_jobs_is_refreshed_until_ctrl_c(
         status = terminal.wait()
 
     assert status == 130
-    assert any(line.startswith(f"{finished.id}  first ") for line in terminal.lines)
+    assert any(line.startswith(f"{finished.id}  ") for line in terminal.lines)
     assert "Traceback" not in terminal.output
     assert max(cell_len(ESCAPE.sub("", line)) for line in terminal.lines) <= columns
 
