@@ -91,18 +91,17 @@ class Job:
 
     def logs(self) -> Iterator[LogLine]:
         """Yield the lines of the job's log so far, oldest first."""
-        for lines, _ in self.log_pages():
+        cursor: str | None = None
+        has_more = True
+        while has_more:
+            lines, cursor, has_more = self.log_page(cursor)
             yield from lines
 
-    def log_pages(self, cursor: str | None = None) -> Iterator[tuple[list[LogLine], str | None]]:
-        """Yield the log after `cursor` as pages, each with the cursor after it."""
-        while True:
-            params = {"limit": 5000} | ({} if cursor is None else {"cursor": cursor})
-            page = self._transport.read(Page[LogLine], "GET", f"{self._path}/logs", params=params)
-            cursor = page.cursor or cursor
-            yield page.data, cursor
-            if not page.has_more:
-                return
+    def log_page(self, cursor: str | None = None) -> tuple[list[LogLine], str | None, bool]:
+        """Return up to 5,000 lines of the log after `cursor`, the cursor after them, and whether there are more."""
+        params = {"limit": 5000} | ({} if cursor is None else {"cursor": cursor})
+        page = self._transport.read(Page[LogLine], "GET", f"{self._path}/logs", params=params)
+        return page.data, page.cursor or cursor, page.has_more
 
     def metrics(self, names: str = "", max_points: int = 500) -> dict[str, Any]:
         """Return the series so far, sampled, with `cursor` for `updates`. docs/api.md describes the response."""

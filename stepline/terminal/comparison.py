@@ -10,7 +10,7 @@ from stepline.terminal.session import Session
 
 def print_comparison(session: Session, jobs: Sequence[JobView]) -> None:
     """Print a column for each job. The lowest losses are marked with an asterisk."""
-    specs = [_flatten(job.spec) for job in jobs]
+    specs = [_flatten(job.spec | {"name": None}) for job in jobs]  # the first row shows the names
     fields = dict.fromkeys(name for spec in specs for name in spec)
     different = [name for name in fields if len({spec.get(name, "–") for spec in specs}) > 1]
 
@@ -18,6 +18,7 @@ def print_comparison(session: Session, jobs: Sequence[JobView]) -> None:
         return [session.say(key), *(show(job) for job in jobs)]
 
     rows = [
+        row("name", lambda job: job.name or ""),
         row("status", lambda job: show_status(job.status, session.language)),
         row("steps", lambda job: str(job.progress.step)),
         row("duration", lambda job: show_seconds(_seconds(job))),
@@ -25,7 +26,8 @@ def print_comparison(session: Session, jobs: Sequence[JobView]) -> None:
         [session.say("eval_loss"), *_mark_lowest([job.eval_loss for job in jobs])],
         *([name, *(spec.get(name, "–") for spec in specs)] for name in different),
     ]
-    session.print_rows([session.say("job"), *(job.id for job in jobs)], rows)
+    titles = [session.say("job"), *(job.id for job in jobs)]
+    session.print_rows(titles, rows, shortened=range(1, len(titles)))
 
 
 def _seconds(job: JobView) -> float | None:

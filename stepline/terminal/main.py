@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import io
 import json
 import os
 import sys
@@ -93,6 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from cli.main import main as run_server_command  # noqa: PLC0415
 
         return run_server_command(given)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # not every terminal can show every character
     # Else pydantic looks for plugins in all installed packages, which takes longer than a request.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:

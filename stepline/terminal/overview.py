@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from contracts.values.text import escape
-from stepline.client.errors import ServerUnreachable, Unavailable
 from stepline.client.views import JobView
 from stepline.terminal.figures import (
     show_loss,
@@ -17,15 +16,13 @@ from stepline.terminal.figures import (
     show_time,
     status_colors,
 )
+from stepline.terminal.patience import read_patiently
 from stepline.terminal.session import Session
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 REFRESH_SECONDS = 2.0
-PATIENCE_SECONDS = 600.0
-"""How long the table waits for a server that does not answer."""
-
 COLUMNS = ("job", "name", "status", "progress", "left", "loss", "eval_loss", "model", "created")
 LEFT_OUT = ("created", "model", "left", "loss", "name", "eval_loss")
 """Columns that a narrow terminal does not show; the first one is left out first."""
@@ -67,8 +64,8 @@ def print_jobs(session: Session, jobs: Sequence[JobView], *, has_more: bool) -> 
 def watch_jobs(session: Session, read: Read) -> None:
     """Show the table and refresh it, until KeyboardInterrupt.
 
-    Outside a terminal, print a line for each job whose status has changed, and for all jobs at first. Raises
-    ServerUnreachable or Unavailable if the server has not answered for PATIENCE_SECONDS.
+    Outside a terminal, print a line for each job whose status has changed, and for all jobs at first. Raises as
+    `read_patiently`.
     """
     if session.is_live:
         _watch_on_screen(session, read)
@@ -84,15 +81,11 @@ def _watch_on_screen(session: Session, read: Read) -> None:
     with Live(overview, console=session.console, refresh_per_second=4):
         while True:
             time.sleep(REFRESH_SECONDS)
-            overview.jobs, overview.has_more = _read_patiently(read, overview.show_connection)
+            overview.jobs, overview.has_more = read_patiently(read, overview.show_connection)
 
 
 def _watch_in_lines(session: Session, read: Read) -> None:
     seen: dict[str, str] = {}
-
-    def show_connection(is_connected: bool) -> None:
-        if not session.as_json:
-            session.tell("said.restored" if is_connected else "said.lost")
 
     jobs, _ = read()
     while True:
@@ -104,29 +97,7 @@ def _watch_in_lines(session: Session, read: Read) -> None:
                 else:
                     click.echo("\t".join(escape(cell) for cell in cells_of(session, job)))
         time.sleep(REFRESH_SECONDS)
-        jobs, _ = _read_patiently(read, show_connection)
-
-
-def _read_patiently(
-    read: Read, show_connection: Callable[[bool], object]
-) -> tuple[Sequence[JobView], bool]:
-    """Return the jobs; repeat while the server does not answer, and report when that begins and ends."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    was_lost = False
-    while True:
-        try:
-            found = read()
-        except (ServerUnreachable, Unavailable):
-            if time.monotonic() > deadline:
-                raise
-            if not was_lost:
-                show_connection(False)
-            was_lost = True
-            time.sleep(REFRESH_SECONDS)
-        else:
-            if was_lost:
-                show_connection(True)
-            return found
+        jobs, _ = read_patiently(read, session.tell_connection)
 
 
 class Overview:

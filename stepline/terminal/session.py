@@ -86,6 +86,10 @@ class Session:
         """Print a sentence to standard error."""
         self.note(self.say(key, **values))
 
+    def tell_connection(self, is_connected: bool) -> None:
+        """Say that the connection is lost or restored."""
+        self.tell("said.restored" if is_connected else "said.lost")
+
     def note(self, message: str) -> None:
         """Print a message to standard error. In a terminal, its lines break between words."""
         if sys.stderr.isatty():

@@ -40,7 +40,7 @@ def make_table(
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
     for number in shown:
         if number in fit.shortened:
-            table.add_column(Text(titles[number]), min_width=LEAST_WIDTH)
+            table.add_column(Text(titles[number], overflow="fold"), min_width=LEAST_WIDTH)
         else:  # an id must be complete to be copied
             table.add_column(Text(titles[number]), no_wrap=True, overflow="fold")
     for row in rows:
