@@ -60,7 +60,12 @@ def config(session: Session, key: str | None, value: str | None) -> int:
 
         value = checked_address(value)
     # Not the session's settings, which an option or a variable may override.
-    write_config(dataclasses.replace(read_config(), **{key: value or None}))
+    settings = read_config()
+    if key == "server":
+        settings = dataclasses.replace(settings, server=value or None)
+    else:
+        settings = dataclasses.replace(settings, lang=value or None)
+    write_config(settings)
     return exits.SUCCEEDED
 
 
