@@ -12,17 +12,27 @@ from stepline.terminal.words import WORDS
 HEAVY = {"httpx2", "pydantic", "rich.console", "rich.live", "torch", "fastapi", "celery", "asyncio"}
 
 
-def test_help_imports_no_library_that_is_slow_to_load() -> None:
+@pytest.mark.parametrize("arguments", [["--help"], ["config"], ["completion", "zsh"]])
+def test_a_command_without_requests_imports_no_library_that_is_slow_to_load(
+    arguments: list[str],
+) -> None:
     program = (
-        "import sys; from stepline.terminal.main import main; main(['--help']); "
+        f"import sys; from stepline.terminal.main import main; main({arguments}); "
         "print(*sys.modules, sep='\\n', file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
 
-    assert all(name in done.stdout for name in (*CLIENT_COMMANDS, *SERVER_COMMANDS))
+    assert done.stdout
     assert HEAVY & set(done.stderr.split()) == set()
+
+
+def test_the_help_names_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--help"])
+
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in (*CLIENT_COMMANDS, *SERVER_COMMANDS))
 
 
 def test_every_command_has_a_help_text_and_takes_the_common_options() -> None:
