@@ -92,12 +92,13 @@ def test_the_curve_falls_with_the_losses() -> None:
 
 def _job_in(phase: str, rows: dict[str, Any] | None, eta_seconds: float | None = None) -> JobState:
     step: dict[str, Any] = {"step": 0, "total_steps": 10, "epoch": None, "percent": None}
-    return JobState.model_construct(
-        status=JobStatus.RUNNING,
-        phase=Phase(phase),
-        progress=ProgressView.model_validate(step | {"rows": rows}),
-        eta_seconds=eta_seconds,
-    )
+    shown: dict[str, Any] = {
+        "status": JobStatus.RUNNING,
+        "phase": Phase(phase),
+        "progress": ProgressView.model_validate(step | {"rows": rows}),
+        "eta_seconds": eta_seconds,
+    }
+    return JobState.model_construct(**shown)
 
 
 def test_a_phase_without_steps_shows_its_row_progress(capsys: pytest.CaptureFixture[str]) -> None:
