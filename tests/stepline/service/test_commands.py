@@ -243,6 +243,7 @@ def test_models_and_adapters_are_listed_apart(finished: Job, environment: dict[s
     assert [each["job"] for each in adapters] == [finished.id]
 
 
+@pytest.mark.slow
 def test_a_preview_that_is_not_printed_to_a_terminal_has_no_colors(
     finished: Job, environment: dict[str, str]
 ) -> None:
