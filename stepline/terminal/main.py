@@ -3,14 +3,15 @@
 import difflib
 import importlib
 import io
-import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
 from stepline.terminal import exits
+from stepline.terminal.language import LANGUAGES
+from stepline.terminal.usage import HelpFormatter, show_error
 from stepline.terminal.words import say
 
 SERVER_COMMANDS = ("up", "serve", "worker", "migrate", "doctor")
@@ -67,6 +68,12 @@ class Commands(click.Group):
             ctx.fail(say("error.no_command", name=name, hint=hint).rstrip())
         return super().resolve_command(ctx, args)
 
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write what the program does, in the language of --lang."""
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(say("help.program"))
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the two sections without importing the commands."""
         for section, names in (
@@ -77,10 +84,35 @@ class Commands(click.Group):
                 formatter.write_dl([(name, say(f"help.{name}")) for name in names])
 
 
+def _remember(variable: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
+    """Return a callback that passes an option before the command to the command, which reads the variable."""
+
+    def store(ctx: click.Context, param: click.Parameter, value: str | None) -> None:  # noqa: ARG001
+        if value:
+            os.environ[variable] = value
+
+    return store
+
+
 @click.group(
     cls=Commands,
     help=say("help.program"),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+@click.option(
+    "--server",
+    metavar="URL",
+    expose_value=False,
+    callback=_remember("STEPLINE_SERVER_URL"),
+    help=say("option.server"),
+)
+@click.option(
+    "--lang",
+    type=click.Choice(LANGUAGES),
+    expose_value=False,
+    is_eager=True,  # before --help
+    callback=_remember("STEPLINE_LANG"),
+    help=say("option.lang"),
 )
 @click.version_option(package_name="stepline", prog_name="stepline", message="%(prog)s %(version)s")
 def commands() -> None:
@@ -94,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from cli.main import main as run_server_command  # noqa: PLC0415
 
         return run_server_command(given)
+    click.Context.formatter_class = HelpFormatter
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # not every terminal can show every character
@@ -104,23 +137,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else exits.FAILED
     except click.ClickException as error:
-        return _show(error, as_json="--json" in given)
+        return show_error(error, as_json="--json" in given)
     except click.Abort:  # Ctrl-C at a question
         click.echo(err=True)
         return exits.INTERRUPTED
     return result if isinstance(result, int) else exits.SUCCEEDED
-
-
-def _show(error: click.ClickException, *, as_json: bool) -> int:
-    """Print an error in the arguments; return the exit status."""
-    if as_json:
-        option = getattr(error, "param", None) or getattr(error, "option_name", None)
-        param = getattr(option, "name", option)
-        found = {"code": "usage", "message": error.format_message(), "param": param}
-        click.echo(json.dumps({"error": found}, ensure_ascii=False))
-    else:
-        error.show()
-    return error.exit_code
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -13,6 +14,7 @@ from stepline.terminal import exits
 from stepline.terminal.config import DEFAULT_SERVER, read_config
 from stepline.terminal.language import LANGUAGES, Language, choose_language
 from stepline.terminal.words import say
+from stepline.terminal.wrapping import wrap
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -93,11 +95,8 @@ class Session:
     def note(self, message: str) -> None:
         """Print a message to standard error. In a terminal, its lines break between words."""
         if sys.stderr.isatty():
-            from rich.text import Text  # noqa: PLC0415
-
-            self.notes.print(Text(message))
-        else:
-            click.echo(message, err=True)
+            message = "\n".join(wrap(message, shutil.get_terminal_size().columns))
+        click.echo(message, err=True)
 
     def print_json(self, content: "BaseModel | dict[str, Any] | Sequence[BaseModel]") -> None:
         """Print a result as one line of JSON. A list is `{"data": […]}`."""

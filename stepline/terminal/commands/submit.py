@@ -12,6 +12,7 @@ from stepline.terminal.figures import show_bytes, show_seconds
 from stepline.terminal.session import Session, client_command
 from stepline.terminal.transfers import upload
 from stepline.terminal.words import say
+from stepline.terminal.wrapping import cell_len, wrap
 
 if TYPE_CHECKING:
     from stepline.client.views import Plan
@@ -150,9 +151,11 @@ def _show_plan(session: Session, plan: "Plan") -> None:
     notes = [*plan.data_warnings, *forecast.warnings]
     notes += [note for note in (plan.waiting, forecast.reason) if note is not None]
     rows += [("warning", note.message or note.code) for note in notes]
+    margin = max(cell_len(session.say(key)) for key, _ in rows) + 2
     for key, value in rows:
         style = "yellow" if key == "warning" else ""
-        table.add_row(Text(session.say(key), style="bold"), Text(value, style=style))
+        lines = wrap(value, max(20, session.notes.width - margin))
+        table.add_row(Text(session.say(key), style="bold"), Text("\n".join(lines), style=style))
     session.notes.print(table)
 
 

@@ -5,6 +5,10 @@ HELP: dict[str, tuple[str, str]] = {
         "Submit, follow and manage fine-tuning jobs, or start a service (stepline up).",
         "提交、查看和管理微调任务，或启动服务（stepline up）。",
     ),
+    "usage": ("Usage: ", "用法："),
+    "options": ("Options", "选项"),
+    "help.help": ("Show this message and exit.", "显示此帮助并退出。"),
+    "help.version": ("Show the version and exit.", "显示版本并退出。"),
     "help.login": (
         "Check that a Stepline server answers at SERVER, and use it from now on.",
         "检查 SERVER 处的 Stepline 服务器是否应答，此后使用该服务器。",

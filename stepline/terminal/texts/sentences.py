@@ -38,6 +38,13 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "error.no_command": ("There is no command {name}. {hint}", "没有命令 {name}。{hint}"),
     "error.meant": ("Did you mean {name}?", "是否想用 {name}？"),
+    "error.see_help": (
+        "See '{command} --help'.",
+        "请查看“{command} --help”。",
+    ),
+    "error.no_option": ("There is no option {name}. {hint}", "没有选项 {name}。{hint}"),
+    "error.missing": ("{name} is missing.", "缺少 {name}。"),
+    "error.bad_value": ("Invalid value for {name}: {reason}", "{name} 的值无效：{reason}"),
     "error.no_shell": ("Name the shell: {shells}.", "请指定 shell：{shells}。"),
     "error.no_address": (
         "Give the address of the server, for example http://gpu-host:8000",

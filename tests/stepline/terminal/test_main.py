@@ -56,6 +56,42 @@ def test_the_error_for_an_unknown_command_names_a_similar_one(
     assert "Did you mean watch?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["jobs", "--statuss", "x"], "没有选项 --statuss。是否想用 --status？"),
+        (["jobs", "--limit", "0"], "--limit 的值无效："),
+        (["watch"], "缺少 JOB。"),
+        (["compare", "job_1"], "请给出至少两个任务。"),
+    ],
+)
+def test_a_usage_error_is_in_the_language_of_the_user(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.setenv("STEPLINE_LANG", "zh")
+
+    status = main(arguments)
+
+    assert status == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_language_and_the_server_may_stand_before_the_command() -> None:
+    """In a process of their own, because the texts are read at the start."""
+    command = [sys.executable, "-m", "stepline.terminal.main", "--lang", "zh", "--server", "x:1"]
+
+    helped, shown = (
+        subprocess.run([*command, *more], capture_output=True, text=True, check=True).stdout
+        for more in (["jobs", "--help"], ["config"])
+    )
+
+    assert "列出任务" in helped
+    assert shown.splitlines()[1:3] == ["服务器\tx:1", "语言\tzh"]
+
+
 @pytest.mark.parametrize("key", WORDS)
 def test_both_languages_have_the_same_values(key: str) -> None:
     english, chinese = (
