@@ -1,13 +1,14 @@
 """The help and the usage errors of the commands in both languages. click's own texts are English."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import click
+from rich.cells import cell_len
 
 from stepline.terminal.words import say
-from stepline.terminal.wrapping import cell_len, wrap
+from stepline.terminal.wrapping import wrap
 
 GAP = 2
 WIDEST_NAME = 30
@@ -32,9 +33,10 @@ class HelpFormatter(click.HelpFormatter):
             self.write(f"{indent}{line}\n")
 
     def write_dl(
-        self, rows: Sequence[tuple[str, str]], col_max: int = WIDEST_NAME, col_spacing: int = GAP
+        self, rows: Iterable[tuple[str, str]], col_max: int = WIDEST_NAME, col_spacing: int = GAP
     ) -> None:
         """Write names and their texts in two columns."""
+        rows = list(rows)
         first = min(max(cell_len(name) for name, _ in rows), col_max) + col_spacing
         indent = " " * self.current_indent
         for name, text in rows:

@@ -12,7 +12,7 @@ from stepline.terminal.figures import show_bytes, show_seconds
 from stepline.terminal.session import Session, client_command
 from stepline.terminal.transfers import upload
 from stepline.terminal.words import say
-from stepline.terminal.wrapping import cell_len, wrap
+from stepline.terminal.wrapping import wrap
 
 if TYPE_CHECKING:
     from stepline.client.views import Plan
@@ -130,6 +130,7 @@ def _dataset_id(session: Session, source: str) -> str:
 
 def _show_plan(session: Session, plan: "Plan") -> None:
     """Print the plan to standard error."""
+    from rich.cells import cell_len  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
