@@ -62,7 +62,7 @@ class Doorbell:
         self._thread.join(timeout=1)
 
     def ring(self, queue: str, times: int = 1) -> None:
-        """Schedule `times` rings for a queue. Each wakes at most one worker. Call this after the commit."""
+        """Schedule `times` rings for a queue; each ring wakes at most one worker. Call this after the commit."""
         if self._is_silent:
             return
         with self._changed:
@@ -129,7 +129,7 @@ DoorbellDep = Annotated[Doorbell, Depends(get_doorbell)]
 
 
 class Rings:
-    """Rings queues once a request has been answered."""
+    """Rings queues once the response to a request has been sent."""
 
     def __init__(self, background: BackgroundTasks, doorbell: Doorbell) -> None:
         self._background = background

@@ -1,4 +1,4 @@
-"""Prepares the rows of a job with Stepline, first without and then with its token cache, and with `datasets.map`.
+"""Compares how fast Stepline, without and with its token cache, and `datasets.map` prepare the rows of a job.
 
     python -m benchmarks.data MODEL [--rows 100000] [--data FILE.json | --tools] [--max-length 1024] [--helpers N]
 

@@ -1,9 +1,9 @@
-"""Checking the rows of a JSONL file: with the fast parser, against the exact parser for every row, in one run.
+"""Compares two ways of checking the rows of a JSONL file: with the fast parser, and with the exact parser for every row.
 
     python -m benchmarks.jsonl [--megabytes 100] [--side fast --form chat --megabytes 1000]
 
-The rows are generated, in four forms. Both sides check each row as an upload does and write the rows that are stored. Each runs
-in a process of its own, which prints its peak of resident memory. The last line is JSON with MB/s and the ratios of
+The rows are generated in four formats. Both sides check each row as an upload does and write the rows that are stored. Each runs
+in its own process, which prints its peak resident memory. The last line is JSON with MB/s and the ratios of
 processor time.
 """
 
@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def in_process(side: str, form: str, megabytes: int) -> dict[str, Any]:
-    """Measure one side in a process of its own."""
+    """Measure one side in its own process."""
     arguments = ["--side", side, "--form", form, "--megabytes", str(megabytes)]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.jsonl", *arguments], stdout=subprocess.PIPE, check=True
@@ -107,7 +107,7 @@ def in_process(side: str, form: str, megabytes: int) -> dict[str, Any]:
 def measure(side: str, form: str, megabytes: int) -> dict[str, Any]:
     """Check a generated file. Return MB (10^6 bytes) and rows per second, and the peak memory in MiB before and after.
 
-    The first figure counts seconds of processor time, which other work on the machine changes little.
+    The first figure counts seconds of processor time, which other work on the machine hardly affects.
     """
     with tempfile.TemporaryDirectory(prefix="stepline-jsonl-") as folder:
         path = Path(folder, "rows.jsonl")
@@ -142,7 +142,7 @@ def write(path: Path, make: Callable[[random.Random], str], size: int) -> int:
 
 
 def peak_mib() -> int:
-    """Return the peak of this process's resident memory so far."""
+    """Return this process's peak resident memory so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 

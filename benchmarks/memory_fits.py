@@ -2,7 +2,7 @@
 
     python -m benchmarks.memory_fits [--sizes 0.5B,7B] [--cards 12,24]      # needs g++, but no GPU, no weights and no network
 
-The job is the reference recipe: rank 64 on all linear layers, updates of 16 samples of at most 1,024 tokens, of which half are
+The job is the reference recipe: rank 64 on all linear layers, updates of 16 samples of at most 1,024 tokens, half of which are
 supervised, bfloat16, NF4. The longest sample is the largest micro-batch of one sample that fits, rounded down to a
 multiple of 128, up to the models' limit of 32,768 tokens; it needs no mask. The memory of the driver and CUDA's context
 is not available to a job.
@@ -39,7 +39,7 @@ class Row:
     varlen: Any
     """The choice for the reference recipe (`memory.fit.Choice`) without a mask."""
     masked: Any
-    """The choice for the reference recipe under a mask."""
+    """The choice for the reference recipe with a mask."""
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ GPU_ROWS = (
     ("7B", False, 2048, False),
     ("7B", True, 4096, True),
 )
-"""Size, whether attention runs under a mask, tokens, and whether activations are recomputed."""
+"""Size, whether attention uses a mask, tokens, and whether activations are recomputed."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def predict_for_gpus(rank: int) -> None:
-    """Print the predicted memory of Qwen2's sizes on fake CUDA tensors. Attention runs under a mask (SDPA) or without (varlen)."""
+    """Print the predicted memory of Qwen2's sizes on fake CUDA tensors. Attention runs with a mask (SDPA) or without one (varlen)."""
     fake_cuda.enable()
     prepare_fake()
     from worker.training.memory.demand import Shape  # noqa: PLC0415 - after the fake device

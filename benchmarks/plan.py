@@ -1,10 +1,10 @@
-"""Compares the plan's forecast with what jobs take, before and after one calibrating run.
+"""Compares the plan's forecast with the memory and time that jobs take, before and after one calibration run.
 
     python -m benchmarks.plan [--model DIR] [--steps 40] [--settings 6] [--threads 2]
 
-A complete service with a worker on the CPU trains one job to calibrate, and then a job for each setting. Before each job, a dry
-run returns the forecast; the jobs are the only source of corrections. Without --model, a tiny Qwen2 is made, whose duration
-consists mostly of overhead. The table contains peak memory and duration, and the last lines the worst errors and JSON.
+A complete service with a worker on the CPU trains one job for calibration, and then one for each setting. Before each job, a dry
+run returns the forecast; the jobs are the only source of corrections. Without --model, the jobs train a tiny Qwen2, and
+their duration is mostly overhead. The table shows peak memory and duration; the last lines are the worst errors and JSON.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def arguments() -> argparse.Namespace:
 
 
 def settings_of(steps: int) -> dict[str, dict[str, Any]]:
-    """Return the changes of each setting to the calibrating job, by name."""
+    """Return, by name, how each setting differs from the calibration job."""
     return {
         "twice the steps": {"training": {"max_steps": 2 * steps}},
         "rank 8, length 128": {"lora": {"rank": 8}, "training": {"max_length": 128}},
@@ -115,7 +115,7 @@ def wait_for_facts(service: Service) -> None:
 
 
 def measure(service: Service, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Train the calibrating job and each setting; yield predicted and measured figures."""
+    """Train the calibration job and each setting; yield predicted and measured values."""
     dataset = service.upload_dataset(rows())
     chosen = list(settings_of(options.steps).items())[: options.settings]
     for name, changes in [(CALIBRATION, {}), *chosen]:

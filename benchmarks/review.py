@@ -1,10 +1,10 @@
-"""The review of a dataset: rows per second, and the peak memory of the process that reviews it.
+"""Measures the review of a dataset: rows per second, and the peak memory of the process that reviews it.
 
     python -m benchmarks.review [--rows 100000] [--data FILE.json]
 
-The rows are generated, half in English and half in Chinese, about 400 characters each; 2 % are copies and 2 % nearly so. With
---data, they are those of FILE (a JSON array or JSONL), repeated with a number in front. The baseline reads and parses the same
-rows without any check. The benchmark prints the ratio to it, and as its last line JSON.
+The rows are generated, half in English and half in Chinese, about 400 characters each; 2 % are exact copies and 2 % near copies. With
+--data, they are those of FILE (a JSON array or JSONL), repeated, each with a number in front. The baseline reads and parses the same
+rows without any checks. The benchmark prints the ratio to the baseline; the last line is JSON.
 """
 
 import argparse

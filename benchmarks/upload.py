@@ -1,11 +1,11 @@
-"""Uploading a large JSONL file: the speed of its check, the memory of the server and of the child, and other requests meanwhile.
+"""Measures the upload of a large JSONL file: the speed of the check, the memory of the server and of the child, and other requests.
 
     python -m benchmarks.upload [--bytes 1000000000] [--row-bytes 1600]
 
-A server with a new SQLite database gets the file as the body of one request and checks it after the response. Meanwhile,
+A server with a new SQLite database receives the file as the body of one request and checks it after the response. Meanwhile,
 a client reads the list of jobs 20 times a second. The benchmark prints the seconds of the upload, of the check and of the review, MB per
 second and per processor second, the peak of resident memory before, during the upload and during the check, and the latency of the other requests
-before and during each of them; the last line is JSON. The folder for temporary files needs four times the size of the file.
+before and during each of them; the last line is JSON. The temporary directory needs four times the size of the file.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def arguments() -> argparse.Namespace:
 
 
 def write_rows(file: Path, size: int, row_bytes: int) -> int:
-    """Write chats and Alpaca rows in turn; return how many."""
+    """Write chats and Alpaca rows alternately; return the number of rows."""
     source = random.Random(7)  # noqa: S311  # not for secrets
     count = 0
 
@@ -184,7 +184,7 @@ class Watch:
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.peaks: dict[str, dict[str, int]] = defaultdict(lambda: {"server": 0, "child": 0})
         self.check_cpu_seconds = 0.0
-        """Of the child that checks the file, until its review. A busy machine gives it less than one processor."""
+        """CPU time of the child that checks the file, until the review. On a busy machine, it gets less than one processor."""
         self._process = process
         self._url = url
         self._stopping = threading.Event()

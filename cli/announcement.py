@@ -1,4 +1,4 @@
-"""What `stepline up` prints once the service is ready: the page's address, the device, the models found, and the next command."""
+"""The message that `stepline up` prints once the service is ready: the page's address, the device, the models found, and the next command."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +37,7 @@ def _describe_device(device: dict[str, Any]) -> str:
 
 
 def _find_models(models_dir: Path, get: Get) -> tuple[list[str], bool]:
-    """Return the models reported by the worker, and whether there are more than one page of them.
+    """Return the models reported by the worker, and whether there is more than one page of them.
 
     Waits for the report if the directory appears to contain models.
     """

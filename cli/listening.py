@@ -32,7 +32,7 @@ class Listener:
 
     @property
     def bind_host(self) -> str:
-        """The host to listen on. Wildcard addresses are normalised: `0` becomes 0.0.0.0."""
+        """The host to listen on. Wildcard addresses are normalized: `0` becomes 0.0.0.0."""
         return str(self.addresses[0]) if self.addresses[0].is_unspecified else self.host
 
     @property

@@ -66,7 +66,7 @@ class Idle(Tolerant):
 
 
 class Ability(StrEnum):
-    """What only newer workers can do. Jobs that need it wait for such a worker."""
+    """A feature that only newer workers support. A job that needs it waits for such a worker."""
 
     MIX_DATASETS = "mix_datasets"  # train on several datasets with weights
 
@@ -105,9 +105,9 @@ class WorkerInfo(Tolerant):
     """Models in its models root, as `name` or `owner/name`; null if it can also download models from the hub."""
     versions: dict[str, str] = {}
     abilities: list[str] = []
-    """What it can do that workers of earlier versions cannot (Ability)."""
+    """Features that older workers do not support (Ability)."""
     errands: list[str] = []
-    """Kinds of errands that it runs (contracts/errand.py); none for workers of earlier versions."""
+    """Kinds of errands that it runs (contracts/errand.py); empty for workers running earlier versions."""
     device_check: DeviceCheck | None = None
     """State of the GPU. Null for a CPU, before the first check, and from workers running earlier versions."""
     idle: Idle | None = None
@@ -169,7 +169,7 @@ class Claim(Tolerant):
     train: DatasetFile | HubDataset | None = None
     """The training dataset; null for a job with several."""
     mixed: list[DatasetFile | HubDataset] = []
-    """The training datasets in the spec's order, which gives their weights. Empty for a job with one dataset."""
+    """The training datasets, in the order of the spec, which contains their weights. Empty for a job with one dataset."""
     eval: DatasetFile | HubDataset | None = None
     resume: list[ResumePoint] = []
     """Checkpoints in the server's storage to resume from, in order of preference. The worker skips damaged ones."""
@@ -247,7 +247,7 @@ class SyncRequest(Tolerant):
     output: OutputChunk | None = None
     samples: list[SystemSample] = Field([], max_length=1000)
     phase: Phase | None = None
-    """The supervisor's own phase (placing, uploading); null while the training program's records give the phase."""
+    """The supervisor's own phase (placing, uploading); null while the training program's records report the phase."""
     notes: list[Note] = Field([], max_length=100)
     rows: RowProgress | None = None
     """Row progress in the training program's phase; null while no rows are counted. Older servers ignore it."""

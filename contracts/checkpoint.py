@@ -45,7 +45,7 @@ class Origin(Tolerant):
     model_revision: str | None = Field(None, max_length=100)
     train_revision: str | None = Field(None, max_length=100)
     mixed_revisions: list[Annotated[str, Field(max_length=100)] | None] = Field([], max_length=16)
-    """For a job with several training datasets, those of each one; null for an uploaded one."""
+    """For a job with several training datasets, the commit of each one; null for an uploaded one."""
     eval_revision: str | None = Field(None, max_length=100)
 
 

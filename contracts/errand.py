@@ -1,7 +1,7 @@
 """Errands: short tasks, such as a preview, that a worker does alongside its attempts. Also the messages about them.
 
-An errand needs no GPU and changes no job. A worker names the kinds that it runs in its hello and in each claim, so that an
-older worker is never given an errand that it does not recognise.
+An errand needs no GPU and changes no job. A worker lists the kinds that it runs in its hello and in each claim, so that an
+older worker never gets an errand that it does not recognize.
 """
 
 from enum import StrEnum
@@ -26,9 +26,9 @@ MOST_ROW_BYTES = 16 * 1024**2
 MOST_RESULT_BYTES = 8 * 1024**2
 """Maximum size of an errand's result as JSON."""
 MOST_TRIES = 2
-"""How many workers may try an errand if each falls silent."""
+"""Maximum number of workers that try an errand if each of them stops responding."""
 MOST_WAIT_SECONDS = 30.0
-"""Maximum time that the server holds a claim until there is an errand."""
+"""Maximum time that the server holds a claim while there is no errand."""
 MOST_NAMED_MODELS = 1000
 
 
@@ -42,12 +42,12 @@ class ErrandKind(StrEnum):
 
     @property
     def unclaimed_seconds(self) -> float:
-        """Time after which an errand that no worker has claimed fails. One that takes long may wait for the end of others."""
+        """An errand that no worker claims within this time fails. A long one may first have to wait for others to finish."""
         return 60.0 if self is ErrandKind.PREVIEW else 6 * 3600.0
 
 
 PREVIEW_REVISIONS = "preview_revision"
-"""Named beside the kinds by a worker whose previews honour `revision`."""
+"""Listed with the kinds by workers whose previews support `revision`."""
 
 
 class ErrandStatus(StrEnum):
@@ -83,7 +83,7 @@ class ErrandReason(StrEnum):
     DATASET_TOO_LARGE = "dataset_too_large"
     DATASET_REJECTED = "dataset_rejected"  # set by the server: the rows are invalid
     CRASHED = "crashed"
-    WORKER_LOST = "worker_lost"  # set by the server: the workers that ran it fell silent
+    WORKER_LOST = "worker_lost"  # set by the server: the workers that ran it stopped responding
     UNCLAIMED = "unclaimed"  # set by the server: no worker claimed it in time
     CANCELLED = "cancelled"  # set by the server: a user cancelled it
 
@@ -107,7 +107,7 @@ class ErrandReason(StrEnum):
 
 _MESSAGES: dict[ErrandReason, tuple[str, str]] = {
     ErrandReason.MODEL_NOT_FOUND: (
-        "The worker does not have the model any more.",
+        "The worker no longer has the model.",
         "工作节点上已没有该模型。",
     ),
     ErrandReason.MODEL_REFUSED: (
@@ -142,7 +142,7 @@ _MESSAGES: dict[ErrandReason, tuple[str, str]] = {
         "该数据集没有所填的 split 或 config。",
     ),
     ErrandReason.DATASET_HAS_SCRIPT: (
-        "The dataset needs a Python script to load, and such scripts are never run.",
+        "Loading the dataset requires a Python script, and such scripts are never run.",
         "该数据集需要运行 Python 脚本才能加载；出于安全考虑，不会运行此类脚本。",
     ),
     ErrandReason.DATASET_TOO_LARGE: (
@@ -159,7 +159,7 @@ _MESSAGES: dict[ErrandReason, tuple[str, str]] = {
         "工作节点上的进程意外退出。",
     ),
     ErrandReason.WORKER_LOST: (
-        "The workers that ran it fell silent.",
+        "The workers that ran it stopped responding.",
         "执行它的工作节点失去联系。",
     ),
     ErrandReason.UNCLAIMED: (
@@ -203,7 +203,7 @@ class ImportRequest(Tolerant):
     revision: Revision | None = None
     format: Form | None = None
     columns: dict[str, str] = {}
-    """`format` and `columns` are the choice of an upload. Only the server uses them."""
+    """`format` and `columns` are chosen as for an upload. Only the server uses them."""
 
 
 ErrandRequest = Annotated[
@@ -217,7 +217,7 @@ class PreviewToken(Tolerant):
 
     id: int
     text: str
-    """The part of the rendered text that the token covers. Joining the text of all tokens gives the text of the row."""
+    """The part of the rendered text that the token covers. The texts of all tokens joined together are the text of the row."""
     trained: bool
     """Whether the model learns to predict this token."""
     joined: bool = False
@@ -235,7 +235,7 @@ class PreviewRow(Tolerant):
     truncated: bool
     """Whether tokens beyond `max_length` were cut."""
     dropped: bool
-    """Whether a job skips this row, because none of its tokens would be trained."""
+    """Whether a job skips this row, because it has no token to train on."""
     total_tokens: int
     """Number of tokens before truncation."""
     trained_tokens: int
@@ -263,7 +263,7 @@ class PrefetchResult(Tolerant):
 
 
 class ImportResult(Tolerant):
-    """A dataset that the server has stored. The server itself sets this result when it has received the rows."""
+    """A dataset that the server has stored. The server itself sets this result once it has received the rows."""
 
     kind: Literal["import"]
     dataset_id: DatasetId
@@ -284,11 +284,11 @@ class ErrandFailure(Tolerant):
 
     reason: ErrandReason
     detail: str = Field("", max_length=5000)
-    """The worker's observation, in English."""
+    """The worker's description, in English."""
 
 
 class ErrandProgress(Tolerant):
-    """Progress in bytes: of the model that is downloaded, or of the rows whose tokens are counted."""
+    """Progress in bytes: of a download, or of the rows whose tokens are counted."""
 
     bytes_done: Count
     bytes_total: Count | None = None
@@ -355,7 +355,7 @@ class ErrandBeat(Tolerant):
 
 
 class ErrandOutcome(Tolerant):
-    """The end of an errand: exactly one of the two is set."""
+    """The end of an errand: exactly one of the two fields is set."""
 
     result: ErrandResult | None = None
     failure: ErrandFailure | None = None

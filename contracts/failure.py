@@ -96,9 +96,9 @@ _FACTS: dict[FailureReason, _Facts] = {
     FailureReason.DATASET_INVALID: _Facts(
         False,
         "The dataset contains rows that cannot be used for training.",
-        "Use Alpaca, prompt/completion or chat-messages rows. The line number is in the detail.",
+        "The detail states the line and the problem. Fix or remove the row, then submit the job again.",
         "数据集中有无法用于训练的数据。",
-        "请使用 Alpaca、prompt/completion 或 messages 格式。行号见详情。",
+        "行号和原因见详情。请修改或删除该行，然后重新提交任务。",
     ),
     FailureReason.DATASET_TOO_SMALL: _Facts(
         False,
@@ -166,7 +166,7 @@ _FACTS: dict[FailureReason, _Facts] = {
     FailureReason.DEVICE_FAILED: _Facts(
         True,
         "The device failed.",
-        "Check the worker's GPU, driver and bitsandbytes; `stepline doctor` names the problem. Another worker can run the job. "
+        "Check the worker's GPU, driver and bitsandbytes; `stepline doctor` reports the problem. Another worker can run the job. "
         "If the job has failed, two devices failed while running it, or one device failed three times. Each passed a check "
         "afterwards, so also check the job's model and data.",
         "设备发生故障。",
@@ -176,7 +176,7 @@ _FACTS: dict[FailureReason, _Facts] = {
     FailureReason.DEVICE_UNUSABLE: _Facts(
         True,
         "The device does not support 4-bit computation.",
-        "Check the versions of the driver, CUDA and bitsandbytes on the worker. `stepline doctor` names the problem.",
+        "Check the versions of the driver, CUDA and bitsandbytes on the worker. `stepline doctor` reports the problem.",
         "设备不支持 4-bit 计算。",
         "请检查工作节点上驱动、CUDA 和 bitsandbytes 的版本。`stepline doctor` 会指出问题。",
     ),

@@ -53,7 +53,7 @@ class QuantizationSpec(Strict):
     type: Annotated[Literal["nf4"], OneOf()] = "nf4"
     """4-bit NormalFloat, in blocks of 64 weights (QLoRA, arXiv:2305.14314)."""
     double_quant: OnOffAutoField = "auto"
-    """Quantise the blocks' scales as well. Saves 0.4 bits per weight but costs extra kernels. `auto`: depends on the model's size."""
+    """Quantize the blocks' scales as well. Saves 0.4 bits per weight but costs extra kernels. `auto`: depends on the model's size."""
     compute_dtype: Annotated[Literal["auto", "bfloat16", "float32"], OneOf()] = "auto"
     """Dtype of matrix multiplications. `auto`: bfloat16 if the hardware supports it, else float32. float16 is not
     offered because it overflows on Qwen2."""

@@ -1,4 +1,4 @@
-"""Token counts of a dataset by a model's own tokenizer and chat template: the errand that makes them, and their form."""
+"""Token counts of a dataset with a model's own tokenizer and chat template: the errand that computes them, and the results."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,19 +19,19 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class LengthPoint(Tolerant):
-    """What a job with this `training.max_length` trains on. Documents are not counted, because they are not cut."""
+    """What a job with this `training.max_length` trains on. Documents are not counted, because they are not truncated."""
 
     max_length: Count
     rows_over: Count
-    """Conversations with more tokens."""
+    """Conversations with more tokens than this."""
     answers_cut: Count
-    """Conversations that lose part of their trained answers."""
+    """Conversations that lose part of the answers that are trained on."""
     dropped_rows: Count
-    """Conversations with no trained token left. A job skips them."""
+    """Conversations with no token left to train on. A job skips them."""
     tokens: Count
     """Remaining tokens."""
     trained_tokens: Count
-    """Remaining tokens that the loss counts."""
+    """Remaining tokens that count towards the loss."""
 
 
 class TokenBin(Tolerant):
@@ -43,7 +43,7 @@ class TokenBin(Tolerant):
 
 
 class RefusedRow(Tolerant):
-    """A row that the model's chat template rejects. A job with it fails."""
+    """A row that the model's chat template rejects. A job that uses it fails."""
 
     row: Count
     """Row number, starting at 0."""
@@ -58,14 +58,14 @@ class SampledRow(Tolerant):
 
 
 class TokenCounts(Tolerant):
-    """The lengths of a dataset's rows in tokens. Lengths are measured before anything is cut."""
+    """The lengths of a dataset's rows in tokens. Lengths are measured before truncation."""
 
     rows: Count
     """Rows of the dataset."""
     measured_rows: Count
-    """Rows that were read: all of them, or a random sample if time ran out. All other figures refer to these."""
+    """Rows that were read: all of them, or a random sample if time ran out. All other counts refer to these rows."""
     untrained_rows: Count
-    """Rows without anything to train on. A job skips them, and no other figure counts them."""
+    """Rows without anything to train on. A job skips them, and no other count includes them."""
     refused_rows: Count
     refused: Annotated[list[RefusedRow], Field(max_length=SHOWN_REFUSALS)]
     """The first rejected rows."""
@@ -73,7 +73,7 @@ class TokenCounts(Tolerant):
     documents: Count
     """Rows of plain text. A job joins them and splits them into samples of `training.max_length` tokens."""
     document_tokens: Count
-    """All of them are trained."""
+    """The model is trained on all of these tokens."""
     tokens: Count
     trained_tokens: Count
     mean: Annotated[float, Field(ge=0)]
@@ -85,7 +85,7 @@ class TokenCounts(Tolerant):
     longest: Count
     histogram: Annotated[list[TokenBin], Field(max_length=MOST_BINS)]
     points: Annotated[list[LengthPoint], Field(max_length=MOST_POINTS)]
-    """In ascending order of `max_length`. The last one is the longest conversation: nothing is cut."""
+    """In ascending order of `max_length`. The last one is the length of the longest conversation, at which nothing is truncated."""
     sample: Annotated[list[SampledRow], Field(max_length=MOST_SAMPLED_ROWS)]
     """Evenly spaced rows in the order of the file, and the longest one."""
     seconds: Annotated[float, Field(ge=0)]
@@ -114,15 +114,15 @@ class MeasureTask(Tolerant):
     model: Path
     """The model's directory."""
     tokenizer: Sha256
-    """For the result."""
+    """Copied into the result."""
     progress: Path
     """The file in which the process reports the bytes that it has read."""
     seconds: Annotated[int, Field(gt=0)]
     """Time after which it stops and reports the rows measured so far, a random sample."""
     cpu_seconds: Annotated[int, Field(gt=0)]
-    """Processor time after which the kernel ends it."""
+    """Processor time after which the kernel kills it."""
     memory_bytes: Annotated[int, Field(gt=0)]
-    """Address space."""
+    """Limit on the address space."""
     output_bytes: Annotated[int, Field(gt=0)]
 
 

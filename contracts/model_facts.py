@@ -1,4 +1,4 @@
-"""What a worker knows about the models in its models root and its hub cache, and the message in which it reports this."""
+"""What a worker knows about the models in its models root and its hub cache, and the message that reports it."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -117,7 +117,7 @@ class ModelFacts(Tolerant):
     """SHA-256 of the files that determine the tokenizer and the chat template, in hexadecimal. Models with the same files share token
     counts. Null from workers running earlier versions."""
     license: Annotated[Name | None, IfReadable] = None
-    """Licence from the front matter of README.md, such as `apache-2.0`, or the first line of the licence file."""
+    """License from the front matter of README.md, such as `apache-2.0`, or the first line of the license file."""
 
 
 class ModelReport(Tolerant):

@@ -39,7 +39,7 @@ class MixedDataset(Tolerant):
     rows: int
     """Number of its rows that were used, each counted once."""
     used_rows: int
-    """Number of rows in an epoch that are from it."""
+    """Number of an epoch's rows that come from it."""
 
 
 class Interval(Tolerant):
@@ -100,7 +100,7 @@ class Summary(Tolerant):
     overlapping_rows: int = 0
     """Number of evaluation rows that match a training row character for character."""
     data: DataFacts | None = None
-    """How varied the rows are, and how many evaluation rows are also training rows, after normalisation."""
+    """How varied the rows are, and how many evaluation rows are also training rows, after normalization."""
     mixture: list[MixedDataset] = []
     """What each of several training datasets contributed; empty for a single one."""
     supervised_tokens: int | None = None
@@ -120,7 +120,7 @@ class Summary(Tolerant):
     phases: dict[str, float] = {}
     """Time spent in each phase, in seconds."""
     quantized_layers: int | None = None
-    """Number of linear layers stored in 4-bit."""
+    """Number of linear layers stored in 4 bits."""
     choices: dict[str, Any] = {}
     """The engine's choices, such as for `auto` values in the spec, with their reasons."""
     versions: dict[str, str] = {}

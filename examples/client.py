@@ -51,7 +51,7 @@ class Client:
     def upload(self, file: Path, seconds: float = 1.0) -> str:
         """Upload a dataset; return its id. Uploading the same bytes again returns the same id.
 
-        The server checks a large file after the response; its status is requested every `seconds`. Raises ValueError if
+        The server checks a large file after the response, so this polls its status every `seconds`. Raises ValueError if
         the file is rejected then.
         """
         boundary = uuid.uuid4().hex

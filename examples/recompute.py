@@ -211,7 +211,7 @@ def hold_out(parts: list[Part], size: Any, seed: int) -> tuple[list[Part], list[
 
 
 def use(parts: list[Part], tokens: "Tokens", seed: int) -> list[Sample]:
-    """Return the samples of an epoch, each as often as the weight of its dataset says."""
+    """Return the samples of an epoch, each repeated according to the weight of its dataset."""
     samples: list[Sample] = []
     first_row = first_sample = 0
     for part in parts:

@@ -1,4 +1,4 @@
-"""The Python client and the terminal client of a Stepline service. No server or worker code: it imports only contracts.
+"""The Python client and the terminal client of a Stepline service. Contains no server or worker code, and imports only contracts.
 
 from stepline import Client
 
@@ -43,7 +43,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, because `stepline --help` must not load an HTTP library."""
+    """Import a public name when it is first used, because `stepline --help` must not load the HTTP library."""
     if name not in _MODULES:
         raise AttributeError(f"module 'stepline' has no attribute {name!r}")
     import importlib  # noqa: PLC0415

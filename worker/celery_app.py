@@ -99,7 +99,7 @@ def create_app(settings: Settings, worker: WorkerInfo) -> Celery:
 
 @dataclass(frozen=True)
 class Signals:
-    """What the threads of the main process tell each other."""
+    """State that the threads of the main process share."""
 
     accepted: threading.Event = field(default_factory=threading.Event)
     """Set after each hello that the server accepts; cleared by a lane that waits for the next one."""

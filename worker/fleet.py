@@ -229,7 +229,7 @@ class Fleet:
             self._workers.append(worker)
             self._heartbeat_at = now
             self._list_cards()
-            log.info("took a card", worker_id=worker.name, device=describe_device(worker.device))
+            log.info("locked a card", worker_id=worker.name, device=describe_device(worker.device))
         if not self._workers and not self._is_waiting:
             self._is_waiting = True
             log.info(

@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     queue: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")
     """The job queue this worker listens to."""
     worker_name: str | None = Field(None, max_length=200)
-    """Name that is stable across restarts and unique; by default derived from the GPU and the work directory."""
+    """Unique name that is stable across restarts; by default derived from the GPU and the work directory."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
     """Device to train on; `auto` uses the GPUs if there are any."""
     gpus: str | None = None
@@ -60,9 +60,9 @@ class Settings(BaseSettings):
     spool_bytes: int = Field(1024**3, ge=10_000)
     """Maximum size of an attempt's records on disk. Near the limit, metrics are thinned out and the gaps are recorded."""
     token_cache_bytes: int = Field(10 * 1024**3, ge=0)
-    """Maximum size of the token cache in `work_dir`, which later attempts and jobs read. 0 turns it off."""
+    """Maximum size of the token cache in `work_dir`, which later attempts and jobs reuse. 0 turns it off."""
     measure_seconds: int = Field(300, ge=1)
-    """Time for counting the tokens of a dataset. If a dataset takes longer, only a random sample of its rows is counted."""
+    """Time limit for counting the tokens of a dataset. If a dataset takes longer, only a random sample of its rows is counted."""
     hang_seconds: float = Field(1800, ge=1)
     """Maximum time between two micro-batches. If it is exceeded, the attempt fails with no_progress."""
     device_check_seconds: float = Field(60, gt=0)
@@ -74,7 +74,7 @@ class Settings(BaseSettings):
 def hub_address_problem(environ: Mapping[str, str]) -> str | None:
     """Return what is wrong with HF_ENDPOINT, the address of the hub or a mirror of it, or None.
 
-    It keeps the name that the hub's libraries read, because users of a mirror have it set already.
+    It keeps the name that the hub's libraries read, because users of a mirror already have it set.
     """
     address = environ.get("HF_ENDPOINT", "")
     try:

@@ -35,7 +35,7 @@ class ArtifactView(BaseModel):
 
 
 def list_artifacts(session: Session, job_id: str) -> list[ArtifactView]:
-    """Return a job's artifacts. Each name is listed once, from the newest attempt that has it. Raises JobNotFound."""
+    """Return a job's artifacts. For each name, only the newest attempt's artifact is listed. Raises JobNotFound."""
     jobs.require_job(session, job_id)
     return [
         ArtifactView(

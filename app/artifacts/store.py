@@ -9,7 +9,7 @@ from app.db.tables import Artifact, Attempt
 
 
 def list_of_job(session: Session, job_id: str) -> Sequence[tuple[Artifact, int]]:
-    """Return a job's artifacts with their attempt numbers. Each name occurs once, from the newest attempt with it."""
+    """Return a job's artifacts with their attempt numbers. For each name, only the newest attempt's artifact is returned."""
     rows = session.execute(
         select(Artifact, Attempt.number)
         .join(Attempt, Attempt.id == Artifact.attempt_id)

@@ -1,1 +1,1 @@
-"""Worker routes: claiming jobs, reporting records, and ending attempts. Contains no public routes."""
+"""Routes for workers: claiming jobs, reporting records, and ending attempts. Contains no public routes."""

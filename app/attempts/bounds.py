@@ -1,4 +1,4 @@
-"""Reports numbers from workers that exceed their bounds in the contracts."""
+"""Rejects numbers from workers that exceed their bounds in the contracts."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any

@@ -1,4 +1,4 @@
-"""Handles workers' announcements and claims."""
+"""Handles hello messages and claims from workers."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -30,11 +30,11 @@ from contracts.data_spec import DatasetSource, HubDataset
 from contracts.job import list_newer_defaults, load_stored_spec
 
 PASS_ON_SECONDS = 0.2
-"""Minimum time between rings that the server sends because a worker with a failed device took one."""
+"""Minimum time between repeated rings for a queue whose ring was taken by a worker with a failed device."""
 
 
 class Hello(NamedTuple):
-    """The result of handling a worker's announcement."""
+    """The result of handling a worker's hello."""
 
     is_current: bool
     """False if the message is stale, because the worker has sent a later one."""
@@ -56,7 +56,7 @@ class Granted(NamedTuple):
 
 
 def receive_hello(session: Session, worker: WorkerInfo, times: Times) -> Hello:
-    """Store the worker's announcement, and end attempts that it no longer runs."""
+    """Store the worker's hello, and end attempts that it no longer runs."""
     now = database_now(session)
     worker_rows.save_worker(session, worker, now)
     queues: list[str] = []
@@ -80,7 +80,7 @@ def receive_hello(session: Session, worker: WorkerInfo, times: Times) -> Hello:
 def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> Granted:
     """Assign the worker the next job in its queue that it may claim.
 
-    The worker does not get a job that needs more GPUs than it holds, nor any job if its device has failed. A repeated
+    The worker does not get a job that needs more GPUs than it holds, or any job if its device has failed. A repeated
     claim returns the same attempt. Earlier attempts on the worker's device are ended first.
     """
     secret = settings.worker_token.get_secret_value()
@@ -110,19 +110,19 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> G
 def write_claim(claim: Claim, worker: WorkerInfo) -> str:
     """Return a claim as JSON for a worker. Workers running earlier versions reject specs with unknown fields.
 
-    The name of the preset is left out for all workers, because the spec is complete without it.
+    The name of the preset is omitted for all workers, because the spec is complete without it.
     """
     left_out = list_newer_defaults(claim.spec, knows_resources=bool(worker.host_id))
     return claim.model_dump_json(exclude={"spec": left_out | {"preset": True}})
 
 
 def _pass_ring_on(session: Session, worker: WorkerInfo, now: datetime) -> list[str]:
-    """Return the queue to ring again, if this worker took a ring but cannot run jobs and another worker can."""
+    """Return the queue to ring again if this worker took a ring but cannot run jobs and another worker can."""
     if not queue.count_claimable(session, worker.queue, now, 1):
         return []
     if not workers.list_ready(session, worker, now):
         return []
-    # The same worker may take the new ring as well. The minimum interval prevents a busy loop.
+    # The same worker may also take the new ring. The minimum interval prevents a busy loop.
     is_due = is_ring_due(session, worker.queue, now, PASS_ON_SECONDS)
     return [worker.queue] if is_due else []
 

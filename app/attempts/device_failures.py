@@ -38,7 +38,7 @@ MAX_JOBS = 2
 CHECK_SECONDS = 60.0
 """Maximum time that a job waits for the check of a device that failed on it. A check takes about 10 seconds."""
 APART_SECONDS = 600.0
-"""Maximum time during which a job is left to other ready workers."""
+"""Maximum time for which a worker leaves a job to other ready workers."""
 
 
 class Judged(NamedTuple):
@@ -50,7 +50,7 @@ class Judged(NamedTuple):
 
 
 class Suspects(NamedTuple):
-    """Jobs during which a card of the worker's host has failed since the last success on that card."""
+    """Jobs during which a card on the worker's host has failed since that card's last success."""
 
     jobs: list[str]
     """Jobs that the worker should leave to others."""
@@ -64,7 +64,7 @@ class Suspects(NamedTuple):
 
 
 def is_checked_failure(attempt: Attempt, outcome: Outcome) -> bool:
-    """Return whether the attempt's device failed and the worker will check it before the next claim."""
+    """Return whether the attempt's device failed and its worker will check the device before the next claim."""
     if outcome.failure is None or outcome.failure.reason is not FailureReason.DEVICE_FAILED:
         return False
     return WorkerInfo.model_validate(attempt.worker).device_check is not None
@@ -93,7 +93,7 @@ def record_failure(
 def _find_owner(
     session: Session, worker: WorkerInfo, outcome: Outcome, now: datetime
 ) -> WorkerInfo:
-    """Return the worker whose device failed. In an attempt on several GPUs, it may be one that the worker borrowed."""
+    """Return the worker whose device failed. In an attempt on several GPUs, the failed GPU may be a borrowed one."""
     card = outcome.failure.evidence.get("card") if outcome.failure else None
     if card is None or card == worker.device.uuid:
         return worker
@@ -153,7 +153,7 @@ def _count(session: Session, failure: DeviceFailure, job: Job, now: datetime) ->
 
 
 def find_fault(session: Session, job_id: str, outcome: Outcome) -> Failure | None:
-    """Return the failure if devices have failed too often on a job, otherwise None."""
+    """Return the reason to fail a job if devices have failed on it too often, otherwise None."""
     failures = store.list_against_job(session, job_id)
     if not failures:
         return None
@@ -170,7 +170,7 @@ def find_fault(session: Session, job_id: str, outcome: Outcome) -> Failure | Non
 
 
 def judge_host(session: Session, worker: WorkerInfo) -> Judged:
-    """Find cards of a worker's host that have failed during too many jobs since their workers started."""
+    """Find cards on a worker's host that have failed during too many jobs since their workers started."""
     check = worker.device_check
     if check is None:
         return Judged(worker, frozenset())

@@ -28,7 +28,7 @@ def finish_attempt(
 ) -> tuple[FinishReply, list[str]]:
     """End the attempt and update its job. A repeated request with the same outcome gets the same reply.
 
-    Returns the reply, and the queue once per ring to send. Raises InvalidToken, AttemptSuperseded, RecordsMissing, and
+    Return the reply, and the queue once per ring to send. Raises InvalidToken, AttemptSuperseded, RecordsMissing, or
     ArtifactsMissing if a successful attempt lacks its summary or adapter.
     """
     stored = lease.get_attempt(session, attempt_id, token)
@@ -72,7 +72,7 @@ def finish_attempt(
 def lose_attempt(session: Session, attempt_id: str, times: Times) -> tuple[str, list[str]] | None:
     """End an attempt whose takeover time has passed, and update its job. Return None if its worker has synced.
 
-    Otherwise, returns the job's id, and the queue once per ring to send.
+    Otherwise, return the job's id, and the queue once per ring to send.
     """
     now = database_now(session)
     attempt = store.mark_lost(session, attempt_id, now)
@@ -109,7 +109,7 @@ def end_stale(session: Session, attempt: Attempt, times: Times, now: datetime) -
 def _rings_after(
     session: Session, attempt: HeldAttempt, job: Job, status: JobStatus, now: datetime
 ) -> list[str]:
-    """Return the queue once per ring to send: per freed GPU, or once if the job can be claimed again immediately."""
+    """Return the queue once per ring to send: one per freed GPU, or one if the job can be claimed again immediately."""
     if attempt.gpus > 1:
         return [job.queue] * queue.count_claimable(session, job.queue, now, attempt.gpus)
     return [job.queue] if status is JobStatus.QUEUED and job.not_before is None else []

@@ -20,7 +20,7 @@ IN_COLUMNS = {"seq", "type", "step", "at"}
 def store_records(
     session: Session, attempt: HeldAttempt, records: Sequence[Record]
 ) -> list[Record]:
-    """Store new records, and return them in order of `seq`."""
+    """Store the records that are new, and return them in order of `seq`."""
     by_seq = {record.seq: record for record in records}
     if not by_seq:
         return []

@@ -26,7 +26,7 @@ PACE_WEIGHT = 0.1
 EVENT_LEVELS = {"warning", "error"}
 """Log records at these levels are also stored as events."""
 _RESERVED = {"session", "job_id", "code", "at", "level", "attempt"}
-"""Parameters of insert_event, which a note's figures must not override."""
+"""Parameters of insert_event, which the values in a note must not override."""
 
 _T = TypeVar("_T")
 
@@ -98,7 +98,7 @@ def read_news(job: HeldJob, attempt: HeldAttempt, records: Sequence[Record]) -> 
 
 
 def read_notes(attempt: HeldAttempt, notes: Sequence[Note], news: News) -> None:
-    """Add an event for each new note that follows the acknowledged ones without a gap."""
+    """Add an event for each new note, in order, up to the first gap after the acknowledged ones."""
     fresh = {note.number: note for note in notes if note.number > attempt.acked_note}
     acked = attempt.acked_note
     while acked + 1 in fresh:
@@ -115,14 +115,14 @@ def read_notes(attempt: HeldAttempt, notes: Sequence[Note], news: News) -> None:
 
 
 def note_phase(job: HeldJob, phase: Phase | None, news: News) -> None:
-    """Add the phase that the supervisor reports, unless the job is already in it."""
+    """Record the phase that the supervisor reports, unless the job is already in it."""
     if phase is not None and current(news.job.phase, job.phase) != phase:
         news.job = news.job.enter(phase)
         news.events.append(NewEvent("phase", "info", {"phase": phase.value}))
 
 
 def note_rows(job: HeldJob, rows: RowProgress | None, news: News) -> None:
-    """Add the number of processed rows if it belongs to the job's current phase."""
+    """Record the number of processed rows if it belongs to the job's current phase."""
     if rows is not None and rows.phase == current(news.job.phase, job.phase):
         news.job = replace(
             news.job,

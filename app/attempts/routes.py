@@ -64,7 +64,7 @@ def hello(
 @router.post(MODELS_PATH, status_code=204)
 @takes(BodyKind.WORKER_MESSAGE)
 def report_models(report: ModelReport, database: DatabaseDep) -> None:
-    """Store which models a worker has. The worker must have sent a hello before."""
+    """Store which models a worker has. The worker must already have sent a hello."""
     with database.writing() as session:
         models.receive_report(session, report)
 

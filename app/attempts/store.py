@@ -132,7 +132,7 @@ def insert_records(session: Session, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def find_acked_seq(session: Session, attempt: HeldAttempt, fresh: Sequence[int]) -> int:
-    """Return the last `seq` before the first gap in the attempt's records. `fresh`: the records just stored."""
+    """Return the last `seq` before the first gap in the attempt's records. `fresh` are the records just stored."""
     acked: int = attempt.acked_seq
     if attempt.seen_seq == acked and fresh == list(range(acked + 1, acked + 1 + len(fresh))):
         return acked + len(fresh)  # the usual case needs no query

@@ -59,7 +59,7 @@ def find_best(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
 
 
 def files_of(checkpoint: Checkpoint) -> list[CheckpointFile]:
-    """Return the files that the worker has offered for the checkpoint; empty before the offer."""
+    """Return the files that the worker has offered for the checkpoint; empty until it offers them."""
     return [CheckpointFile.model_validate(file) for file in checkpoint.files or []]
 
 

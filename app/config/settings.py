@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     cors_origins: Annotated[
         list[str], NoDecode, BeforeValidator(_split), AfterValidator(_origins)
     ] = []
-    """Other origins whose web pages may use the API, separated by commas; none by default."""
+    """Comma-separated list of other origins whose web pages may use the API; empty by default."""
     allowed_hosts: Annotated[
         list[str], NoDecode, BeforeValidator(_split), AfterValidator(_hosts)
     ] = []
@@ -66,8 +66,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     """Port to listen on; 0 selects a free port."""
     allow_remote: bool = False
-    """Whether access from other machines is intended. If false, the server logs a warning when it is reachable from
-    them."""
+    """Whether other machines are meant to have access. If false, the server logs a warning when they can reach it."""
     doorbell: bool = True
     """Whether the server rings the doorbell."""
     max_upload_bytes: int = Field(2 * 1024**3, ge=1)
@@ -77,14 +76,14 @@ class Settings(BaseSettings):
     conversion_seconds: float = Field(900, gt=0)
     """Time limit for reading a dataset file that is not plain JSON."""
     conversion_memory_bytes: int = Field(1024**3, ge=512 * 1024**2)
-    """Address space limit of the process that reads a dataset file that is not plain JSON, and of one that checks a large
-    file."""
+    """Address space limit of a process that reads a dataset file other than plain JSON, or that checks a large file."""
     review_seconds: float = Field(300, gt=0)
-    """Time limit for reviewing a dataset's rows. A review that reaches 70 % of it covers only the rows read so far."""
+    """Time limit for reviewing a dataset's rows. A review stops reading rows at 70 % of it and covers only those read by
+    then."""
     review_memory_bytes: int = Field(1024**3, ge=256 * 1024**2)
     """Address space limit of the process that reviews a dataset's rows."""
     background_bytes: int = Field(16 * 1024**2, ge=0)
-    """Size from which a dataset file is checked after the response. Smaller files are checked before it."""
+    """Files of at least this size are checked after the response is sent; smaller files are checked before."""
     validations: int = Field(2, ge=1, le=16)
     """How many large files the server checks at the same time."""
     validation_seconds: float = Field(3600, gt=0)
@@ -115,7 +114,7 @@ class Settings(BaseSettings):
         BeforeValidator(_split),
         AfterValidator(lambda values: [_network(value) for value in values]),
     ] = []
-    """Private networks, separated by commas, whose addresses may receive webhooks; public addresses always may."""
+    """Comma-separated private networks whose addresses may receive webhooks. Public addresses always may."""
 
     flush_seconds: float = Field(0.5, gt=0)
     """Maximum time before a worker sends a new record."""

@@ -1,4 +1,4 @@
-"""Starts a child process that works on a file: its environment, its output, and how it ended."""
+"""Starts a child process that works on a file, captures its output, and describes how it ended."""
 
 import contextlib
 import os
@@ -30,18 +30,18 @@ class Child:
 
     process: subprocess.Popen[bytes]
     output: IO[bytes]
-    """The pipe of its standard output."""
+    """The pipe connected to its standard output."""
     errors: IO[bytes]
-    """The file of its standard error."""
+    """The file that receives its standard error."""
 
     def last_errors(self) -> str:
-        """Return the end of its standard error, for the log."""
+        """Return the last part of its standard error, for the log."""
         return read_end(self.errors)
 
 
 @contextlib.contextmanager
 def start_child(program: Sequence[str], request: str, file: BinaryIO) -> Iterator[Child]:
-    """Start `PROGRAM SERVER_PID REQUEST` with the file as standard input. It has ended when the block exits.
+    """Start `PROGRAM SERVER_PID REQUEST` with the file as standard input. The process has ended when the block exits.
 
     Raises OSError if a temporary file cannot be written.
     """

@@ -38,7 +38,7 @@ COLUMNS_PARAMETER: dict[str, Any] = {
         }
     ]
 }
-"""The parameter in the OpenAPI document, which FastAPI cannot derive."""
+"""Describes the parameter in the OpenAPI document, because FastAPI cannot derive it."""
 
 
 async def read_columns(

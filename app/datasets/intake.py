@@ -23,7 +23,7 @@ from contracts.values.nesting import loads
 from contracts.values.text import escape
 
 SHOWN_COLUMNS = 12
-"""Maximum number of the first row's columns in an error response."""
+"""Maximum number of columns of the first row to list in an error response."""
 COUNTED_ERRORS = 100
 """Checking stops after this many invalid rows."""
 _BLOCK_BYTES = 1024 * 1024
@@ -42,7 +42,7 @@ def hash_file(file: BinaryIO) -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class Checked:
-    """What the rows of an accepted file contain."""
+    """A summary of the rows of an accepted file."""
 
     forms: dict[str, int]
     """Number of rows per format."""
@@ -61,9 +61,9 @@ def check_rows(
     notice: Callable[[int], None] = lambda _: None,
     origins: Origins | None = None,
 ) -> Checked:
-    """Check the rows and write them as JSONL, and add the place of each row to `origins`.
+    """Check the rows, write them as JSONL, and add the place of each row to `origins`.
 
-    `notice` is called with the number of rows so far, after each row.
+    After each row, `notice` is called with the number of rows so far.
 
     Raises Refused with the first invalid rows, or with the reason why the file cannot be read.
     """
@@ -97,14 +97,14 @@ def check_rows(
 
 
 class _Unseen:
-    """The mapped columns that no row has had yet."""
+    """The mapped columns that have not occurred in any row yet."""
 
     def __init__(self, columns: Columns) -> None:
         self._sources = dict(columns.sources)
         self._first_row: list[str] | None = None
 
     def see(self, row: Any) -> None:
-        """Forget the columns that this row has."""
+        """Remove the columns that occur in this row."""
         if not self._sources or not isinstance(row, dict):
             return
         if self._first_row is None:
@@ -114,7 +114,7 @@ class _Unseen:
         }
 
     def check(self) -> None:
-        """Raise Refused if a mapped column is in no row. It may have been misspelled."""
+        """Raise Refused if a mapped column does not occur in any row, because it may have been misspelled."""
         for name, source in self._sources.items():
             columns = escape(", ".join(self._first_row or [])) or "-"
             figures = {"column": escape(source), "columns": columns}
@@ -130,7 +130,7 @@ def _write_row(
     except RowError as error:
         return Rejected(columns.explain(error), row.number, row.file)
     content = _content(row, arranged)
-    if len(content) >= MAX_LINE_BYTES:  # including its line end, training would reject it
+    if len(content) >= MAX_LINE_BYTES:  # too long once the line break is added
         too_long = RowError(row.line, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES)
         return Rejected(too_long, row.number, row.file)
     draft.write(content + b"\n")
@@ -140,14 +140,14 @@ def _write_row(
 
 
 def _exact_value(row: Row, columns: Columns) -> Any:
-    """Return the row's value. If it will be written again, integers beyond 64 bits must be exact."""
+    """Return the row's value. If it has to be written again as JSON, its integers beyond 64 bits are exact."""
     if columns.are_chosen and row.text is not None and _LONG_NUMBER.search(row.text):
         return loads(row.text)
     return row.value
 
 
 def _content(row: Row, arranged: Any) -> bytes:
-    """Return the JSON to store: as it is in the file, if possible."""
+    """Return the JSON to store: exactly as in the file, if possible."""
     if row.text is None or arranged is not row.value:
         return _encode(arranged)
     # Between values, a carriage return is whitespace; inside strings, JSON does not allow it. Some readers split lines at it.

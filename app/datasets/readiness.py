@@ -1,4 +1,4 @@
-"""Rejects the use of a dataset whose rows have not been checked."""
+"""Rejects requests to use a dataset whose rows have not been checked."""
 
 from app.db.tables import Dataset
 from app.errors.kinds import DatasetFailed, DatasetValidating

@@ -42,7 +42,7 @@ RAW_BODY = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-"""The OpenAPI description of a raw file body. The other media types in RAW_TYPES are accepted as well."""
+"""The OpenAPI description of a raw file body. The other media types in RAW_TYPES are also accepted."""
 _MEMORY_BYTES = 1024 * 1024
 
 

@@ -1,4 +1,4 @@
-"""Refused: why a file does not become a dataset. It can be stored and described later, in either language."""
+"""Refused: why a file was not accepted as a dataset. It can be stored and described later, in either language."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ RefusalCode = Literal[
 
 
 class Refused(Exception):  # the file is refused; nothing is broken
-    """A file that is not accepted. `rejected` are its problems, `figures` those of the message."""
+    """The file is not accepted. `rejected` are its problems, and `figures` the values for the message."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Refused(Exception):  # the file is refused; nothing is broken
         return [each.describe(language) for each in self.rejected]
 
     def error(self, language: Language) -> AppError:
-        """Return the error that an upload answers."""
+        """Return the error with which an upload responds."""
         problems = self.describe(language)
         match self.code:
             case "dataset_invalid":
@@ -76,7 +76,7 @@ class Refused(Exception):  # the file is refused; nothing is broken
                 return StorageUnavailable()
 
     def dump(self) -> dict[str, Any]:
-        """Return it as JSON data without unpaired surrogates."""
+        """Return the refusal as JSON data without unpaired surrogates."""
         found = {
             "code": self.code,
             "param": self.param,
@@ -91,7 +91,7 @@ class Refused(Exception):  # the file is refused; nothing is broken
 
     @classmethod
     def load(cls, content: Mapping[str, Any]) -> Self:
-        """Return what `dump` returned. Raises ValueError or KeyError."""
+        """Return the refusal from the result of `dump`. Raises ValueError or KeyError."""
         found = [frames.decode(f"{frame}\n".encode()) for frame in content["rejected"]]
         return cls(
             content["code"],

@@ -28,7 +28,7 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 # Reading a file may take minutes. Waiting uploads must not occupy the threads that answer other requests.
 _READING = CapacityLimiter(16)
 _CONVERTING = CapacityLimiter(4)
-# One at a time, so that two requests for the same dataset do not both review it.
+# One request at a time, so that two requests for the same dataset do not both review it.
 _REVIEWING = CapacityLimiter(1)
 
 
@@ -51,7 +51,7 @@ ReviewLimitsDep = Annotated[Limits, Depends(_review_limits)]
         201: {"headers": LOCATION},
         202: {
             "model": DatasetDetail,
-            "description": "The file is large and is checked now; GET the dataset to follow it.",
+            "description": "The file is large and is now being checked; GET the dataset to follow the progress.",
             "headers": LOCATION,
         },
     },
@@ -70,12 +70,12 @@ async def upload_dataset(
     validator: ValidatorDep,
     language: LanguageDep,
 ) -> DatasetDetail | Validation:
-    """Upload JSON, JSONL, CSV, TSV, Parquet or Arrow, also in gzip, zstd or a ZIP archive.
+    """Upload JSON, JSONL, CSV, TSV, Parquet or Arrow, optionally compressed with gzip or zstd or in a ZIP archive.
 
-    Each row's columns determine its format, unless `format` and `columns` choose it. Returns 201, or 200 if the same
-    bytes are already stored with the same choice. A file of at least `STEPLINE_BACKGROUND_BYTES` is answered at once with
-    202 and the status `validating`, and becomes `ready` or `failed`. With `validate_only`, nothing is stored, and the response describes
-    the dataset that would be created.
+    Each row's columns determine its format, unless `format` and `columns` specify it. Returns 201, or 200 if the same
+    bytes are already stored with the same choice. For a file of at least `STEPLINE_BACKGROUND_BYTES`, the response is sent immediately,
+    with 202 and the status `validating`, which later becomes `ready` or `failed`. With `validate_only`, nothing is stored, and the response
+    describes the dataset that would be created.
     """
     limiter = _CONVERTING if upload.needs_conversion() else _READING
     if validate_only:

@@ -16,7 +16,7 @@ class ChosenColumns(BaseModel):
 
     format: str | None
     columns: dict[str, str]
-    """Maps the column name that the format expects to the name in the file."""
+    """Maps the column names that the format expects to the names in the file."""
 
 
 class DatasetOrigin(BaseModel):
@@ -33,7 +33,7 @@ class CheckProgress(BaseModel):
     """How much of a large file has been checked."""
 
     bytes: int
-    """Read so far, of the dataset's `bytes`. Tables and compressed files are not read evenly."""
+    """Bytes read so far, out of the dataset's `bytes`. Tables and compressed files are not read at an even pace."""
     rows: int
 
 
@@ -43,11 +43,11 @@ class DatasetView(BaseModel):
     object: Literal["dataset"] = "dataset"
     id: str
     status: DatasetStatus
-    """Jobs can use a dataset that is `ready`. A large file is `validating` first, and `failed` if it is refused."""
+    """Jobs can use a dataset only if it is `ready`. A large file is `validating` first, and `failed` if it is rejected."""
     progress: CheckProgress | None = None
     """Null unless the dataset is `validating`."""
     failure: ErrorDetail | None = None
-    """Why the dataset `failed`: the error that a small file gets at once; otherwise null."""
+    """Why the dataset `failed`: the error that the upload of a small file would have returned; otherwise null."""
     filename: str
     rows: int
     """0 until the dataset is `ready`."""
@@ -58,11 +58,11 @@ class DatasetView(BaseModel):
     forms: dict[str, int]
     """Number of rows per format (alpaca, prompt, messages, sharegpt, text, preference, kto)."""
     features: RowFeatures | None
-    """Numbers of rows that need special chat template features; null for datasets stored by earlier versions."""
+    """Number of rows that need each special feature of the chat template; null for datasets stored by earlier versions."""
     columns: ChosenColumns | None
     """The format and columns chosen at upload; null if each row's columns determine its format."""
     source: DatasetOrigin | None
-    """The dataset on the hub from which this one was imported first; null for uploads."""
+    """The dataset on the hub from which this one was first imported; null for uploads."""
     created_at: datetime
 
 
@@ -98,14 +98,14 @@ class DatasetDetail(DatasetView):
     """One dataset, with its first rows."""
 
     preview: list[Conversation]
-    """In the form used for training; long text is truncated. Empty until the dataset is `ready`."""
+    """The first rows, in the form used for training; long text is truncated. Empty until the dataset is `ready`."""
     review: DatasetReview | None
-    """Warnings and statistics; null unless the dataset is `ready`, or if it has no review.
-    `GET /v1/datasets/{id}/review` then makes one."""
+    """Warnings and statistics; null if the dataset is not `ready` or has no review.
+    `GET /v1/datasets/{id}/review` creates a missing review."""
     token_counts: list[CountedTokens]
     """The tokenizers with which the tokens have been counted, newest first."""
     problems: list[str] = []
-    """If the dataset `failed`, all problems that were counted, each with its file, row and line."""
+    """If the dataset `failed`, all problems found before the check stopped, each with its file, row and line."""
 
 
 class Validation(BaseModel):

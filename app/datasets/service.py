@@ -47,7 +47,7 @@ _BLOCK_BYTES = 1024 * 1024
 
 
 def _keep(session: Session, dataset_id: str, is_new: bool) -> None:
-    """Keep a dataset that was first stored for a file when that file is deleted."""
+    """Make sure that a dataset that was first stored for a file is kept when that file is deleted."""
     if not is_new:
         store.release_from_files(session, dataset_id)
 
@@ -95,7 +95,7 @@ def store_dataset(
 
     A file of at least `background_bytes` is checked and reviewed later (app/datasets/validation), a smaller one now,
     outside a transaction. `limits` are those of the review. The same bytes with the same choice are stored once; a
-    failed dataset is checked again. Datasets whose JSONL is equal share one stored file. `also` is called in the
+    failed dataset is checked again. Datasets with identical JSONL share one stored file. `also` is called in the
     transaction that stores the dataset, with its id and whether it is new; if it raises, nothing is stored.
     """
     sha256, length = hash_file(upload.file)
@@ -215,9 +215,9 @@ def list_datasets(
 
 
 def delete_dataset(session: Session, dataset_id: str) -> list[str]:
-    """Delete a dataset; return the paths of its files, which the caller deletes after the commit.
+    """Delete a dataset; return the paths of its files, which the caller must delete after the commit.
 
-    A check of the dataset ends soon. Raises DatasetInUse if a job that has not ended uses it.
+    If the dataset is being checked, the check stops soon. Raises DatasetInUse if a job that has not ended uses the dataset.
     """
     dataset = store.lock_dataset(session, dataset_id) if is_id(dataset_id) else None
     if dataset is None:
@@ -256,7 +256,7 @@ def _get_any(session: Session, dataset_id: str) -> Dataset:
 
 
 def _dataset_id(sha256: str, upload: Upload, columns: Columns) -> str:
-    """Return the dataset id for these bytes. Reading the same bytes differently gives a different dataset."""
+    """Return the dataset id for these bytes. The same bytes read differently are a different dataset."""
     choices = [] if upload.encoding in (None, "utf-8") else [f" encoding={upload.encoding}"]
     if columns.are_chosen:
         choices.append(columns.key)

@@ -38,7 +38,7 @@ def lock_dataset(session: Session, dataset_id: str) -> Dataset | None:
 
 
 def release_from_files(session: Session, dataset_id: str) -> None:
-    """Let no file own the dataset, so that it stays when its files are deleted."""
+    """Record that no file owns the dataset, so that it is kept when its files are deleted."""
     owned = update(File).where(File.dataset_id == dataset_id, File.owns_dataset)
     session.execute(owned.values(owns_dataset=False))
 
@@ -51,7 +51,7 @@ def insert_dataset(session: Session, row: dict[str, Any]) -> bool:
 def find_stored_path(session: Session, sha256: str) -> str | None:
     """Return the path of a stored file with this content, or None.
 
-    A dataset that uses the file is locked: it cannot be deleted before the caller's transaction has ended.
+    A dataset that uses the file is locked, so it cannot be deleted before the caller's transaction has ended.
     """
     query = select(Dataset).where(Dataset.sha256 == sha256, Dataset.status == DatasetStatus.READY)
     found = session.scalars(query.order_by(Dataset.number).limit(1).with_for_update())
@@ -107,7 +107,7 @@ def find_user_of_dataset(session: Session, dataset_id: str) -> str | None:
 
 
 def link_datasets(session: Session, job_id: str, dataset_ids: Sequence[str]) -> None:
-    """Store which uploaded datasets a job with several trains on. Raises IntegrityError if one does not exist."""
+    """Store the uploaded training datasets of a job with several. Raises IntegrityError if one does not exist."""
     rows = [{"job_id": job_id, "dataset_id": each} for each in dataset_ids]
     if rows:
         insert_missing(session, JobDataset, rows)

@@ -58,7 +58,7 @@ class Upload:
 
 
 def _on_disk(file: Any) -> BinaryIO:
-    """Return a file with a descriptor, because small uploads are in memory."""
+    """Return a file with a descriptor, which small uploads do not have because they are in memory."""
     if isinstance(file, SpooledTemporaryFile):
         file.rollover()
     found: BinaryIO = file

@@ -34,7 +34,7 @@ MOST_CONNECTIONS = 40
 KEPT_CONNECTIONS = 10
 """Number of connections kept open while idle."""
 BUSY_SECONDS = 5
-"""How long SQLite waits for another process's write lock, and a thread for the writer connection."""
+"""How long SQLite waits for another process's write lock, and how long a thread waits for the writer connection."""
 POSTGRESQL_OPTIONS = (
     "-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=30s"
 )
@@ -69,7 +69,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a read-only transaction on one snapshot of the database."""
-        # Commit here as well, because psycopg discards prepared statements after a rollback.
+        # Commit here too, because psycopg discards prepared statements after a rollback.
         with Session(self.reader, expire_on_commit=False) as session, session.begin():
             yield session
 
@@ -102,7 +102,7 @@ async def get_database(request: Request) -> Database:
 
 
 DatabaseDep = Annotated[Database, Depends(get_database)]
-"""A route opens and ends its transaction in its own thread, before the first byte of the response is sent.
+"""The database, for a route that opens and ends its transaction in its own thread before the response is sent.
 
 A session from a dependency would be closed in another thread and hold its connection while it waits for that thread.
 With a few hundred concurrent requests, this would deadlock: all threads would wait for connections, and all connections

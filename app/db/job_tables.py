@@ -1,4 +1,4 @@
-"""The table of the datasets of jobs that train on several."""
+"""The table that links jobs to their training datasets if they have several."""
 
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,7 +7,7 @@ from app.db.tables import Base
 
 
 class JobDataset(Base):
-    """An uploaded training dataset of a job with several. A job with one has it in `train_dataset_id`."""
+    """One of a job's several uploaded training datasets. A job with a single one stores it in `train_dataset_id`."""
 
     __tablename__ = "job_datasets"
 

@@ -10,7 +10,7 @@ from app.db.tables import Base
 
 
 class DatasetTokens(Base):
-    """The token counts of a dataset by one tokenizer and chat template."""
+    """A dataset's token counts with one tokenizer and chat template."""
 
     __tablename__ = "dataset_tokens"
 
@@ -20,7 +20,7 @@ class DatasetTokens(Base):
     tokenizer: Mapped[str] = mapped_column(String(64), primary_key=True)
     """ModelFacts.tokenizer."""
     model: Mapped[str] = mapped_column(String(200))
-    """The model with which they were counted; others may have the same tokenizer."""
+    """The model whose tokenizer was used; other models may have the same tokenizer."""
     worker_id: Mapped[str] = mapped_column(String(200))
     counts: Mapped[dict[str, Any]]
     """A TokenCounts."""

@@ -1,4 +1,4 @@
-"""Tables of OpenAI's API: uploaded files, and the files that a fine-tuning job was created with."""
+"""Tables for OpenAI's API: uploaded files, and the files named in requests for fine-tuning jobs."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from app.db.tables import Base, BigId
 
 
 class File(Base):
-    """A file as OpenAI's clients see it. Several files may have the same dataset."""
+    """A file as OpenAI's clients see it. Several files may refer to the same dataset."""
 
     __tablename__ = "files"
 
@@ -23,14 +23,15 @@ class File(Base):
     bytes: Mapped[int] = mapped_column(BigInteger)
     """Size of the uploaded file."""
     owns_dataset: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """Whether the dataset was stored for this file. The dataset is deleted with its last file if one of them owns it."""
+    """Whether the dataset was stored for this file. If one of a dataset's files owns it, the dataset is deleted with the
+    last of them."""
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None] = mapped_column(index=True)
     """When the file is deleted; null if it does not expire."""
 
 
 class FineTune(Base):
-    """The files that OpenAI's client named when it created a job."""
+    """The files that an OpenAI client named when it created a job."""
 
     __tablename__ = "fine_tunes"
 

@@ -1,4 +1,4 @@
-"""Tables of plans: forecasts of jobs, and the results from which later forecasts learn."""
+"""Tables for plans: forecasts of jobs, and measured results that improve later forecasts."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from app.db.tables import Base, BigId
 
 
 class StoredPlan(Base):
-    """The forecast of a job and what it took."""
+    """A job's forecast and, once it has succeeded, its actual figures."""
 
     __tablename__ = "job_plans"
 
@@ -24,7 +24,7 @@ class StoredPlan(Base):
 
 
 class ForecastResult(Base):
-    """What a finished job measured. It outlives the job."""
+    """The measurements of a finished job. They are kept after the job has been deleted."""
 
     __tablename__ = "forecast_results"
     __table_args__ = (
@@ -39,7 +39,7 @@ class ForecastResult(Base):
     settings: Mapped[str] = mapped_column(String(64))
     """Hash of the settings that affect time and memory (settings_key)."""
     dataset_id: Mapped[str | None] = mapped_column(String(80))
-    """The uploaded dataset, which may have been deleted, or the key of several (rows_key)."""
+    """The uploaded dataset, which may have been deleted, or the key of several datasets (rows_key)."""
     figures: Mapped[dict[str, Any]]
     """A Measured (app/plans/corrections.py)."""
     created_at: Mapped[datetime]

@@ -131,7 +131,7 @@ class Dataset(Base):
     status: Mapped[DatasetStatus] = mapped_column(
         default=DatasetStatus.READY, server_default=DatasetStatus.READY.value
     )
-    """Unless it is ready, `sha256`, `bytes`, `rows`, `forms` and `features` are empty."""
+    """Until the dataset is ready, `sha256`, `bytes`, `rows`, `forms` and `features` are empty."""
     created_at: Mapped[datetime]
 
 
@@ -144,11 +144,11 @@ class DatasetReview(Base):
         ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True
     )
     rules: Mapped[int]
-    """Version of the checks that made it."""
+    """Version of the checks that produced the review."""
     review: Mapped[dict[str, Any]]
-    """Codes, values and places; the messages are added when it is read."""
+    """Codes, values and places; the messages are added when the review is read."""
     hashes: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
-    """Hashes of the different rows (`checks/copies.py`), at most 1.6 MB."""
+    """Hashes of the distinct rows (`checks/copies.py`), at most 1.6 MB."""
     created_at: Mapped[datetime]
 
 
@@ -282,9 +282,9 @@ class Job(Base):
     reserved_until: Mapped[datetime | None]
     """Time after which another host may take over the reservation."""
     reserved_seconds: Mapped[int] = mapped_column(default=0, server_default=text("0"))
-    """How long the latest reservation lasts before another host may take over. 0 if no host has been reserved yet."""
+    """How long the latest reservation lasts before another host may take over; 0 if no host has been reserved yet."""
     larger_until: Mapped[datetime | None]
-    """Until this time, a job for all GPUs is left to larger hosts. Null until a smaller host asks for it."""
+    """Until this time, a job that requests all GPUs is left to larger hosts. Null until a smaller host asks for the job."""
     train_dataset_id: Mapped[str | None] = mapped_column(
         ForeignKey("datasets.id", ondelete="SET NULL"), index=True
     )
@@ -339,7 +339,7 @@ class Job(Base):
 
 
 class JobLabel(Base):
-    """A job's labels, for filtering."""
+    """One label of a job, for filtering."""
 
     __tablename__ = "job_labels"
     __table_args__ = (
@@ -586,7 +586,7 @@ class Output(Base):
 
 
 class Event(Base):
-    """An event shown to users. Stored as a code and figures; the text is generated on read."""
+    """An event shown to users. It is stored as a code and values; the text is generated when the event is read."""
 
     __tablename__ = "events"
     __table_args__ = (Index("ix_events_job_id_id", "job_id", "id"),)
@@ -636,7 +636,7 @@ class Checkpoint(Base):
     files: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
     """A CheckpointFile for each file; null until the worker has offered the checkpoint."""
     origin: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    """Hub commits that the attempt trained on (Origin)."""
+    """The commits of the hub repositories that the attempt used (Origin)."""
 
 
 class CheckpointBlob(Base):
@@ -681,7 +681,7 @@ class WorkerModel(Base):
         primary_key=True,
         index=True,
     )
-    """Lists are sorted by it, in Python's string order."""
+    """Lists are sorted by this column, in Python's string order."""
     facts: Mapped[dict[str, Any]]
     """The model's ModelFacts."""
     first_seen_at: Mapped[datetime]
@@ -689,11 +689,11 @@ class WorkerModel(Base):
 
 
 class Errand(Base):
-    """A short task of a worker beside its attempts, and its result."""
+    """A short task that a worker runs alongside its attempts, and its result."""
 
     __tablename__ = "errands"
     __table_args__ = (
-        # Equal requests share one errand while it is open.
+        # Identical requests share one errand while it is open.
         Index(
             "ix_errands_open_key",
             "key",
@@ -732,7 +732,7 @@ class Errand(Base):
     created_at: Mapped[datetime]
     claimed_at: Mapped[datetime | None]
     expires_at: Mapped[datetime]
-    """When it fails if no worker claims it, or when its worker's lease ends."""
+    """Time at which a queued errand fails if no worker has claimed it, or at which the lease of a running one ends."""
     finished_at: Mapped[datetime | None]
 
 
@@ -754,7 +754,7 @@ class PartialUpload(Base):
     """The file of a completed upload, which may have been deleted since; null if an earlier version completed it."""
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
-    """When a pending upload ends."""
+    """Time at which a pending upload expires."""
     ended_at: Mapped[datetime | None]
 
 

@@ -1,4 +1,4 @@
-"""Tables of webhooks: the endpoints of receivers, and the deliveries to each of them."""
+"""Tables for webhooks: the receivers' endpoints, and the deliveries to each of them."""
 
 from datetime import datetime
 from typing import Any
@@ -20,9 +20,9 @@ class WebhookEndpoint(Base):
     url: Mapped[str] = mapped_column(String(2000))
     event_types: Mapped[list[str]]
     secret: Mapped[str] = mapped_column(String(100))
-    """Signs the deliveries. It must be stored, because a hash cannot sign."""
+    """The key that signs deliveries. It is stored in plain text, because a hash of it could not sign."""
     old_secret: Mapped[str | None] = mapped_column(String(100))
-    """The secret before the last rotation, if it was kept; it signs as well until `old_secret_until`."""
+    """The secret before the last rotation, if it was kept; deliveries are also signed with it until `old_secret_until`."""
     old_secret_until: Mapped[datetime | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -44,13 +44,13 @@ class WebhookDelivery(Base):
     """The same for all endpoints, so that a receiver with several of them can detect duplicates."""
     event_type: Mapped[str] = mapped_column(String(80))
     body: Mapped[str] = mapped_column(Text)
-    """The JSON that is sent; every try sends the same bytes."""
+    """The JSON body; every try sends the same bytes."""
     status: Mapped[str] = mapped_column(String(20))
     """`pending`, `delivered` or `dead`."""
     next_at: Mapped[datetime]
-    """When the next try is due. During a try, the time at which another server may take it over."""
+    """Time at which the next try is due. During a try, the time at which another server may take it over."""
     tries: Mapped[int]
     log: Mapped[list[dict[str, Any]]] = mapped_column(JSON(none_as_null=True))
-    """One Try (app/webhooks/schemas.py) per finished try, oldest first."""
+    """A Try (app/webhooks/schemas.py) for each finished try, oldest first."""
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]

@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 MOST_HEAD_BYTES = 16 * 1024
 """Maximum total length of the request line and headers."""
 LINGER_SECONDS = 2.0
-"""Time that a rejected client has to read the error. Closing immediately would reset the connection and lose the
+"""How long a rejected client has to read the error. Closing immediately would reset the connection and lose the
 response."""
 MOST_REJECTED = 32
 """Number of a peer's excess connections that get an error response. Further ones are closed without one."""
@@ -155,7 +155,7 @@ class Connection(H11Protocol):
         self._watch()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request."""
+        """Start waiting for the next request."""
         super().on_response_complete()
         self._unset_keepalive_if_required()  # cancels uvicorn's idle timer; ours replaces it
         self._has_head_begun = bool(self.conn.trailing_data[0])

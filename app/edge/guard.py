@@ -1,4 +1,4 @@
-"""The guard before all routes. It rejects requests that a web page from another origin causes a browser to send.
+"""The guard in front of all routes. It rejects requests that a web page from another origin causes a browser to send.
 
 It checks Host (hosts.py), then Origin and Sec-Fetch-Site (origins.py). Requests from other clients are allowed, because
 an attacker who can run a program does not need a browser.

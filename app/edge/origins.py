@@ -32,7 +32,7 @@ class TrustedOrigins:
             return True
         # Pages cannot set Sec-Fetch-Site. The browser compares the origins, so the result is correct even if a proxy
         # has replaced Host (as the development server of web/ does), and browser extensions with permission for this
-        # site are allowed. Browsers omit the header for plain HTTP to another machine; the origin must then match the
+        # site are allowed. Browsers omit the header for plain HTTP to another machine; then the origin must match the
         # host.
         site = headers.get("sec-fetch-site")
         if site is not None:

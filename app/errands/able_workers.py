@@ -1,4 +1,4 @@
-"""Which workers can run an errand that needs a model. Only a prefetch downloads a model."""
+"""Determines which workers can run an errand that needs a model. Only a prefetch downloads models."""
 
 from sqlalchemy.orm import Session
 
@@ -8,13 +8,13 @@ from app.models.checks import guess_model
 from contracts.failure import Language
 
 MOST_NAMED = 20
-"""Maximum number of workers, and of models of each worker, that an error names."""
+"""Maximum number of workers named in an error, and of models named per worker."""
 
 
 def require_worker(session: Session, kind: str, model: str, language: Language) -> None:
     """Raise ModelNotInstalled or WorkersTooOld if no live worker that has the model runs errands of this kind.
 
-    `kind`: as workers name it in their hello.
+    `kind` is the errand's kind as named in a worker's hello.
     """
     installed = models.list_installed(session)
     having = [each.worker for each in installed if model in each.models]

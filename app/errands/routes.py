@@ -1,4 +1,4 @@
-"""Routes for errands: a public one that shows an errand, and the internal ones of the worker protocol."""
+"""Routes for errands: public ones to list, show and cancel errands, and internal ones for workers."""
 
 from typing import Annotated
 
@@ -63,7 +63,7 @@ def list_errands(
 
 @public.get("/{errand_id}")
 def get_errand(errand_id: str, database: DatabaseDep, language: LanguageDep) -> ErrandView:
-    """Return an errand: a preview of rows, a count of tokens, the download of a model or the import of a dataset, with its progress."""
+    """Return an errand with its progress: a preview of rows, a token count, a model download or a dataset import."""
     with database.reading() as session:
         return service.view(session, service.get_errand(session, errand_id), language)
 
@@ -84,7 +84,7 @@ def cancel_errand(
 async def claim_errand(
     claim: ErrandClaimRequest, request: Request, database: DatabaseDep, waits: ErrandWaitsDep
 ) -> Response:
-    """Give the worker an errand that it can run, waiting for one if it asks to. Return 204 if there is none."""
+    """Assign the worker an errand that it can run, waiting for one if the request asks for it. Return 204 if there is none."""
     limit_bytes = request.app.state.settings.max_upload_bytes
 
     def claim_once(*, has_waited: bool) -> tuple[ErrandClaim | None, Open]:

@@ -8,7 +8,7 @@ from contracts.errand import MOST_ROW_BYTES, PreviewedLine
 
 
 def read_rows(path: Path, rows: Collection[int]) -> list[PreviewedLine]:
-    """Return the rows with these numbers, from 0. Raises OSError, or PreviewRowsTooLarge."""
+    """Return the rows with these numbers, counted from 0. Raises OSError, or PreviewRowsTooLarge."""
     found: dict[int, bytes] = {}
     size = 0
     last = max(rows)

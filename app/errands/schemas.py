@@ -9,11 +9,11 @@ from contracts.errand import ErrandKind, ErrandReason, ErrandStatus
 
 
 class ErrandProgressView(BaseModel):
-    """Progress in bytes: of the model that is downloaded, or of the rows whose tokens are counted."""
+    """Progress in bytes: of the download, or of the rows whose tokens are being counted."""
 
     bytes_done: int
     bytes_total: int | None
-    """Null until the hub has named the files' sizes."""
+    """Null until the hub has reported the files' sizes."""
 
 
 class ErrandError(BaseModel):
@@ -23,21 +23,21 @@ class ErrandError(BaseModel):
     message: str
     detail: str
     problems: list[str] = []
-    """If the server rejected the rows of an import, all problems that were counted, each with its row."""
+    """If the server rejected the rows of an import, all problems found before the check stopped, each with its row."""
 
 
 class ErrandSource(BaseModel):
-    """The dataset on the hub that is imported."""
+    """The dataset on the hub that is being imported."""
 
     hub: str
     config: str | None
     split: str
     revision: str | None
-    """As requested; the commit once the import has succeeded."""
+    """The requested revision; once the import has succeeded, the commit."""
 
 
 class ErrandView(BaseModel):
-    """A short task of a worker: a preview of rows, a count of tokens, the download of a model, or the import of a dataset."""
+    """A short task of a worker: a preview of rows, a token count, a model download, or a dataset import."""
 
     object: Literal["errand"] = "errand"
     id: str
@@ -46,13 +46,13 @@ class ErrandView(BaseModel):
     model: str | None
     """Null for an import."""
     dataset: str | None
-    """The dataset of a preview or a count of tokens, or of an import that has succeeded."""
+    """The dataset of a preview or a token count, or the result of an import that has succeeded."""
     source: ErrandSource | None
-    """What is imported; null for other kinds."""
+    """The source of an import; null for other kinds."""
     revision: str | None
-    """The commit, tag or branch: as requested, or the commit once the errand has succeeded."""
+    """The requested commit, tag or branch; once the errand has succeeded, the commit."""
     worker: str | None
-    """The worker that runs it or ran it last."""
+    """The worker that is running the errand, or the last one that ran it."""
     progress: ErrandProgressView | None
     error: ErrandError | None
     created_at: datetime

@@ -1,4 +1,4 @@
-"""Rules for errands: equal requests share one, a worker holds it by a lease, and its result is kept for a while."""
+"""Rules for errands: identical requests share one, a worker holds it under a lease, and its result is kept for a while."""
 
 import hashlib
 import secrets
@@ -43,17 +43,17 @@ from contracts.failure import Language
 from contracts.measurement import MeasureRequest, MeasureResult
 
 LEASE_SECONDS = 20.0
-"""Silence after which an errand is given to another worker."""
+"""Time without a report after which an errand is given to another worker."""
 FRESH_SECONDS = 600.0
-"""Time for which a result answers equal requests. The model's files may change."""
+"""How long a result is used for identical requests. It is limited, because the model's files may change."""
 FAILED_SECONDS = 30.0
-"""Time for which a failure answers equal requests, so that a client that polls learns of it."""
+"""How long a failure is returned for identical requests, so that polling clients see it."""
 KEPT_SECONDS = 3600.0
-"""Time for which an ended errand is kept."""
+"""How long an errand is kept after it has ended."""
 MOST_KEPT = 100
 """Maximum number of ended errands that are kept."""
 MOST_OPEN = 100
-"""Maximum number of errands of a kind that have not ended."""
+"""Maximum number of errands per kind that have not ended."""
 _NEEDING_MODELS = {ErrandKind.PREVIEW, ErrandKind.MEASURE}
 """Kinds that only a worker with the model can run."""
 
@@ -71,7 +71,7 @@ def find_answer(session: Session, request: ErrandRequest) -> Errand | None:
 
 
 def create_errand(session: Session, request: ErrandRequest) -> Errand:
-    """Create an errand, or return the open one of an equal request. Raises TooManyErrands."""
+    """Create an errand, or return the open one of an identical request. Raises TooManyErrands."""
     kind, key = ErrandKind(request.kind), _key(request)
     known = store.find_newest(session, key)
     if known is not None and not known.status.is_final:
@@ -96,7 +96,7 @@ def create_errand(session: Session, request: ErrandRequest) -> Errand:
     }
     store.insert_errand(session, row)
     errand = store.find_newest(session, key)
-    assert errand is not None  # noqa: S101  # it has just been inserted, or was there
+    assert errand is not None  # noqa: S101  # it has just been inserted, or already existed
     return errand
 
 
@@ -123,7 +123,7 @@ def list_errands(
 
 
 def cancel_errand(session: Session, errand_id: str) -> Errand:
-    """End an errand; its worker stops at its next beat. A repetition changes nothing. Raises ErrandNotFound or ErrandEnded."""
+    """End an errand; its worker stops at its next beat. A repeated request changes nothing. Raises ErrandNotFound or ErrandEnded."""
     errand = get_errand(session, errand_id)
     failure = ErrandFailure(reason=ErrandReason.CANCELLED)
     is_cancelled = store.cancel_errand(session, errand_id, to_json(failure), database_now(session))
@@ -146,11 +146,11 @@ def claim_next(
     limit_bytes: int | None = None,
     has_waited: bool = False,
 ) -> ErrandClaim | None:
-    """Give a worker the oldest errand that it can run. Return None if there is none.
+    """Assign a worker the oldest errand that it can run. Return None if there is none.
 
-    A worker runs one errand of a kind at a time, so one that claims has lost the errand that it still holds. If the claim
-    has waited, a later claim of the same worker may have got an errand meanwhile, and this one gets none. `limit_bytes` is
-    the maximum size of an imported dataset.
+    A worker runs one errand of each kind at a time, so a worker that claims another one has lost the errand that it still
+    holds. If this claim has waited, a later claim from the same worker may have received an errand in the meantime; this one
+    then gets none. `limit_bytes` is the maximum size of an imported dataset.
     """
     now = database_now(session)
     for held in store.list_held(session, request.worker_id, request.kinds):
@@ -210,7 +210,7 @@ def get_import(session: Session, errand_id: str, token: str) -> Errand:
 
 
 def extend(session: Session, errand_id: str, token: str, seconds: float) -> None:
-    """Set the lease of an errand to this time from now. Raises ErrandSuperseded."""
+    """Set an errand's lease to end this long from now. Raises ErrandSuperseded."""
     expires_at = database_now(session) + timedelta(seconds=seconds)
     if not store.renew(session, errand_id, _hash(token), expires_at, None):
         raise ErrandSuperseded(errand=errand_id[:100])
@@ -241,7 +241,7 @@ def finish(
     failure, result = outcome.failure, outcome.result
     if failure is None and (result is None or result.kind != errand.kind):
         failure = ErrandFailure(
-            reason=ErrandReason.CRASHED, detail="The worker sent no result of this kind."
+            reason=ErrandReason.CRASHED, detail="The worker did not send a result of this kind."
         )
     packed = None
     now = database_now(session)
@@ -285,7 +285,10 @@ def extend_running(session: Session) -> None:
 
 
 def end_expired(session: Session) -> Sequence[str]:
-    """Queue the errands of silent workers again, or end them; end those that no worker claimed. Return the ids of those that ended."""
+    """Handle errands whose time has passed: those of silent workers are queued again or ended, and unclaimed ones are ended.
+
+    Return the ids of the errands that have ended.
+    """
     now = database_now(session)
     ended = [
         errand.id for errand in store.list_expired(session, now) if _expire(session, errand, now)
@@ -356,7 +359,7 @@ def _dump(refusal: Refused | None) -> dict[str, Any]:
 
 
 def _whole(result: ErrandResult) -> dict[str, Any] | None:
-    """Return the progress of a download that has ended: all of its bytes."""
+    """Return the progress of a completed download, which is all of its bytes."""
     if not isinstance(result, PrefetchResult | ImportResult):
         return None
     return to_json(ErrandProgress(bytes_done=result.bytes, bytes_total=result.bytes))
@@ -372,7 +375,7 @@ def _expire(session: Session, errand: Errand, now: datetime) -> bool:
 
 
 def _lose(session: Session, errand: Errand, now: datetime) -> bool:
-    """Handle an errand whose worker does not run it any more. Return whether it has ended."""
+    """Queue an errand again or end it, because its worker no longer runs it. Return whether it has ended."""
     if errand.tries < MOST_TRIES:
         expires_at = now + timedelta(seconds=errand.kind.unclaimed_seconds)
         store.queue_again(session, errand, expires_at)

@@ -58,7 +58,7 @@ def list_open(session: Session) -> dict[str, ErrandStatus]:
 
 
 def list_queued(session: Session, kinds: Sequence[str], now: datetime) -> Sequence[Errand]:
-    """Return the errands of these kinds that wait for a worker, oldest first."""
+    """Return the errands of these kinds that are waiting for a worker, oldest first."""
     return session.scalars(
         select(Errand)
         .where(
@@ -79,7 +79,7 @@ def claim_errand(
     now: datetime,
     expires_at: datetime,
 ) -> bool:
-    """Give a queued errand to a worker. Return False if another worker was faster."""
+    """Assign a queued errand to a worker. Return False if another worker has already claimed it."""
     return _change(
         session,
         errand.id,
@@ -102,7 +102,7 @@ def renew(
 ) -> bool:
     """Renew the lease of a running errand. Return False if the caller does not hold it.
 
-    A download that makes progress counts as claimed once, so that it survives any number of lost workers.
+    Progress on a model download resets the number of claims to one, so that the download survives any number of lost workers.
     """
     values: dict[str, Any] = {"expires_at": expires_at}
     if progress is not None:
@@ -175,7 +175,7 @@ def extend_running(session: Session, expires_at: datetime) -> None:
 
 
 def queue_again(session: Session, errand: Errand, expires_at: datetime) -> bool:
-    """Return an errand whose worker has lost it to the queue. Return False if it has changed meanwhile."""
+    """Queue an errand again because its worker has lost it. Return False if it has changed in the meantime."""
     return _change(
         session,
         errand.id,
@@ -188,7 +188,7 @@ def queue_again(session: Session, errand: Errand, expires_at: datetime) -> bool:
 
 
 def give_up(session: Session, errand: Errand, failure: Mapping[str, Any], now: datetime) -> bool:
-    """End an errand with a failure. Return False if it has changed meanwhile."""
+    """End an errand with a failure. Return False if it has changed in the meantime."""
     return _change(
         session,
         errand.id,
@@ -200,7 +200,7 @@ def give_up(session: Session, errand: Errand, failure: Mapping[str, Any], now: d
 
 
 def delete_ended(session: Session, now: datetime, kept_seconds: float, most_kept: int) -> int:
-    """Delete the errands that ended too long ago, and those beyond `most_kept` that ended first; return their number."""
+    """Delete errands that ended too long ago, and the oldest ended ones beyond `most_kept`; return their number."""
     ended = Errand.status.not_in(OPEN)
     kept = (
         select(Errand.number)

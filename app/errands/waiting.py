@@ -1,7 +1,7 @@
-"""Requests that wait for an errand: workers for one to claim, users for its result. One database query serves all of them.
+"""Requests that wait for errands: workers wait for one to claim, users for a result. One database query serves all of them.
 
-A waiting request holds neither a thread nor a database connection. A change by this process ends the wait at once; one by another
-server process is found by the query.
+A waiting request holds neither a thread nor a database connection. A change made by this process ends the wait immediately; a change
+made by another server process is found by the query.
 """
 
 import asyncio
@@ -22,34 +22,34 @@ from contracts.errand import ErrandStatus
 log = structlog.get_logger(__name__)
 
 QUERY_SECONDS = 1.0
-"""Time between two queries if this process changes no errand."""
+"""Time between queries if this process does not change any errand."""
 TICK_SECONDS = 0.25
-"""Time between two checks whether the server stops."""
+"""Time between checks of whether the server is stopping."""
 
 Open = Mapping[str, ErrandStatus]
 """The status of each errand that has not ended, by its id."""
 
 
 class ErrandWaits:
-    """All waits for errands that this process serves."""
+    """All requests in this process that wait for errands."""
 
     def __init__(self, database: Database, stopping: threading.Event) -> None:
         self._database = database
         self._stopping = stopping
         self._limiter = CapacityLimiter(1)
         self._waiting: dict[asyncio.Event, Callable[[Open], bool]] = {}
-        """For each request: the event that wakes it, and whether the open errands end its wait."""
+        """For each request: the event that wakes it, and the condition on the open errands that ends its wait."""
         self._watching: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
 
     def notify(self) -> None:
-        """Look at the errands now. Call this after the commit of a change; any thread may call it."""
+        """Query the errands now. Call this after committing a change; any thread may call it."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._changed.set)
 
     async def wait(self, request: Request, is_over: Callable[[Open], bool], seconds: float) -> bool:
-        """Wait until the open errands satisfy `is_over`, or the time has elapsed, or the server stops.
+        """Wait until the open errands satisfy `is_over`, the time has elapsed, or the server stops.
 
         Return False if the client has disconnected.
         """
@@ -91,7 +91,7 @@ class ErrandWaits:
         try:
             found = await to_thread.run_sync(self._read, limiter=self._limiter)
         except SQLAlchemyError as error:
-            log.warning("requests that wait for errands cannot read the database", error=str(error))
+            log.warning("requests waiting for errands cannot read the database", error=str(error))
             return
         for woken, is_over in list(self._waiting.items()):
             if is_over(found):
@@ -103,7 +103,7 @@ class ErrandWaits:
 
 
 async def get_waits(request: Request) -> ErrandWaits:
-    """Return the server's waits for errands."""
+    """Return the server's ErrandWaits."""
     waits: ErrandWaits = request.app.state.errand_waits
     return waits
 

@@ -13,7 +13,7 @@ from contracts.wire import SHOULD_RETRY_HEADER
 
 
 class AppError(Exception):
-    """An error response. `figures` are inserted into the message; `param` names the invalid field."""
+    """An error response. The values in `figures` are inserted into the message; `param` names the invalid field."""
 
     code: ClassVar[str]
     status: ClassVar[int]

@@ -216,7 +216,7 @@ FIELD_WORDS: dict[str, FieldWords] = {
     ),
     FieldProblem.INVALID_WARMUP_STEPS: FieldWords(
         FieldProblem.INVALID_WARMUP_STEPS,
-        "must be a number of steps from 0 to {most}, or a share of the run, less than 1",
+        "must be a number of steps from 0 to {most}, or a share of the run below 1",
         "应为 0 到 {most} 的步数，或小于 1 的比例",
     ),
     FieldProblem.INVALID_TARGET_MODULES: FieldWords(
@@ -287,12 +287,12 @@ FIELD_WORDS: dict[str, FieldWords] = {
     ),
     FieldProblem.BEYOND_CONTEXT: FieldWords(
         FieldProblem.BEYOND_CONTEXT,
-        "must be at most {longest}, the longest context of {model}",
+        "must be at most {longest}, the maximum context length of {model}",
         "应不大于 {longest}，即 {model} 的最大上下文长度",
     ),
     FieldProblem.UNKNOWN_MODULE: FieldWords(
         FieldProblem.UNKNOWN_MODULE,
-        "must be 'all-linear' or linear modules of {model}, which are {modules}",
+        "must be 'all-linear' or a list of linear modules of {model}: {modules}",
         "应为 'all-linear' 或 {model} 的线性层：{modules}",
     ),
     FieldProblem.TEMPLATE_LACKS: FieldWords(
@@ -303,12 +303,12 @@ FIELD_WORDS: dict[str, FieldWords] = {
     ),
     FieldProblem.UNKNOWN_PRESET: FieldWords(
         FieldProblem.UNKNOWN_PRESET,
-        "is not a preset; the presets are {presets}",
+        "is not a preset; the available presets are {presets}",
         "没有这个预设；可用的预设有 {presets}",
     ),
     FieldProblem.PREFERENCE_REQUIRED: FieldWords(
         FieldProblem.PREFERENCE_REQUIRED,
-        "must be 'chosen_only', because {rows} rows of {dataset} rate answers ({forms}). Training then uses only the "
+        "must be 'chosen_only', because {rows} rows of {dataset} contain rated answers ({forms}). Training then uses only the "
         "good answers",
         "应为 'chosen_only'：{dataset} 中有 {rows} 条偏好数据（{forms}），设置后只在好的回答上训练",
         shows_value=False,

@@ -154,7 +154,7 @@ class DatasetEmpty(AppError):
 
 
 class ColumnNotFound(AppError):
-    """An upload maps a column that no row of the file has."""
+    """An upload maps a column that does not occur in any row of the file."""
 
     code, status = "column_not_found", 400
 
@@ -208,7 +208,7 @@ class DatasetNotFound(AppError):
 
 
 class DatasetNotReviewed(AppError):
-    """The review of a dataset that an earlier version stored failed."""
+    """The review failed for a dataset that was stored by an earlier version."""
 
     code, status = "dataset_not_reviewed", 409
 
@@ -226,7 +226,7 @@ class ModelNotInstalled(AppError):
 
 
 class WorkersTooOld(AppError):
-    """The live workers that could do it run an earlier version, which has no errands."""
+    """The live workers that could run the errand run an earlier version, which does not support it."""
 
     code, status = "workers_too_old", 409
 
@@ -238,13 +238,13 @@ class HubNotEnabled(AppError):
 
 
 class PreviewRowNotFound(AppError):
-    """A preview asks for a row that the dataset does not have."""
+    """A preview requests a row that the dataset does not have."""
 
     code, status = "row_not_found", 400
 
 
 class PreviewRowsTooLarge(AppError):
-    """The rows of a preview are too large together."""
+    """The total size of a preview's rows is too large."""
 
     code, status = "preview_rows_too_large", 400
 
@@ -256,7 +256,7 @@ class ErrandNotFound(AppError):
 
 
 class ErrandSuperseded(AppError):
-    """The errand has ended or is another worker's; the worker must stop it."""
+    """The errand has ended or was given to another worker; this worker must stop it."""
 
     code, status = "errand_superseded", 409
 
@@ -274,7 +274,7 @@ class FileNotFound(AppError):
 
 
 class FileOfJob(AppError):
-    """A file that a job has written cannot be deleted by itself."""
+    """A file that a job has written cannot be deleted separately from the job."""
 
     code, status = "file_of_job", 409
 
@@ -286,19 +286,19 @@ class UnknownFile(AppError):
 
 
 class UnsupportedMethod(AppError):
-    """A fine-tuning job asks for a method other than supervised training."""
+    """A fine-tuning job requests a method other than supervised training."""
 
     code, status = "unsupported_method", 400
 
 
 class UnsupportedIntegration(AppError):
-    """A fine-tuning job asks for an integration."""
+    """A fine-tuning job requests an integration."""
 
     code, status = "unsupported_integration", 400
 
 
 class UnsupportedFilter(AppError):
-    """A list of fine-tuning jobs has a filter that the server does not support."""
+    """A request for a list of fine-tuning jobs has a filter that the server does not support."""
 
     code, status = "unsupported_filter", 400
 
@@ -341,13 +341,13 @@ class WebhookEndpointNotFound(AppError):
 
 
 class TooManyWebhookEndpoints(AppError):
-    """The maximum number of webhook endpoints exists."""
+    """There are already as many webhook endpoints as allowed."""
 
     code, status = "too_many_webhook_endpoints", 409
 
 
 class WebhookUrlInvalid(AppError):
-    """The URL cannot be that of a webhook endpoint."""
+    """The URL is not valid for a webhook endpoint."""
 
     code, status = "webhook_url_invalid", 400
 
@@ -371,7 +371,7 @@ class WebhooksLocalOnly(AppError):
 
 
 class TooManyParts(AppError):
-    """An upload has the maximum number of parts."""
+    """The upload already has the maximum number of parts."""
 
     code, status = "too_many_parts", 400
 
@@ -383,7 +383,7 @@ class PartsTooLarge(AppError):
 
 
 class UploadPartNotFound(AppError):
-    """A part does not belong to the upload, or is named twice."""
+    """A part does not belong to the upload, or is listed twice."""
 
     code, status = "part_not_found", 400
 
@@ -395,13 +395,13 @@ class Md5Mismatch(AppError):
 
 
 class UploadSizeMismatch(AppError):
-    """The chosen parts do not have the declared size."""
+    """The total size of the chosen parts differs from the declared size."""
 
     code, status = "upload_size_mismatch", 400
 
 
 class TooManyErrands(AppError):
-    """Too many errands wait for a worker."""
+    """Too many errands are waiting for a worker."""
 
     code, status = "too_many_errands", 429
     retry_after_seconds = 5
@@ -440,7 +440,7 @@ class PreviewUnavailable(AppError):
 
 
 class WorkerNotFound(AppError):
-    """A worker reported its models before it sent a hello."""
+    """A worker reported its models before it had sent a hello."""
 
     code, status = "worker_not_found", 404
 
@@ -500,7 +500,7 @@ class JobNotQueued(AppError):
 
 
 class DoesNotFit(AppError):
-    """With `require_fit`: the job fits no live worker, or that is unknown. `reason` is in the caller's language."""
+    """With `require_fit`: the job is not known to fit a live worker. `reason` is in the caller's language."""
 
     code, status = "does_not_fit", 409
 

@@ -1,6 +1,6 @@
 """Error messages in English and Chinese. Those for single fields are in field_words.py; events are in app/events/words.py.
 
-`{names}` are placeholders for the error's figures.
+`{names}` are placeholders for the error's values.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ class Words:
 
 
 def error_words(code: str, language: Language, figures: Mapping[str, object]) -> Words:
-    """Return an error's message and hint, with its figures filled in."""
+    """Return an error's message and hint, with its values filled in."""
     words = ERRORS[code][language]
     # Strings are escaped, because they come from requests, workers and files. Numbers stay numbers for formatting.
     figures = {
@@ -37,7 +37,7 @@ UNSTORABLE_VALUE: dict[Language, str] = {
     "en": "contains a value that is too long or cannot be stored",
     "zh": "含有过长或无法存储的值",
 }
-"""The problem with a body whose values the database cannot store."""
+"""Describes a body with values that the database cannot store."""
 
 ERRORS: dict[str, dict[Language, Words]] = {
     "invalid_field": _both("{problem}", "{problem}", "{hint}", "{hint}"),
@@ -165,7 +165,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "model_not_installed": _both(
         "No worker has the model {model} on its disk.",
         "所有工作节点上都没有安装模型 {model}。",
-        "{guess}Models of the workers: {models}. Previews and token counts never download a model: use one of these, add {model} to the models directory of a "
+        "{guess}Models on the workers: {models}. Previews and token counts never download a model: use one of these, add {model} to the models directory of a "
         "worker, or download it with POST /v1/models/{model}/prefetch.",
         "{guess}各工作节点的模型：{models}。预览和 token 统计不会下载模型：请选用其中之一，或将该模型放入工作节点的模型目录，或用 POST /v1/models/{model}/prefetch 下载。",
     ),
@@ -178,7 +178,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "hub_not_enabled": _both(
         "No live worker may download from the hub.",
         "没有在线的工作节点允许从 Hub 下载。",
-        "Start a worker with STEPLINE_HUB=true, or copy a model to the models directory of a worker, or upload a dataset. Live workers: {workers}.",
+        "Start a worker with STEPLINE_HUB=true, copy a model to the models directory of a worker, or upload a dataset. Live workers: {workers}.",
         "请以 STEPLINE_HUB=true 启动工作节点，或将模型复制到工作节点的模型目录，数据集可直接上传。在线工作节点：{workers}。",
     ),
     "row_not_found": _both(
@@ -188,7 +188,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "行号从 0 开始。",
     ),
     "preview_rows_too_large": _both(
-        "The chosen rows have more than {limit} bytes together.",
+        "The chosen rows total more than {limit} bytes.",
         "所选数据合计超过 {limit} 字节。",
         "Choose fewer rows.",
         "请减少行数。",
@@ -196,7 +196,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "errand_not_found": _both(
         "There is no errand {errand}.",
         "不存在短任务 {errand}。",
-        "Errands are kept for an hour after their end. Send the request that created it again.",
+        "Errands are kept for an hour after they end. Send the request that created the errand again.",
         "短任务结束后保留一小时。请重新发送创建它的请求。",
     ),
     "errand_superseded": _both(
@@ -210,19 +210,19 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "file_not_found": _both(
         "File {file} does not exist.",
         "文件 {file} 不存在。",
-        "Upload the file with POST /v1/files, or list the files with GET /v1/files. A file is gone once it or its dataset has been deleted.",
+        "Upload the file with POST /v1/files, or list the files with GET /v1/files. A file no longer exists once it or its dataset has been deleted.",
         "请用 POST /v1/files 上传文件，或用 GET /v1/files 查看现有文件。文件或其数据集被删除后，该文件就不再存在。",
     ),
     "file_of_job": _both(
-        "File {file} was written by job {job} and cannot be deleted by itself.",
+        "File {file} was written by job {job} and cannot be deleted separately.",
         "文件 {file} 由任务 {job} 生成，不能单独删除。",
         "Delete the job with DELETE /v1/jobs/{job}.",
         "请用 DELETE /v1/jobs/{job} 删除该任务。",
     ),
     "unsupported_method": _both(
-        "The method {method} is not supported: Stepline trains with supervised examples only.",
+        "The method {method} is not supported: Stepline supports only supervised fine-tuning.",
         "不支持 {method} 方法：Stepline 只支持监督微调。",
-        "Set `method.type` to `supervised`, or omit `method`. With `stepline.dataset.preference`, the good answers of rows that rate answers can be used.",
+        "Set `method.type` to `supervised`, or omit `method`. If the rows contain rated answers, set `stepline.dataset.preference` to train on only the good ones.",
         "请将 `method.type` 设为 `supervised`，或省略 `method`。如果数据带有偏好标注，可用 `stepline.dataset.preference` 只训练好的回答。",
     ),
     "unsupported_integration": _both(
@@ -238,7 +238,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "请按值筛选，例如 metadata[key]=value，或省略该筛选条件。",
     ),
     "field_given_twice": _both(
-        "{field} sets the same as {other}.",
+        "{field} and {other} set the same value.",
         "{field} 与 {other} 设置的是同一项。",
         "Remove one of the two.",
         "请删除其中一个。",
@@ -246,7 +246,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "upload_not_found": _both(
         "Upload {upload} does not exist.",
         "上传 {upload} 不存在。",
-        "Create an upload with POST /v1/uploads. Uploads that have ended are forgotten after a week.",
+        "Create an upload with POST /v1/uploads. Uploads that have ended are deleted after a week.",
         "请用 POST /v1/uploads 创建上传。已结束的上传会在一周后删除。",
     ),
     "upload_ended": _both(
@@ -256,7 +256,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "请用 POST /v1/uploads 创建新的上传。",
     ),
     "upload_too_large": _both(
-        "The file has {bytes} bytes, which is more than the limit of {limit}.",
+        "The file has {bytes} bytes, which exceeds the limit of {limit}.",
         "文件大小为 {bytes} 字节，超过上限 {limit}。",
         "Compress or split the file, or raise STEPLINE_MAX_UPLOAD_BYTES on the server.",
         "请压缩或拆分文件，或在服务器上调大 STEPLINE_MAX_UPLOAD_BYTES。",
@@ -271,7 +271,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "There is no webhook endpoint {endpoint_id}.", "不存在 webhook 端点 {endpoint_id}。"
     ),
     "too_many_webhook_endpoints": _both(
-        "There are already {limit} webhook endpoints, the maximum.",
+        "There are already {limit} webhook endpoints, which is the maximum.",
         "已有 {limit} 个 webhook 端点，达到上限。",
         "Delete an endpoint that is no longer needed.",
         "请删除不再需要的端点。",
@@ -299,13 +299,13 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "请通过回环地址发送请求，例如先用 SSH 登录服务器。",
     ),
     "too_many_parts": _both(
-        "The upload already has {limit} parts, the maximum.",
+        "The upload already has {limit} parts, which is the maximum.",
         "该上传已有 {limit} 个分片，达到上限。",
         "Cancel the upload and send larger parts.",
         "请取消该上传，并使用更大的分片。",
     ),
     "parts_too_large": _both(
-        "With this part, the upload would have {received} bytes, but {bytes} were declared.",
+        "With this part, the upload would have {received} bytes, but only {bytes} were declared.",
         "加上此分片后共 {received} 字节，超过声明的 {bytes} 字节。",
         "Check whether a part was sent twice, and whether `bytes` is the size of the whole file.",
         "请检查是否重复发送了分片，以及 bytes 是否为整个文件的大小。",
@@ -337,7 +337,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "dataset_not_measured": _both(
         "The tokens of dataset {dataset} have not been counted with the model {model}.",
         "尚未用模型 {model} 统计数据集 {dataset} 的 token。",
-        'POST /v1/datasets/{dataset}/tokens with {{"model": "{model}"}} has a worker count them.',
+        'To have a worker count them, send POST /v1/datasets/{dataset}/tokens with {{"model": "{model}"}}.',
         '请用 POST /v1/datasets/{dataset}/tokens（请求体 {{"model": "{model}"}}）让工作节点统计。',
     ),
     "measurement_failed": _both(
@@ -355,7 +355,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "无法用模型 {model} 渲染这些数据：{problem}{detail}",
     ),
     "preview_unavailable": _both(
-        "No preview with the model {model}: {problem} {detail}",
+        "No preview with the model {model} is available: {problem} {detail}",
         "暂时无法用模型 {model} 预览：{problem}{detail}",
         "Try again. GET /v1/workers shows whether the workers are alive.",
         "请重试。GET /v1/workers 可查看工作节点是否在线。",
@@ -375,7 +375,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "dataset_unreadable": _both(
         "The file cannot be read: {problem}.",
         "无法读取文件：{problem}。",
-        "Upload JSON, JSONL, CSV, TSV, Parquet or Arrow, as it is, in gzip or zstd, or in a ZIP archive.",
+        "Upload JSON, JSONL, CSV, TSV, Parquet or Arrow, either as is, compressed with gzip or zstd, or in a ZIP archive.",
         "支持 JSON、JSONL、CSV、TSV、Parquet 和 Arrow，可用 gzip、zstd 压缩，或打包为 ZIP。",
     ),
     "column_not_found": _both(
@@ -460,7 +460,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "The job was not submitted, because it is not known to fit a worker that is online. {reason}",
         "任务未提交，因为无法确定有在线的工作节点能容纳它。{reason}",
         "Reduce training.max_length or lora.rank, use the preset low-memory, or start a worker on a device with more memory. "
-        "Without require_fit, the job waits for such a worker.",
+        "Without require_fit, the job waits in the queue for a suitable worker.",
         "请减小 training.max_length 或 lora.rank，使用预设 low-memory，或在内存更大的设备上启动工作节点。不使用 require_fit 时，"
         "任务会排队等待合适的工作节点。",
     ),
@@ -479,7 +479,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "job_not_queued": _both(
         "The priority of job {job} cannot be changed: the job is {status}, not queued.",
         "无法修改任务 {job} 的优先级：任务当前状态为 {status}，不在队列中。",
-        "Only queued jobs have a place in the queue. Send the other fields without priority.",
+        "Priority affects only queued jobs. Send the other fields without `priority`.",
         "优先级只影响排队中的任务。请去掉 priority 后重新提交其他字段。",
     ),
     "job_not_ended": _both(
@@ -519,7 +519,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "请等到其状态变为 ready 后重试。可通过 GET /v1/datasets/{dataset} 查看进度。",
     ),
     "dataset_failed": _both(
-        "Dataset {dataset} has been checked and cannot be used.",
+        "Dataset {dataset} failed its check and cannot be used.",
         "数据集 {dataset} 未通过校验，无法使用。",
         "GET /v1/datasets/{dataset} lists the problems. Fix the file and upload it again.",
         "可通过 GET /v1/datasets/{dataset} 查看问题。请修正文件后重新上传。",
@@ -565,7 +565,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "请先上传，再结束该尝试。",
     ),
     "body_too_large": _both(
-        "The request body is larger than {limit} bytes, the limit of this path.",
+        "The request body is larger than {limit} bytes, the limit for this path.",
         "请求体超过此路径的上限 {limit} 字节。",
     ),
     "invalid_http": _both(
@@ -619,7 +619,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "internal_error": _both(
         "The server failed to handle request {request_id}.",
         "服务器处理请求 {request_id} 时出错。",
-        "The server's log has the details under this id.",
+        "Look up this id in the server's log for details.",
         "请在服务器日志中按该请求 id 查找详情。",
     ),
     "database_unavailable": _both(

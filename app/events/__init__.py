@@ -1,1 +1,1 @@
-"""Job events: their rows, and their messages in English and Chinese. Events report changes but do not cause them."""
+"""Job events: their rows, and their messages in English and Chinese. Events report changes; they never cause them."""

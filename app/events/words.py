@@ -103,7 +103,7 @@ EVENTS: dict[str, dict[Language, str]] = {
     "job_unarchived": {"en": "Job restored from the archive.", "zh": "任务已取消归档。"},
     "job_created": {"en": "Job submitted.", "zh": "任务已提交。"},
     "evaluation_rows_in_training": {
-        "en": "Evaluation rows that are also training rows: {rows}. The evaluation loss will look better than it is.",
+        "en": "Evaluation rows that are also training rows: {rows}. The evaluation loss will be too low.",
         "zh": "验证集中有 {rows} 条数据也出现在训练集中，验证 loss 会偏低。",
     },
     "held_out_copies": {

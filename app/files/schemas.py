@@ -9,7 +9,7 @@ FilePurpose = Literal["fine-tune", "fine-tune-results"]
 
 
 class FileView(BaseModel):
-    """A file. `dataset_id` is Stepline's own field."""
+    """A file in OpenAI's format, with the additional field `dataset_id`."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 

@@ -1,4 +1,4 @@
-"""Rules for files: how they get their ids, what clients see of them, and when their datasets are deleted."""
+"""Rules for files: their ids, how clients see them, and when their datasets are deleted."""
 
 import secrets
 from collections.abc import Mapping
@@ -45,7 +45,10 @@ def insert_file(
     is_new: bool,
     seconds: int | None = None,
 ) -> None:
-    """Store a file of a dataset. `is_new`: the dataset was stored for this file. `seconds`: the file's lifetime."""
+    """Store a file that refers to a dataset.
+
+    `is_new`: whether the dataset was stored for this file. `seconds`: the file's lifetime.
+    """
     now = database_now(session)
     file = File(
         id=file_id,
@@ -83,7 +86,7 @@ def get_row(session: Session, file_id: str) -> tuple[File, Dataset]:
 def list_files(
     session: Session, after: str | None, limit: int, language: Language, *, is_ascending: bool
 ) -> tuple[list[FileView], bool]:
-    """Return a page of files and whether there are more. Raises BadCursor unless `after` is a file."""
+    """Return a page of files and whether there are more. Raises BadCursor unless `after` is the id of a file."""
     number = None
     if after is not None:
         try:
@@ -98,13 +101,13 @@ def list_files(
 def delete_file(session: Session, file_id: str) -> list[str]:
     """Delete a file, and its dataset if this was its last file and the dataset was stored for one of them.
 
-    Return the paths of files that the caller deletes after the commit. Raises FileNotFound, DatasetInUse.
+    Return the paths of files that the caller must delete after the commit. Raises FileNotFound, DatasetInUse.
     """
     return _delete(session, get_row(session, file_id)[0])
 
 
 def delete_expired(database: Database, storage: Storage) -> None:
-    """Delete files whose time has passed, unless a job that has not ended uses the last file of a dataset."""
+    """Delete expired files, except the last file of a dataset that a job still needs."""
     with database.reading() as session:
         expired = store.list_expired(session, database_now(session), _EXPIRED_AT_ONCE)
     for file_id in expired:

@@ -45,7 +45,7 @@ def find_newest_files(session: Session, dataset_ids: Collection[str]) -> dict[st
 def list_files(
     session: Session, after: int | None, limit: int, now: datetime, *, is_ascending: bool
 ) -> list[tuple[File, Dataset]]:
-    """Return at most `limit` files that have not expired, in order of upload, from the file after number `after`."""
+    """Return at most `limit` files that have not expired, in order of upload, starting after the file numbered `after`."""
     query = select(File, Dataset).join(Dataset, Dataset.id == File.dataset_id)
     query = query.where(_is_current(now)).limit(limit)
     if after is not None:
@@ -72,7 +72,7 @@ def delete_file(session: Session, file: File) -> bool:
 
 
 def list_expired(session: Session, now: datetime, limit: int) -> Sequence[str]:
-    """Return the ids of files whose time has passed."""
+    """Return the ids of expired files."""
     query = select(File.id).where(File.expires_at <= now).order_by(File.expires_at)
     return session.scalars(query.limit(limit)).all()
 

@@ -11,7 +11,7 @@ from contracts.base import UtcDatetime
 from contracts.verdicts.finding import LEVELS, Finding, Level
 
 STEADY_SHARE = 0.2
-"""A stored figure is updated only if it changes by more than this fraction, which avoids an update with every
+"""A stored value is updated only if it changes by more than this fraction, which avoids an update with every
 report."""
 WORSE_RATIO = 2.0
 """An acknowledged finding is raised again if its severity has grown by this factor."""
@@ -48,7 +48,7 @@ class RaisedFinding(Finding):
         )
 
     def followed_by(self, newest: Finding, now: datetime) -> "RaisedFinding":
-        """Return the finding with the latest figures. If acknowledged, it is raised again if it is worse."""
+        """Return the finding with the latest values. An acknowledged finding is raised again if it has become worse."""
         if _is_steady(self, newest):
             return self
         updated = self.model_copy(
@@ -94,7 +94,7 @@ def merge(
 
 
 def _is_steady(known: Finding, newest: Finding) -> bool:
-    """Return whether the stored figures are still close enough to the new ones."""
+    """Return whether the stored values are still close enough to the new ones."""
     if (known.level, known.count) != (newest.level, newest.count):
         return False
     if known.values.keys() != newest.values.keys():

@@ -1,7 +1,7 @@
 """Judges a running job when its worker reports, and acknowledges findings.
 
-The cost is bounded. Each job has a trace of constant size, which syncs extend, and the rules run at most once every
-JUDGE_SECONDS. Between judgements, jobs with few steps per second are not read at all.
+The cost is bounded. Each job has a trace of limited size, which syncs extend, and the rules run at most once every
+JUDGE_SECONDS. Between judgements, the trace of a job with few steps per second is not read at all.
 """
 
 from collections.abc import Sequence

@@ -42,7 +42,7 @@ def csv_lines(database: Database, job_id: str, query: ExportQuery) -> Iterator[s
 
 
 def ndjson_lines(database: Database, job_id: str, query: ExportQuery) -> Iterator[str]:
-    """Yield one JSON object per line and record. Non-finite values are null."""
+    """Yield one JSON object per record, each on its own line. Non-finite values are null."""
     for attempt, rows in read_pages(database, job_id, query):
         lines = []
         for _, step, at, values in rows:

@@ -108,7 +108,7 @@ class AttemptSpan(TypedDict):
 
 
 class Ghost(TypedDict):
-    """Data recorded by one attempt and superseded by a later one."""
+    """Data recorded by one attempt and replaced by a later one."""
 
     attempt: int
     series: dict[str, SeriesView]

@@ -28,9 +28,9 @@ class BodyKind(enum.Enum):
     JSON = enum.auto()
     """A user's JSON request (the default)."""
     WORKER_MESSAGE = enum.auto()
-    """A worker's JSON request, with up to a thousand records and a chunk of output."""
+    """A worker's JSON request, which contains up to a thousand records and a chunk of output."""
     ERRAND_RESULT = enum.auto()
-    """A worker's JSON with the result of an errand."""
+    """JSON with the result of an errand, sent by a worker."""
     FILE = enum.auto()
     """The bytes of one file, limited by STEPLINE_MAX_UPLOAD_BYTES."""
     PART_FORM = enum.auto()

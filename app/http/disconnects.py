@@ -1,4 +1,4 @@
-"""Notices that the client of a request has gone."""
+"""Detects that a request's client has disconnected."""
 
 from fastapi import Request
 

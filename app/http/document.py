@@ -48,7 +48,7 @@ FILE_PARAMETERS = {
         for name in ("Range", "If-Range", "If-None-Match")
     ]
 }
-"""Request headers that StoredFile reads itself."""
+"""Request headers that StoredFile reads directly, so that FastAPI cannot document them."""
 
 
 def events(model: type[BaseModel]) -> dict[str, Any]:

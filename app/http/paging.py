@@ -1,4 +1,4 @@
-"""Lists: the common page format, that of OpenAI's clients, and opaque cursors."""
+"""Lists: our page format, the format of OpenAI's API, and opaque cursors."""
 
 import base64
 import binascii
@@ -31,7 +31,7 @@ class Page(BaseModel, Generic[Item]):
 
 
 class ObjectList(BaseModel, Generic[Item]):
-    """One page of a list for OpenAI's clients. `after` with the id of its last object returns the next page."""
+    """One page of a list for OpenAI's clients. To get the next page, pass the id of the last object as `after`."""
 
     object: Literal["list"] = "list"
     data: list[Item]

@@ -1,4 +1,4 @@
-"""Suggests the field, option, model or module name that a caller probably meant."""
+"""Suggests the name of the field, option, model or module that a caller probably meant."""
 
 import difflib
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Times in query parameters: RFC 3339, or a day."""
+"""Times in query parameters: an RFC 3339 time, or a day."""
 
 import re
 from datetime import UTC, date, datetime, time

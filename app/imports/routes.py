@@ -32,10 +32,10 @@ from contracts.wire import COMMIT_HEADER, ERRAND_DATASET_PATH, SHA256_HEADER
 log = structlog.get_logger(__name__)
 
 public = APIRouter(prefix="/v1/dataset-imports", tags=["datasets"], route_class=JsonRoute)
-"""Separate, because a path below `/v1/datasets` would also be the path of a dataset."""
+"""A separate router, because a path below `/v1/datasets` could also be the path of a dataset."""
 internal = APIRouter(tags=["internal"], include_in_schema=False, route_class=WorkerRoute)
 
-# Checking rows may take minutes. It must not occupy the threads that answer other requests.
+# Checking rows may take minutes, and must not occupy the threads that serve other requests.
 _CHECKING = CapacityLimiter(4)
 
 
@@ -48,10 +48,10 @@ def import_dataset(
     waits: ErrandWaitsDep,
     language: LanguageDep,
 ) -> ErrandView:
-    """Import a dataset from the hub: a worker that may use the hub downloads it and sends the rows to the server.
+    """Import a dataset from the hub. A worker that may use the hub downloads it and sends the rows to the server.
 
-    `GET /v1/errands/{id}` shows the progress, and at the end the id of the `dataset` and the commit in `source.revision`. The rows are
-    checked like those of an uploaded file. Equal requests share one import while it runs, and equal rows give the same dataset.
+    `GET /v1/errands/{id}` shows the progress and, at the end, the id of the `dataset` and the commit in `source.revision`. The rows are
+    checked like those of an uploaded file. Identical requests share one import while it runs, and identical rows result in the same dataset.
     """
     choose_columns(wanted.format, wanted.columns, language)
     request = ImportRequest(kind="import", **wanted.model_dump())

@@ -33,7 +33,7 @@ CHECK_SECONDS = 900.0
 
 @dataclass(frozen=True)
 class Received:
-    """The JSONL that a worker has sent."""
+    """The JSONL received from a worker."""
 
     file: BinaryIO
     commit: str

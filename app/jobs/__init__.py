@@ -1,1 +1,1 @@
-"""Jobs: submission, states, lists, queue positions, and transitions. Only app.attempts modifies attempts."""
+"""Jobs: submission, states, transitions, lists, and the queue. Only app.attempts modifies attempts."""

@@ -6,7 +6,7 @@ from contracts.run.plan import count_evaluations_after
 
 
 def eta_seconds(job: Job, spec: JobSpec) -> float | None:
-    """Return the time left in seconds, or None if some part of it has not been measured yet."""
+    """Return the time left in seconds, or None if part of it cannot be estimated yet."""
     if job.total_steps is None or job.phase not in {Phase.TRAINING, Phase.EVALUATING}:
         return None
     steps_left = max(0, job.total_steps - job.step)

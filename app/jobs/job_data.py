@@ -1,4 +1,4 @@
-"""The datasets of a new job: finds them, checks that their rows can be used, and counts rows and steps."""
+"""Finds the datasets of a new job, checks that their rows can be used, and counts rows and steps."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -90,9 +90,9 @@ def list_uploads(spec: JobSpec) -> list[str]:
 
 
 def read_rows(session: Session, storage: Storage, spec: JobSpec) -> RowSample | None:
-    """Return the lengths of the rows of an epoch: counted if possible, otherwise estimated for a sample.
+    """Return the row lengths of an epoch: counted ones if possible, otherwise estimates for a sample.
 
-    None unless all training datasets are uploaded.
+    Returns None unless all training datasets are uploaded.
 
     Call it before the transaction that stores the job, because it reads files.
     """
@@ -132,7 +132,7 @@ def count_rows(spec: JobSpec, data: JobData) -> Counts:
     )
     if spec.dataset.eval is None:
         eval_rows = sum(held_out)
-    # Documents are concatenated and split at max_length, so the number of samples is not known before tokenization.
+    # Documents are concatenated and split at max_length, so the number of samples is unknown until they are tokenized.
     is_text = any("text" in dataset.forms for _, dataset in data.uploaded)
     has_cost = not is_text and eval_rows is not None
     return Counts(
@@ -163,7 +163,7 @@ def find_warnings(
 
 
 def require_preference(spec: JobSpec, data: JobData, language: Language) -> None:
-    """Raise InvalidField if rows rate answers and the job does not specify how to use them."""
+    """Raise InvalidField if rows contain rated answers and the job does not specify how to use them."""
     if spec.dataset.preference is not None:
         return
     for _, dataset in data.uploaded:
@@ -194,6 +194,6 @@ def _find(session: Session, source: DatasetSource, param: str) -> Source:
 
 
 def _trained_rows(dataset: Dataset) -> int:
-    """Return the number of trainable rows. The worker skips the others before it holds out rows."""
+    """Return the number of trainable rows. The worker skips the others before it holds out rows for evaluation."""
     features = RowFeatures.model_validate(dataset.features or {})
     return dataset.rows - features.untrained

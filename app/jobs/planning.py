@@ -29,7 +29,7 @@ from contracts.values.text import UNSAFE, find_unsafe
 
 
 class Planned(NamedTuple):
-    """The plan of a job, and the memory below which a device does not get it."""
+    """A job's plan, and the memory below which a device does not get the job."""
 
     plan: Plan
     least: Least
@@ -44,7 +44,7 @@ def plan_job(
 ) -> Planned:
     """Check a spec against the datasets and models, and plan the job. Raises an AppError that names the field.
 
-    `sample`: the result of job_data.read_rows. Without it, the tokens of the job are unknown.
+    `sample` is the result of job_data.read_rows. Without it, the number of tokens is unknown.
     """
     _reject_unsafe(spec)
     need = _find_gpus(spec)
@@ -82,7 +82,7 @@ def plan_job(
 
 
 def require_fit(plan: Plan) -> None:
-    """Raise DoesNotFit unless the job fits a live worker."""
+    """Raise DoesNotFit unless the job is known to fit a live worker."""
     forecast = plan.forecast
     if not forecast.fits:
         reason = forecast.reason.message if forecast.reason else ""

@@ -39,7 +39,7 @@ from contracts.job import JobStatus
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
 names_router = APIRouter(prefix="/v1/job-names", tags=["jobs"])
-"""Separate, because a path below `/v1/jobs` would also be the path of a job."""
+"""A separate router, because a path below `/v1/jobs` could also be the path of a job."""
 
 MOST_NAMES = 1000
 """Maximum number of jobs in a list of names."""
@@ -98,7 +98,7 @@ def chosen_jobs(
     archived: Annotated[Literal["false", "true", "any"], OneOf()] = "false",
     sort: Annotated[JobSort, OneOf()] = JobSort.NEWEST,
 ) -> JobFilter:
-    """Return the filter and the order that a query gives. Raises BadLabelFilter."""
+    """Return the filter and the order specified by a query. Raises BadLabelFilter."""
     pairs = [text.partition(":") for text in label]
     if any(not key or "\0" in key + value for key, _, value in pairs):
         raise BadLabelFilter("label")
@@ -128,7 +128,7 @@ def list_jobs(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     counts: bool = False,
 ) -> JobPage:
-    """List jobs, newest first unless `sort` says otherwise. Each `label` is `key:value`, or a `key` with any value; a job must have all of them. With `counts`, also count the jobs that match."""
+    """List jobs, newest first unless `sort` says otherwise. Each `label` is `key:value`, or `key` for any value; a job must have all of them. With `counts`, also count the matching jobs."""
     with database.reading() as session:
         page = service.list_jobs(session, chosen, cursor, limit, language)
         return page.model_copy(
@@ -144,7 +144,7 @@ def list_job_names(
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=MOST_NAMES)] = MOST_NAMES,
 ) -> JobNamePage:
-    """List only the ids and names of jobs, for an action on many jobs. Filters, order and cursors are those of `GET /v1/jobs`."""
+    """List only the ids and names of jobs, for actions on many jobs. Filters, order and cursors work as in `GET /v1/jobs`."""
     with database.reading() as session:
         return service.list_names(session, chosen, cursor, limit)
 

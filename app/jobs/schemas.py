@@ -54,14 +54,14 @@ class JobError(BaseModel):
 
 
 class HealthView(BaseModel):
-    """A finding on a job's health. docs/numbers.md describes the rules."""
+    """A finding about a job's health. docs/numbers.md describes the rules."""
 
     code: HealthCode
     level: Level
     step: int
-    """The step that the finding is about, for example that of a spike."""
+    """The step to which the finding refers, for example the step of a spike."""
     values: dict[str, float]
-    """The figures on which the finding is based."""
+    """The values on which the finding is based."""
     raised_at: datetime
     acknowledged: bool
     """Whether a user has acknowledged it. It is raised again if it gets worse or recurs."""
@@ -85,7 +85,7 @@ class JobWait(BaseModel):
     """With `gpus_reserved`: name of the reserved host, which will not start later jobs before this one. With
     `left_to_larger_host`: name of the largest host."""
     needed_bytes: int | None = None
-    """With `too_little_memory`: least memory of a device that can run the job."""
+    """With `too_little_memory`: minimum memory of a device that can run the job."""
     largest_bytes: int | None = None
     """With `too_little_memory`: memory of the largest device among the online workers that could run the job."""
     until: datetime | None = None
@@ -117,11 +117,11 @@ class JobState(BaseModel):
     """Loss of the last evaluation of the trained model; null until there is one. The base model's loss is in `/metrics`
     at step 0 and in the summary."""
     health: list[HealthView] = []
-    """Findings on the run, worst first; empty if it is healthy or has not started."""
+    """Findings about the run, most severe first; empty if it is healthy or has not started."""
     attempt: int
     """Number of the newest attempt; 0 before the first."""
     unreachable: bool
-    """Whether the worker has not reported within its lease."""
+    """True if the worker has not reported within its lease."""
     cancel_requested_at: datetime | None
     pause_requested_at: datetime | None
     """Time of a pause request that is still pending; null once the attempt has ended."""
@@ -155,7 +155,7 @@ class JobEdit(Strict):
     archived: bool = False
     """Whether lists omit the job. Only a job that has ended can be archived; a retry restores it."""
     priority: int = Field(0, ge=-1000, le=1000)
-    """Place in the queue; only while the job is queued."""
+    """Determines the place in the queue; can be changed only while the job is queued."""
 
 
 class JobCount(BaseModel):
@@ -222,7 +222,7 @@ class Plan(BaseModel):
     eval_rows: int | None
     steps: int | None
     evaluation: EvaluationCost | None = None
-    """Cost of evaluations; null if the number of training or evaluation rows is unknown."""
+    """Cost of the evaluations; null if the number of training or evaluation rows is unknown."""
     model: ModelCheck
     """Known facts about the model."""
     gpus: int | None = None
@@ -232,7 +232,7 @@ class Plan(BaseModel):
     data_warnings: list[JobWarning] = []
     """Warnings about the uploaded datasets that the job uses, such as evaluation rows that are also training rows."""
     forecast: Forecast
-    """Tokens, memory, time and disk space that the job will take."""
+    """Forecast of the tokens, memory, time and disk space of the job."""
 
 
 class JobSort(StrEnum):
@@ -241,7 +241,7 @@ class JobSort(StrEnum):
     NEWEST = "-created_at"
     OLDEST = "created_at"
     STATUS = "status"
-    """Running, queued, paused, then ended. Queued jobs are in claim order, the others newest first."""
+    """Running jobs come first, then queued, paused and ended ones. Queued jobs are in claim order, the others newest first."""
     NAME = "name"
     NAME_DESCENDING = "-name"
     EVAL_LOSS = "eval_loss"

@@ -63,11 +63,11 @@ def submit_job(
 ) -> tuple[StoredAnswer, bool]:
     """Store a job with its plan; return the response body and whether the job is new.
 
-    `sample`: see job_data.read_rows. `require_fit`: raise DoesNotFit unless the job fits a live worker.
+    `sample`: see job_data.read_rows. `require_fit`: raise DoesNotFit unless the job is known to fit a live worker.
     """
     now = database_now(session)
     if key is not None:
-        # A request may be repeated after an upgrade.
+        # A request may be repeated after an upgrade of the server.
         content = spec.model_dump_json(exclude=list_newer_defaults(spec))
         fingerprint = hashlib.sha256(content.encode()).hexdigest()
         stored = idempotency.reserve_key(session, key, fingerprint, now)
@@ -329,7 +329,7 @@ def _insert(session: Session, spec: JobSpec, least: Least, now: datetime) -> Job
         if spec.dataset.is_mixed:
             datasets.link_datasets(session, job.id, uploads)
     except IntegrityError as error:
-        # plan_job found the dataset, but another request has deleted it meanwhile.
+        # plan_job found the dataset, but another request has deleted it in the meantime.
         raise UnknownDataset("dataset.train", dataset=", ".join(uploads)) from error
     events.insert_event(session, job.id, "job_created", now)
     return job
@@ -344,7 +344,7 @@ def _found(find: Callable[[Session, str], T | None], session: Session, job_id: s
 
 
 def _columns(spec: JobSpec) -> dict[str, str | None]:
-    """Return the columns with the ids of uploaded datasets, unless the job trains on several."""
+    """Return the columns with the ids of uploaded datasets. Several training datasets are stored in a separate table."""
     train, separate = spec.dataset.train, spec.dataset.eval
     return {
         "train_dataset_id": train if isinstance(train, str) else None,

@@ -53,7 +53,7 @@ _HOLD = (
 
 
 def insert_job(session: Session, job: Job, name: str, labels: dict[str, str]) -> None:
-    """Store a new job. Its search text and labels are stored at the next flush, together with what the caller adds."""
+    """Store a new job. Its search text and labels are stored at the next flush, together with the rows that the caller adds."""
     session.add(job)
     session.flush()
     text = text_of(name, job.model, job.id)
@@ -154,7 +154,7 @@ def delete_job(session: Session, job_id: str) -> bool:
 
 
 def update_health(session: Session, job_id: str, health: list[dict[str, Any]] | None) -> None:
-    """Write the findings on a job, and increment its version. The job must be locked."""
+    """Write the findings about a job, and increment its version. The job must be locked."""
     update_where(session, (Job.id == job_id,), health=health)
 
 

@@ -196,7 +196,7 @@ def mark_queued_again(
 
 
 def _announced(session: Session, job: Job | None, now: datetime) -> Job | None:
-    """Store the webhooks of a job that has ended; return the job."""
+    """Store the webhook deliveries for a job that has ended; return the job."""
     if job is not None:
         outbox.add_end_of_job(session, job.id, job.status, now)
     return job

@@ -21,7 +21,7 @@ def view(
     now: datetime,
     language: Language,
 ) -> JobView:
-    """Return a job as users see it. `now`: the database's time; `place`: the job's place in its queue."""
+    """Return a job as users see it. `now` is the database's time, and `place` the job's place in its queue."""
     is_far = place is not None and place > queue.MOST_PLACES
     spec = load_stored_spec(job.spec)
     name, labels = name_and_labels(job, spec)

@@ -42,7 +42,7 @@ class Times:
 
 
 def make_token(secret: str, attempt_id: str, claim_id: str | None) -> str:
-    """Return an unguessable token. Repeated claims get the same token; a claim without an id gets a random one."""
+    """Return an unguessable token. A repeated claim gets the same token; a claim without an id gets a random one."""
     if claim_id is None:
         return secrets.token_urlsafe(32)
     message = f"{attempt_id} {claim_id}".encode("utf-8", "surrogateescape")

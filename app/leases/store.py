@@ -37,7 +37,7 @@ class HeldAttempt(NamedTuple):
     resumed_step: int | None
 
 
-# Also for speed, the statements used by syncs are built once and use plain tables.
+# For speed, the statements used by syncs are also built only once and use plain tables.
 ATTEMPTS = Base.metadata.tables[Attempt.__tablename__]
 
 

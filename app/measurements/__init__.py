@@ -1,1 +1,1 @@
-"""Measurements: users have the tokens of a dataset counted by a model's own tokenizer, and read the result."""
+"""Measurements: users can have a worker count a dataset's tokens with a model's own tokenizer, and read the result."""

@@ -1,4 +1,4 @@
-"""The public routes for the tokens of a dataset."""
+"""The public routes for a dataset's token counts."""
 
 from typing import Annotated
 
@@ -75,7 +75,7 @@ def get_tokens(
 ) -> Response:
     """Return the lengths of a dataset's rows in a model's tokens, and what a job with `max_length` would cut.
 
-    404 `dataset_not_measured` if they have not been counted; POST to the same path starts the count.
+    If they have not been counted, the response is 404 `dataset_not_measured`; a POST to the same path starts the count.
     """
     with database.reading() as session:
         answer = service.get_measurement(session, dataset_id, model, max_length, language)

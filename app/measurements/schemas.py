@@ -19,7 +19,7 @@ class MeasurementBody(Strict):
 
 
 class CutRows(BaseModel):
-    """What a job with this `training.max_length` cuts. Interpolated between lengths that were counted exactly."""
+    """The effects of this `training.max_length`. They are interpolated between lengths that were counted exactly."""
 
     max_length: int
     rows_over: int
@@ -31,7 +31,7 @@ class CutRows(BaseModel):
     tokens: int
     """Remaining tokens, including those of documents."""
     trained_tokens: int
-    """Remaining tokens that the loss counts."""
+    """Remaining supervised tokens."""
 
 
 class DatasetTokensView(BaseModel):
@@ -40,7 +40,7 @@ class DatasetTokensView(BaseModel):
     object: Literal["dataset.tokens"] = "dataset.tokens"
     dataset: str
     model: str
-    """The model with which they were counted; it has the same tokenizer and chat template as the requested one."""
+    """The model whose tokenizer was used; it has the same tokenizer and chat template as the requested model."""
     tokenizer: str
     """SHA-256 of the files of the tokenizer and the chat template, as in a model's `tokenizer`."""
     worker: str
@@ -49,20 +49,20 @@ class DatasetTokensView(BaseModel):
     """How long counting took."""
     rows: int
     measured_rows: int
-    """Rows that were read: all, or a random sample if the worker's time limit was reached. The other figures refer to these."""
+    """Number of rows that were read: all, or a random sample if the worker's time limit was reached. All other fields refer to these rows."""
     untrained_rows: int
-    """Rows without anything to train on; no other figure counts them."""
+    """Rows without anything to train on; no other field includes them."""
     refused_rows: int
-    """Rows that the chat template rejects; no other figure counts them. A job with one of them fails."""
+    """Rows that the chat template rejects; no other field includes them. A job with such a row fails."""
     refused: list[RefusedRow]
-    """The first of them, at most 5."""
+    """The first rejected rows, at most 5."""
     conversations: int
     documents: int
     """Rows of plain text, which a job joins and splits at `training.max_length`."""
     tokens: int
     trained_tokens: int
     trained_share: float | None
-    """Share of the tokens that the loss counts; null if there are none."""
+    """Share of supervised tokens; null if there are no tokens."""
     mean: float
     shortest: int
     p50: int
@@ -72,6 +72,6 @@ class DatasetTokensView(BaseModel):
     longest: int
     histogram: list[TokenBin]
     cut: CutRows
-    """At the requested `max_length`."""
+    """The effects of the requested `max_length`."""
     advised_max_length: int | None
     """The shortest length that cuts or drops fewer than 1 % of the conversations; null if there is none."""

@@ -1,4 +1,4 @@
-"""Rules for measurements: which counts belong to a model, and when a worker counts."""
+"""Rules for measurements: which counts apply to a model, and when a worker counts the tokens."""
 
 from sqlalchemy.orm import Session
 
@@ -26,18 +26,18 @@ from contracts.failure import Language
 from contracts.measurement import MeasureRequest, TokenCounts
 
 Answer = DatasetTokensView | ErrandView
-"""The counts of a dataset, or the errand that makes them."""
+"""A dataset's counts, or the errand that is producing them."""
 
 
 def find_counts(session: Session, dataset_id: str, model: str) -> DatasetTokens | None:
-    """Return a dataset's counts by the tokenizer that a model has on the workers, or None."""
+    """Return a dataset's counts with the tokenizer that the model has on the workers, or None."""
     return find_tokens(session, dataset_id, model, models.list_tokenizers(session, model))
 
 
 def request_measurement(
     database: Database, dataset_id: str, body: MeasurementBody, max_length: int, language: Language
 ) -> Answer:
-    """Return the counts if they exist, otherwise the errand that makes them; equal requests share one.
+    """Return the counts if they exist, otherwise the errand that produces them; identical requests share one.
 
     Raises DatasetNotFound, DatasetValidating, DatasetFailed, ModelNotInstalled, WorkersTooOld or TooManyErrands.
     """

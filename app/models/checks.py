@@ -41,8 +41,8 @@ def check_model(
 ) -> ModelCheck:
     """Return what is known about a job's model. Raises UnknownModel, or InvalidField if the job does not fit the model.
 
-    `installation`: that of the job's queue and model. `features`: the chat template features that the job's rows need,
-    by dataset field.
+    `installation` describes the workers of the job's queue with respect to the model. `features` are the chat template
+    features that the job's rows need, by dataset field.
     """
     known = workers.known_models(installation.live)
     if known is not None and spec.model not in known:
@@ -65,13 +65,13 @@ def check_model(
 
 
 def guess_model(wrong: str, names: Iterable[str], language: Language) -> str:
-    """Return a suggestion as a sentence with a space after it; empty if no name is similar."""
+    """Return a suggestion as a sentence followed by a space; empty if no name is similar."""
     hint = guess_hint(nearest_model(wrong, names), language)
     return f"{hint} " if hint and language == "en" else hint
 
 
 def nearest_model(wrong: str, names: Iterable[str]) -> str | None:
-    """Return the id closest to an unknown one, or None. An id without its owner is close to the full id."""
+    """Return the id closest to an unknown one, or None. An id without its owner counts as close to the full id."""
     ordered = sorted(names)
     last = wrong.rpartition("/")[2].lower()
     same = [name for name in ordered if name.rpartition("/")[2].lower() == last]
@@ -124,7 +124,7 @@ def _reject_misfit(
 
 
 def find_lacking(needed: RowFeatures, templates: Sequence[TemplateFacts | None]) -> dict[str, int]:
-    """Return what the templates of all copies omit, and from how many rows. Unknown templates omit nothing.
+    """Return what the templates of all copies omit, and from how many rows. Unknown templates are assumed to omit nothing.
 
     Reasoning may be omitted, because many templates do so intentionally.
     """

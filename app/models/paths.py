@@ -1,4 +1,4 @@
-"""The form of a model's id in a path. The routes for models are in app/openai/model_routes.py, because fine-tuned models are listed too."""
+"""The form of a model's id in a path. The routes for models are in app/openai/model_routes.py, because they also list fine-tuned models."""
 
 from starlette.convertors import PathConvertor, register_url_convertor
 

@@ -1,4 +1,4 @@
-"""Response models of models."""
+"""Pydantic models of the responses about models."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ class ModelDetails(BaseModel):
     checked: bool
     """Whether a worker has read the model's files. If false, every fact is null."""
     revision: str | None
-    """The hub's commit, if the model is in a worker's hub cache; null for one in a models directory."""
+    """The commit on the hub if the model is in a worker's hub cache; null if it is in a models directory."""
     architecture: str | None
     """The class that loads the model, such as `Qwen2ForCausalLM`."""
     parameters: int | None
@@ -23,7 +23,7 @@ class ModelDetails(BaseModel):
     max_length: int | None
     """Maximum context length in tokens; `training.max_length` must not be larger."""
     linear_modules: list[str] | None
-    """Names allowed in `lora.target_modules`; null for architectures whose files do not contain them."""
+    """Names allowed in `lora.target_modules`; null for architectures whose files do not list them."""
     sizes: ModelSizes | None
     """The decoder's dimensions; null for architectures whose files do not contain them under known names."""
     chat_template: Literal["qwen2", "own", "plain"] | None
@@ -61,7 +61,7 @@ class ModelView(ModelDetails):
     job: str | None = None
     """The job that trained a fine-tuned model."""
     adapter_file: str | None = None
-    """The file with the adapter of a fine-tuned model, for `GET /v1/files/{id}/content`."""
+    """Id of the file that contains the adapter of a fine-tuned model, for `GET /v1/files/{id}/content`."""
 
 
 class ModelPage(Page[ModelView]):

@@ -98,10 +98,11 @@ class Installation(NamedTuple):
     """The facts about the model for each of these workers that can run its jobs.
 
     An entry is None if the facts are unknown, because the worker would have to download the model or runs an earlier
-    version. A copy in the hub's cache counts as both, because a job may download a newer commit.
+    version. A copy in the hub's cache adds both its facts and None, because a job may download a newer commit.
     """
     facts: ModelFacts | None
-    """The facts that some worker has reported, of any queue and with the model's dimensions if any has; None if none has."""
+    """The facts that a worker of any queue has reported, preferably with the model's dimensions; None if no worker has
+    reported any."""
 
 
 def find_installation(session: Session, queue: str, name: str, now: datetime) -> Installation:
@@ -122,7 +123,7 @@ def find_installation(session: Session, queue: str, name: str, now: datetime) ->
 
 
 def find_facts(session: Session, name: str) -> ModelFacts | None:
-    """Return the facts that some worker has reported about a model, with its dimensions if any has; None if none has."""
+    """Return the facts that a worker has reported about a model, preferably with its dimensions; None if none has."""
     return _choose_facts(store.list_reported(session, [name]))
 
 
@@ -139,7 +140,7 @@ def list_names(session: Session, installation: Installation) -> set[str]:
 
 
 def list_tokenizers(session: Session, name: str) -> set[str]:
-    """Return the tokenizers that workers have reported for a model; none from workers of earlier versions."""
+    """Return the tokenizers that workers have reported for a model. Workers running earlier versions report none."""
     found = [ModelFacts.model_validate(row.facts) for row in store.list_reported(session, [name])]
     return {facts.tokenizer for facts in found if facts.tokenizer is not None}
 
@@ -173,7 +174,7 @@ def _copies(
         by_worker.setdefault(row.worker_id, {})[row.name] = row
     for worker in workers:
         rows = by_worker.get(worker.id, {})
-        # A hello also names the models, unless the worker can download others. It may be newer than the report.
+        # A hello also names the models, unless the worker can download others, and may be newer than the report.
         named = _named(worker)
         for name in rows if named is None else named:
             yield Copy(name, worker, _is_live(worker, now), rows.get(name))

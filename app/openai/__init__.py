@@ -1,1 +1,1 @@
-"""OpenAI's fine-tuning API: translates between its objects and ours. Jobs, datasets and models keep their rules in their own packages."""
+"""OpenAI's fine-tuning API: translates between its objects and ours. The rules for jobs, datasets and models are in their own packages."""

@@ -1,4 +1,4 @@
-"""Checkpoints of a fine-tuning job in OpenAI's shape."""
+"""Checkpoints of a fine-tuning job in OpenAI's format."""
 
 from sqlalchemy.orm import Session
 

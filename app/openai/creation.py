@@ -25,7 +25,7 @@ from contracts.job import JobSpec, TrainingSpec
 EXTENSION = "stepline"
 """The field that contains our own spec."""
 MOST_PER_DEVICE = 4
-"""The effective batch is split into accumulation steps of at most this many samples, our default."""
+"""The effective batch is split into accumulation steps of at most this many samples, which is our default."""
 DEFAULT_LEARNING_RATE = TrainingSpec().learning_rate
 _LEARNING_RATE = "training.learning_rate"
 
@@ -55,7 +55,7 @@ def to_spec(session: Session, new: NewFineTuningJob) -> JobSpec:
 
 @contextmanager
 def renamed_errors(new: NewFineTuningJob) -> Iterator[None]:
-    """Name OpenAI's fields in errors about the fields of our spec."""
+    """Replace the fields of our spec with OpenAI's fields in errors."""
     try:
         yield
     except InvalidField as error:
@@ -72,7 +72,7 @@ def renamed_errors(new: NewFineTuningJob) -> Iterator[None]:
 
 
 def find_dataset(session: Session, source: str, param: str) -> str:
-    """Return the dataset of a file, or the given dataset id. Raises UnknownFile."""
+    """Return the id of a file's dataset, or the given dataset id. Raises UnknownFile."""
     if source.startswith("ds_"):
         return source
     try:
@@ -82,7 +82,7 @@ def find_dataset(session: Session, source: str, param: str) -> str:
 
 
 def multiplier_of(learning_rate: float) -> float:
-    """Return a learning rate as a multiple of our default, without rounding errors of the division."""
+    """Return a learning rate as a multiple of our default, rounded to hide errors of the division."""
     return float(f"{learning_rate / DEFAULT_LEARNING_RATE:.6g}")
 
 
@@ -120,7 +120,7 @@ def _given_fields(session: Session, new: NewFineTuningJob) -> dict[str, Any]:
 
 
 def _split_batch(samples: int) -> dict[str, int]:
-    """Return an effective batch as the samples of an accumulation step and the number of steps."""
+    """Split an effective batch into accumulation steps; return the samples per step and the number of steps."""
     largest = max(n for n in range(1, MOST_PER_DEVICE + 1) if samples % n == 0)
     return {"per_device_batch_size": largest, "gradient_accumulation_steps": samples // largest}
 

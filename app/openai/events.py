@@ -1,4 +1,4 @@
-"""Events of a fine-tuning job, newest first: our events in OpenAI's words, and one event with metrics for each step."""
+"""Events of a fine-tuning job, newest first: our events with OpenAI's messages, and one event with metrics for each step."""
 
 import math
 import re
@@ -34,7 +34,7 @@ _TRAIN_NAMES = {
     "tokens": "tokens",
     "seconds": "seconds",
 }
-"""Names in the data of an event, by the names of our series. The last five are our own."""
+"""Names in an event's data, by the names of our series. The last five are our additions."""
 _EVALUATION_NAMES = {"loss": "valid_loss", "token_accuracy": "valid_mean_token_accuracy"}
 
 
@@ -42,19 +42,19 @@ class _After(NamedTuple):
     """Where a page begins."""
 
     event: tuple[datetime, int] | None = None
-    """Only older events: the time and id of one."""
+    """The time and id of an event. The page contains only older events."""
     attempt: int | None = None
-    """Only steps of this attempt or earlier ones."""
+    """The page contains only steps of this attempt or earlier ones."""
     seq: int | None = None
-    """Only steps of that attempt below this sequence number."""
+    """Of that attempt, the page contains only steps below this sequence number."""
     until: datetime | None = None
-    """Only steps until this time."""
+    """The page contains only steps until this time."""
 
 
 def list_events(
     session: Session, ftjob_id: str, after: str | None, limit: int, language: Language
 ) -> ObjectList[FineTuningEvent]:
-    """Return a page of a job's events, newest first. Raises JobNotFound, and BadCursor unless `after` is an event."""
+    """Return a page of a job's events, newest first. Raises JobNotFound, and BadCursor unless `after` is the id of an event."""
     job = jobs.get_row(session, ids.job_id(ftjob_id))
     attempts = list_attempts(session, job.id)
     place = _After() if after is None else _place(session, job.id, attempts, after)
@@ -62,7 +62,7 @@ def list_events(
     steps = _read_steps(session, attempts, place, limit + 1)
     spec = load_stored_spec(job.spec)
     name = ids.tuned_model(spec.model, spec.name, job.id)
-    # Of an event and a step at the same time, the event comes first, as `_place` assumes.
+    # If an event and a step have the same time, the event comes first, as `_place` assumes.
     entries: list[tuple[datetime, int, Event | Step]] = [
         *((event.at, 1, event) for event in events),
         *((step.at, 0, step) for step in steps),
@@ -113,7 +113,7 @@ def _read_steps(
 def _find_evaluations(
     session: Session, attempts: Sequence[Attempt], page: Sequence[Event | Step]
 ) -> dict[tuple[int, int], dict[str, Any]]:
-    """Return the evaluations at the steps of a page, by attempt and step."""
+    """Return the evaluations at the steps on a page, by attempt and step."""
     steps: dict[int, list[int]] = {}
     for entry in page:
         if isinstance(entry, Step):
@@ -174,7 +174,7 @@ def _event_view(event: Event, job_id: str, name: str, language: Language) -> Fin
 
 
 def _openai_words(event: Event, job_id: str, name: str) -> str | None:
-    """Return the message that OpenAI's API has for an event, or None if it has no such event."""
+    """Return the message that OpenAI's API uses for an event, or None if it has no such event."""
     match event.code:
         case "job_created":
             return f"Created fine-tuning job: {ids.ftjob_id(job_id)}"

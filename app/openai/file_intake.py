@@ -1,4 +1,4 @@
-"""Stores an uploaded file as a dataset, and finds the rows of a file."""
+"""Stores an uploaded file as a dataset, and finds a file's rows."""
 
 import os
 
@@ -27,9 +27,9 @@ def add_file(
     seconds: int | None,
     language: Language,
 ) -> FileView:
-    """Store a file and its dataset, unless the same bytes are already stored. Raises an AppError.
+    """Store a file, and its dataset unless the same bytes are already stored. Raises an AppError.
 
-    `seconds`: the file's lifetime, None for a file that does not expire.
+    `seconds`: the file's lifetime; None for a file that does not expire.
     """
     file_id = files.new_file_id()
     upload.file.seek(0, os.SEEK_END)

@@ -38,8 +38,8 @@ _CHECKING = CapacityLimiter(4)
 async def create_file(
     *,
     file: Annotated[UploadFile, File(), BeforeValidator(require_file)],
-    purpose: Annotated[Literal["fine-tune"], OneOf(), Form()],  # noqa: ARG001  # no other is accepted
-    anchor: Annotated[  # noqa: ARG001  # no other is accepted
+    purpose: Annotated[Literal["fine-tune"], OneOf(), Form()],  # noqa: ARG001  # only this value is accepted
+    anchor: Annotated[  # noqa: ARG001  # only this value is accepted
         Literal["created_at"] | None, OneOf(), Form(alias="expires_after[anchor]")
     ] = None,
     seconds: Annotated[
@@ -125,7 +125,7 @@ def get_file_content(file_id: str, database: DatabaseDep, storage: StorageDep) -
 
 @router.delete("/{file_id}")
 def delete_file(file_id: str, database: DatabaseDep, storage: StorageDep) -> DeletedFile:
-    """Delete a file. Its dataset is deleted with its last file, unless it was stored before the first one.
+    """Delete a file. Its dataset is deleted with its last file, unless the dataset was stored before its first file.
 
     A dataset that an unfinished job uses cannot be deleted.
     """

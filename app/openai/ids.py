@@ -1,4 +1,4 @@
-"""Translates between our ids and OpenAI's. The digits are the same, so no table is needed."""
+"""Translates between our ids and OpenAI's. The digits are the same, so no mapping is stored."""
 
 import re
 from typing import Literal
@@ -7,9 +7,9 @@ ORGANIZATION = "stepline"
 """The organization in the names of fine-tuned models."""
 ORGANIZATION_ID = "org-stepline"
 TUNED = "ft:"
-"""Start of the name of every fine-tuned model."""
+"""Prefix of the name of every fine-tuned model."""
 SHOWN_DIGITS = 8
-"""Number of a job's digits in the name of its model."""
+"""Number of the job's digits that occur in the name of its model."""
 _JOB, _FINE_TUNING_JOB = "job_", "ftjob-"
 _RESULTS, _ADAPTER = "file-results", "file-adapter"
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
@@ -21,7 +21,7 @@ def ftjob_id(job_id: str) -> str:
 
 
 def job_id(given: str) -> str:
-    """Return our id of a job. Any other text is returned as it is, and no job has it."""
+    """Return our id of a job. Any other text is returned unchanged, and is not the id of any job."""
     if given.startswith(_FINE_TUNING_JOB):
         return _JOB + given.removeprefix(_FINE_TUNING_JOB)
     return given
@@ -49,7 +49,7 @@ def adapter_file(job_id: str) -> str:
 
 
 def written_file(file_id: str) -> tuple[Literal["results", "adapter"], str] | None:
-    """Return the kind and the job of a file that a job has written; None for any other id."""
+    """Return the kind of a file that a job has written, and the job's id; None for any other id."""
     if file_id.startswith(_RESULTS):
         return "results", _JOB + file_id.removeprefix(_RESULTS)
     if file_id.startswith(_ADAPTER):

@@ -1,4 +1,4 @@
-"""Fine-tuning jobs: creates and lists our jobs for OpenAI's clients, and shows them in OpenAI's shape."""
+"""Fine-tuning jobs: creates and lists our jobs for OpenAI's clients, in OpenAI's format."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -33,13 +33,13 @@ from contracts.failure import Language
 from contracts.job import JobStatus
 
 MOST_PAGES = 20
-"""A list with several filters is searched on at most this many pages of our list for one request."""
+"""Maximum number of pages of our list that a request searches if the list has several filters."""
 
 
 def create_job(
     database: Database, storage: Storage, new: NewFineTuningJob, key: str | None, language: Language
 ) -> tuple[FineTuningJob, str | None]:
-    """Submit a job. Return it, and the queue to ring if it is new. Raises an AppError that names OpenAI's field."""
+    """Submit a job. Return it, and the queue to ring if it is new. Raises an AppError that names the field as in OpenAI's API."""
     with database.reading() as session:
         spec = to_spec(session, new)
         sample = read_rows(session, storage, spec)
@@ -71,7 +71,7 @@ def list_jobs(
     metadata: Sequence[tuple[str, str]],
     language: Language,
 ) -> ObjectList[FineTuningJob]:
-    """Return a page of jobs, newest first. Raises BadCursor unless `after` is a job."""
+    """Return a page of jobs, newest first. Raises BadCursor unless `after` is the id of a job."""
     chosen = JobFilter(
         search="",
         statuses=[],
@@ -87,7 +87,7 @@ def list_jobs(
         page = jobs.list_jobs(session, chosen, cursor, limit - len(found), language)
         found += page.data
         cursor, has_more = page.cursor, page.has_more
-        # A page of a list with several filters may be empty although there are more jobs.
+        # A page of a list with several filters may be empty even though there are more jobs.
         if len(found) == limit or not has_more:
             break
     data = view_jobs(session, found)
@@ -95,7 +95,7 @@ def list_jobs(
 
 
 def view_jobs(session: Session, found: Sequence[JobView]) -> list[FineTuningJob]:
-    """Return jobs in OpenAI's shape."""
+    """Return jobs in OpenAI's format."""
     job_ids = [job.id for job in found]
     fine_tunes = store.find_fine_tunes(session, job_ids)
     tokens = store.find_trained_tokens(

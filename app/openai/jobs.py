@@ -149,7 +149,7 @@ def _change(
     language: Language,
     rings: Rings,
 ) -> FineTuningJob:
-    """Apply an action of our own jobs, and return the job in OpenAI's shape."""
+    """Apply an action to a job, and return the job in OpenAI's format."""
     with database.writing() as session:
         job, to_ring = action(session, ids.job_id(ftjob_id), language)
         [view] = job_service.view_jobs(session, [job])

@@ -16,7 +16,7 @@ from app.openai.schemas.objects import DeletedModel
 from app.storage.data_dir import StorageDep
 
 MOST_LISTED = 1000
-"""Also the default, because OpenAI clients read only the first page."""
+"""Maximum number of models on a page. It is also the default, because OpenAI clients read only the first page."""
 LONGEST_CURSOR = 300
 
 router = APIRouter(prefix="/v1/models", tags=["models"])

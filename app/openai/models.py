@@ -1,4 +1,4 @@
-"""Fine-tuned models: a finished job's adapter as a model. The models on the workers are those of the package models."""
+"""Fine-tuned models: each is the adapter of a finished job. The package app.models handles the models on the workers."""
 
 from sqlalchemy.orm import Session
 

@@ -1,4 +1,4 @@
-"""SQL that only OpenAI's API needs: the files of jobs, finished jobs, and events with the newest first."""
+"""SQL that only OpenAI's API needs: for the files of jobs, for finished jobs, and for events in newest-first order."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -15,13 +15,13 @@ from contracts.wire import ADAPTER_ARTIFACT
 
 
 def insert_fine_tune(session: Session, fine_tune: FineTune) -> None:
-    """Store the files that a job was created with."""
+    """Store the files named in the request that created a job."""
     session.add(fine_tune)
     session.flush()
 
 
 def find_fine_tunes(session: Session, job_ids: Collection[str]) -> dict[str, FineTune]:
-    """Return the files of jobs that OpenAI's clients created, by job id."""
+    """Return the files of jobs that OpenAI clients created, by job id."""
     rows = session.scalars(select(FineTune).where(FineTune.job_id.in_(job_ids)))
     return {row.job_id: row for row in rows}
 
@@ -46,7 +46,7 @@ class Step(NamedTuple):
 def list_steps(
     session: Session, piece: Piece, limit: int, *, below: int | None, until: datetime | None
 ) -> list[Step]:
-    """Return at most `limit` steps of an attempt on the line, newest first: below a sequence number, or until a time."""
+    """Return at most `limit` of an attempt's steps on the line, newest first: those below a sequence number, or until a time."""
     attempt = piece.attempt
     query = select(Record.seq, Record.step, Record.at, Record.data).where(
         Record.attempt_id == attempt.id,

@@ -25,7 +25,7 @@ COLUMNS = {
     "eval_loss": "valid_loss",
     "eval_token_accuracy": "valid_mean_token_accuracy",
 }
-"""The columns of a result file after `step`, by the names of our series."""
+"""The columns of a result file that follow `step`, by the names of our series."""
 
 
 def find_view(database: Database, file_id: str) -> FileView | None:
@@ -63,7 +63,7 @@ def find_results(database: Database, file_id: str) -> Iterator[str] | None:
 
 
 def find_adapter(session: Session, file_id: str) -> Artifact | None:
-    """Return the adapter that a file id names; None for any other id. Raises FileNotFound."""
+    """Return the adapter with this file id; None for any other kind of id. Raises FileNotFound."""
     written = ids.written_file(file_id)
     if written is None or written[0] != "adapter":
         return None

@@ -1,1 +1,1 @@
-"""Plans: what a job will need and how long it will take, kept with the job and corrected by finished jobs. Nothing here loads a model."""
+"""Plans: forecasts of a job's memory, time and tokens, stored with the job and corrected by the results of finished jobs. Nothing here loads a model."""

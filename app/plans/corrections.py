@@ -1,4 +1,4 @@
-"""Corrects predictions by the results of finished jobs with the same model on the same kind of device."""
+"""Corrects predictions with the results of finished jobs that used the same model on the same kind of device."""
 
 import hashlib
 import json
@@ -13,22 +13,22 @@ from contracts.attempt import Device
 from contracts.job import JobSpec
 
 _MOST_RESULTS = 5
-"""Only the newest results count, because drivers, libraries and the load of a host change."""
+"""Only the newest results count, because drivers, libraries and a host's load change."""
 _FORMULA_BAND = 0.35
-"""Error of a prediction that no job has corrected, as a share."""
+"""Relative error of a prediction that no job has corrected yet."""
 _OTHER_SETTINGS_BAND, _SAME_SETTINGS_BAND = 0.25, 0.12
-"""Error after one result with other settings, or with the same ones."""
+"""Relative error after one result with other settings, and after one with the same settings."""
 _MARGIN = 0.06
-"""Added to the spread of several results."""
+"""Relative margin added to the range of several results."""
 
 
 class Measured(BaseModel):
-    """What a finished job measured, in units that can be applied to other jobs."""
+    """Measurements of a finished job, in units that can be applied to other jobs."""
 
     width: int
-    """Bytes of a value of the compute type."""
+    """Bytes per value of the compute type."""
     peak_ratio: float | None
-    """Measured peak divided by the formula's."""
+    """The measured peak divided by the peak predicted by the formula."""
     train_seconds_per_teraflop: float | None
     evaluate_seconds_per_teraflop: float | None
     loading_seconds: float | None
@@ -58,12 +58,12 @@ class Correction(NamedTuple):
 
 
 def device_key(device: Device, gpus: int) -> str:
-    """Return what devices have in common on which a job takes the same time and memory."""
+    """Return a key that is the same for all devices on which a job takes the same time and memory."""
     return f"{device.kind} {device.name}"[:280] + (f" x{gpus}" if gpus > 1 else "")
 
 
 def settings_key(spec: JobSpec, gpus: int) -> str:
-    """Return a hash of the settings that affect the time and memory of a token."""
+    """Return a hash of the settings that affect the time and memory per token."""
     content = {
         "lora": spec.lora.model_dump(mode="json", include={"rank", "target_modules"}),
         "dropout": spec.lora.dropout > 0,
@@ -79,7 +79,7 @@ def settings_key(spec: JobSpec, gpus: int) -> str:
 def correct(
     results: Sequence[Result], settings: str, read: Callable[[Measured], float | None]
 ) -> Correction | None:
-    """Return the factor that finished jobs give; those with the same settings take precedence. None without results."""
+    """Return the correction from finished jobs, preferring those with the same settings; None without results."""
     known = [(each.settings, value) for each in results if (value := read(each.measured))]
     same = [value for key, value in known if key == settings][:_MOST_RESULTS]
     values = same or [value for _, value in known][:_MOST_RESULTS]
@@ -96,13 +96,13 @@ def correct(
 
 
 def correct_peak(results: Sequence[Result], settings: str) -> Correction:
-    """Return the factor for the formula's peak."""
+    """Return the correction for the peak predicted by the formula."""
     found = correct(results, settings, lambda measured: measured.peak_ratio)
     return found or Correction(1.0, 1 - _FORMULA_BAND, 1 + _FORMULA_BAND, "formula")
 
 
 def scaled(factor: Correction, value: float) -> Quantity:
-    """Return a prediction with its band."""
+    """Return a prediction with its range."""
     return Quantity(
         value=value * factor.value,
         low=value * factor.low,
@@ -112,10 +112,10 @@ def scaled(factor: Correction, value: float) -> Quantity:
 
 
 def unknown(code: str, **values: float | str) -> Quantity:
-    """Return an unknown figure and its reason."""
+    """Return an unknown quantity with the reason why it is unknown."""
     return Quantity(reason=Note(code=code, values=values))
 
 
 def exact(value: float) -> Quantity:
-    """Return a figure that is known."""
+    """Return a quantity that is known exactly."""
     return Quantity(value=value, low=value, high=value, basis="exact")

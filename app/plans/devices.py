@@ -1,4 +1,4 @@
-"""Forecasts a job's memory and duration on the device of one worker."""
+"""Forecasts a job's memory and duration on one worker's device."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -21,23 +21,23 @@ from contracts.job import JobSpec
 
 TERA = 1e12
 _CAUTION = 0.8
-"""A device counts as too small only if this share of the formula's least memory exceeds it."""
+"""A device counts as too small only if its memory is below this fraction of the formula's minimum."""
 _WIDTHS = {"cuda": 2, "cpu": 4}
-"""Bytes of a value of the compute type that `auto` usually chooses. A CPU with AMX computes in bfloat16."""
+"""Bytes per value of the compute type that `auto` usually chooses. A CPU with AMX computes in bfloat16."""
 _NAMED_WIDTHS = {"bfloat16": 2, "float32": 4}
 _SAMPLE_SPREAD = 0.2
-"""Error of the duration if the tokens are only estimated from characters."""
+"""Relative error of the duration if the tokens are only estimated from characters."""
 
 
 class Computation(NamedTuple):
-    """What a job computes, wherever it runs."""
+    """What a job computes, regardless of the device."""
 
     spec: JobSpec
     need: MemoryNeed | None
     """None if the model's dimensions are unknown."""
     load: Load
     per_row: float | None
-    """Mean tokens of a row."""
+    """Mean number of tokens per row."""
     evaluated_rows: int
     """Rows processed by all evaluations."""
 
@@ -52,7 +52,7 @@ class Run(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Operations of a job on one of its GPUs, in units of 10¹²."""
+    """Floating-point operations of a job on one of its GPUs, in units of 10¹²."""
 
     training: float
     evaluation: float
@@ -65,7 +65,7 @@ def least_bytes(need: MemoryNeed, kind: str) -> int:
 
 
 def choose_width(spec: JobSpec, kind: str, results: Sequence[Result]) -> int:
-    """Return the bytes of the compute type: as set, as in the last job on such a device, or as usual."""
+    """Return the bytes per value of the compute type: as set, else as in the last job on such a device, else the usual one."""
     named = spec.quantization.compute_dtype
     if named != "auto":
         return _NAMED_WIDTHS[named]
@@ -110,7 +110,7 @@ def forecast_worker(
 
 
 def work_of(computation: Computation, setup: Setup, gpus: int, *, training_tokens: float) -> Work:
-    """Return the operations of a job on each of its GPUs; the model's dimensions must be known."""
+    """Return the operations of a job on each of its GPUs. The model's dimensions must be known."""
     need = computation.need
     if need is None:
         raise ValueError("the model's dimensions are unknown")
@@ -136,7 +136,7 @@ def work_of(computation: Computation, setup: Setup, gpus: int, *, training_token
 
 
 def saves_of(spec: JobSpec, steps: int) -> int:
-    """Return how often a run saves: each checkpoint, and the adapter at the end."""
+    """Return the number of saves in a run: one per checkpoint, and one for the adapter at the end."""
     return steps // spec.checkpoint.every_steps + 1
 
 
@@ -147,7 +147,7 @@ def _seconds(
     results: Sequence[Result],
     settings: str,
 ) -> Quantity:
-    """Return the duration of all phases. Its band is that of the training speed and of the tokens."""
+    """Return the duration of all phases. Its range reflects the uncertainty of the training speed and the tokens."""
     tokens = run.tokens
     if tokens.training is None or tokens.per_row is None:
         return Quantity(reason=tokens.forecast.training.reason)

@@ -1,6 +1,6 @@
 """Forecasts a job: tokens, memory and time on each live worker, disk space, and warnings.
 
-Figures that cannot be predicted are null with a reason.
+Quantities that cannot be predicted are null, with a reason.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,9 +25,9 @@ from contracts.run.plan import EvaluationCost, training_row_passes
 MOST_WORKERS = 20
 """Maximum number of workers in a forecast."""
 _CHECKPOINT_BYTES = 12
-"""A weight of the adapter and its two moments, each in float32."""
+"""Bytes per weight of the adapter: the weight and its two moments, each in float32."""
 _EXPENSIVE = 0.4
-"""Share of evaluation rows from which a plan warns."""
+"""A plan contains a warning if evaluation rows are more than this share of all processed rows."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,17 @@ class Counts:
     sample: RowSample | None
     """None for a dataset on the hub."""
     is_text: bool = False
-    """Whether documents are joined and cut into samples of equal length."""
+    """Whether documents are joined and split into samples of equal length."""
 
 
 class Least(NamedTuple):
-    """The least memory that a device must have; null if unknown. Smaller devices do not get the job."""
+    """The minimum memory of a device; None if unknown. Smaller devices do not get the job."""
 
     cpu_bytes: int | None
     gpu_bytes: int | None
 
     def fits(self, worker: WorkerInfo) -> bool:
-        """Return whether the worker's device may be large enough. Unknown figures fit."""
+        """Return whether the worker's device may be large enough. It may be if either figure is unknown."""
         least = self.gpu_bytes if worker.device.kind == "cuda" else self.cpu_bytes
         known = worker.device.memory_bytes
         return least is None or known == 0 or least <= known
@@ -76,7 +76,7 @@ def forecast_job(
     workers: Sequence[WorkerInfo],
     gpus_on: Callable[[WorkerInfo], int],
 ) -> tuple[Forecast, Least]:
-    """Return the forecast, and the least memory for the job.
+    """Return the forecast, and the minimum memory for the job.
 
     `facts`: those of the job's model; None if unknown. `workers`: the live workers that could run the job. `gpus_on`: how many GPUs the job would use on the host of a worker.
     """
@@ -124,9 +124,9 @@ def _row_passes(spec: JobSpec, counts: Counts) -> int | None:
 
 
 def _earlier_on_rows(session: Session, spec: JobSpec) -> RowTokens | None:
-    """Return what a finished job on the same rows measured with the same model, preferably at the same `max_length`.
+    """Return the tokens that a finished job measured on the same rows with the same model, preferably at the same `max_length`.
 
-    Otherwise, the largest one says most about the rows, because it truncated least.
+    Otherwise, return those measured at the largest `max_length`, which truncated the rows least.
     """
     key = store.rows_key(spec)
     if key is None:

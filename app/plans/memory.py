@@ -1,7 +1,7 @@
-"""The memory of a job by formula, without torch. It follows the bytes that the training program's memory plan traces.
+"""Predicts the memory of a job with a formula, without torch. The formula models what the training program's memory plan traces.
 
-`worker/training/memory` traces the real step; this file knows only a model's dimensions. The figures below come from
-traces of Qwen2 0.5B and 7B (`benchmarks/memory_plan.py`); the formula is within 10 % of them.
+`worker/training/memory` traces a real step; this file knows only a model's dimensions. The constants below come from
+traces of Qwen2 0.5B and 7B (`benchmarks/memory_plan.py`); the formula is within 10 % of these traces.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from contracts.model_facts import ModelFacts, ModelSizes
 _DOUBLE_QUANT_FROM = 3_000_000_000
 """`auto` quantises the scales of models with at least this many parameters."""
 _ADAPTER_BYTES = 16
-"""A weight of the adapter, its gradient and its two moments, each in float32."""
+"""Bytes per weight of the adapter: the weight, its gradient and its two moments, each in float32."""
 _SCALE_BLOCK = 64
 _CPU_TOKENS = 512
 _CUDA_MOST_TOKENS = 16_384
@@ -21,34 +21,34 @@ _CHUNK_BYTES = {"cpu": 128 * 2**20, "cuda": 512 * 2**20}
 _LOGIT_BYTES = {("cpu", 4): 8, ("cpu", 2): 12, ("cuda", 2): 8, ("cuda", 4): 8}
 """Bytes per logit of a chunk, by device and width of the compute type."""
 _RECOMPUTED_LOGITS = {"cpu": 1.0, "cuda": 1.1}
-"""The same in relation to `_LOGIT_BYTES` if activations are recomputed, because the peak is then at the logits."""
+"""Factor for `_LOGIT_BYTES` if activations are recomputed, because the peak then occurs at the logits."""
 _HIDDEN_SHARES = {("cpu", 4): 5, ("cpu", 2): 10, ("cuda", 2): 7, ("cuda", 4): 5}
-"""How many values of the hidden width a layer keeps for each token; norms keep float32 copies of narrower types."""
+"""Number of activations of the hidden size that a layer keeps per token. Norms keep float32 copies of narrower types."""
 _INTERMEDIATE_SHARES, _ATTENTION_SHARES = 4, 2
 _RECOMPUTED_LAYER = 1.7
-"""Size of the one layer that is being recomputed, in relation to what it would keep otherwise."""
+"""Memory of the layer that is being recomputed, relative to what a layer keeps without recomputation."""
 _CPU_GROWTH = 1.5
-"""A CPU's heap grows by this factor beyond the tensors of a step."""
+"""On a CPU, the heap grows to this multiple of the tensors of a step."""
 _PROGRAM_BYTES = 600_000_000
 """Resident memory of the training program before it loads a model."""
 _GPU_SHARE, _GPU_WORKSPACE = 0.92, 2**28
-"""What the training program's plan fills of a GPU's free memory."""
+"""The share of a GPU's free memory that the training program's plan uses, and the bytes that it reserves as workspace."""
 _GPU_CONTEXT = 2**29
-"""Assumed memory of the driver and CUDA's context."""
+"""Assumed memory of the driver and the CUDA context."""
 
 
 class Setup(NamedTuple):
-    """How a job is computed on a device."""
+    """How a device computes a job."""
 
     kind: str
     """`cuda` or `cpu`."""
     width: int
-    """Bytes of a value of the compute type."""
+    """Bytes per value of the compute type."""
     recomputes: bool
     unpacked: bool
-    """Whether the base's layers are kept in the compute type."""
+    """Whether the base model's layers are kept in the compute type."""
     tokens: int
-    """Tokens of the fullest micro-batch."""
+    """Maximum number of tokens in a micro-batch."""
 
 
 class Load(NamedTuple):
@@ -62,7 +62,7 @@ class Load(NamedTuple):
 
 
 class MemoryNeed:
-    """The memory that one job needs with one model."""
+    """The memory that a job needs with its model."""
 
     def __init__(self, spec: JobSpec, facts: ModelFacts, sizes: ModelSizes, load: Load) -> None:
         self._spec, self.sizes, self._load = spec, sizes, load
@@ -71,7 +71,7 @@ class MemoryNeed:
         self.adapter_parameters = spec.lora.rank * adapter_sides(spec, sizes)
 
     def peak_bytes(self, setup: Setup) -> int:
-        """Return the peak of the run, in the sense of the report's `peak_memory_bytes`."""
+        """Return the peak memory of the run, as defined for the report's `peak_memory_bytes`."""
         training = self._resident_bytes(setup) + self._step_bytes(setup)
         if setup.kind == "cuda":
             return int(self._resident_bytes(setup) + self._step_bytes(setup))
@@ -101,14 +101,14 @@ class MemoryNeed:
         return setup
 
     def least_bytes(self, kind: str, width: int) -> int:
-        """Return the least memory of a device that can run the job: one longest sample at a time, recomputed if permitted."""
+        """Return the minimum device memory for the job: one sample of maximum length at a time, recomputed if permitted."""
         recomputes = self._spec.engine.activation_checkpointing is not False
         unpacked = self._spec.engine.dequantize_base is True
         setup = Setup(kind, width, recomputes, unpacked, self._load.longest)
         return int(self._resident_bytes(setup) + self._step_bytes(setup))
 
     def filled(self, token_budget: int) -> int:
-        """Return the tokens of the fullest micro-batch under a budget."""
+        """Return the maximum number of tokens in a micro-batch within a memory budget."""
         return min(max(token_budget, self._load.longest), self._load.window)
 
     def _has_room(self, setup: Setup, memory_bytes: int) -> bool:
@@ -147,7 +147,7 @@ class MemoryNeed:
         return saved + max(logits, _RECOMPUTED_LAYER * layer) + copies
 
     def _kept_bytes(self, width: int) -> int:
-        """Return the bytes of the base's weights that are not stored in 4 bits."""
+        """Return the bytes of the base model's weights that are not stored in 4 bits."""
         return max(0, self._parameters - self.sizes.linear_parameters) * width
 
     def _double_quant(self) -> bool:
@@ -156,7 +156,7 @@ class MemoryNeed:
 
 
 def adapter_sides(spec: JobSpec, sizes: ModelSizes) -> int:
-    """Return inputs plus outputs of all layers that the adapter targets."""
+    """Return the sum of the input and output sizes of all layers that the adapter targets."""
     targets = spec.lora.target_modules
     if targets == "all-linear":
         return sum(sizes.adapter_sides.values())

@@ -1,4 +1,4 @@
-"""Learns from jobs that succeeded: stores what they took, and by which factors the formulas were wrong."""
+"""Learns from jobs that succeeded: stores their actual figures, and the factors by which the formulas were off."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from contracts.run.plan import count_evaluations_after, training_row_passes
 from contracts.summary import Summary
 
 MOST_COUNT = 10**10
-"""Larger figures in a summary are not plausible."""
+"""Numbers in a summary above this limit are not plausible."""
 _WIDTHS = {"bfloat16": 2, "float32": 4}
 
 
@@ -47,7 +47,7 @@ class Finished:
 
     @property
     def supervised_share(self) -> float | None:
-        """Share of these tokens that the loss counts; None if unknown."""
+        """Share of these tokens that are supervised; None if unknown."""
         counted = self.summary.supervised_tokens
         return counted / self.tokens if counted and counted <= self.tokens else None
 
@@ -55,9 +55,10 @@ class Finished:
 def record_outcome(
     session: Session, job: Job, attempt: Attempt, summary: Summary, now: datetime
 ) -> None:
-    """Store what a job took, and what later forecasts can learn from it.
+    """Store a job's actual figures, and the measurements that improve later forecasts.
 
-    Only a run without interruptions measures loading and the memory of a whole run. Incomplete summaries teach nothing.
+    The measurements are stored only if the first attempt succeeded, because only an uninterrupted run measures loading and
+    the peak of the whole run. Incomplete or implausible summaries are ignored.
     """
     if not _is_plausible(summary):
         return
@@ -87,7 +88,7 @@ def record_outcome(
 
 
 def _is_plausible(summary: Summary) -> bool:
-    """Return whether a summary contains the figures to learn from. A worker may have sent anything."""
+    """Return whether the summary contains all necessary numbers and they are plausible. A worker may have sent anything."""
     counts = (summary.steps, summary.train_rows, summary.all_parameters)
     rates = (summary.tokens_per_second, summary.samples_per_second)
     times = summary.phases.values()
@@ -152,7 +153,7 @@ def _divide(seconds: float | None, amount: float) -> float | None:
 
 
 def _computation(found: Finished, facts: ModelFacts | None) -> Computation:
-    """Return what the job has computed. The lengths of its rows are those that the next forecast for it will assume."""
+    """Return what the job has computed. The row lengths are those that the next forecast for such a job will assume."""
     spec, summary = found.spec, found.summary
     measured = RowTokens(spec.training.max_length, found.tokens_per_row, found.supervised_share)
     load = forecast_tokens(spec, found.sample, measured, None).load

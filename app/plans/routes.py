@@ -1,4 +1,4 @@
-"""Public route for the plan of a job."""
+"""The public route for the plan of a job."""
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
@@ -13,7 +13,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 @router.get("/{job_id}/plan", response_model=JobPlan)
 def get_job_plan(job_id: str, database: DatabaseDep, language: LanguageDep) -> JSONResponse:
-    """Return the forecast made when the job was submitted and, once it has succeeded, what it took."""
+    """Return the forecast made when the job was submitted and, once it has succeeded, the actual figures."""
     with database.reading() as session:
         plan = service.get_plan(session, job_id, language)
     return JSONResponse(plan, headers={"Vary": "Accept-Language"})

@@ -1,4 +1,4 @@
-"""The lengths of some rows of a dataset in tokens: counted by a worker, or estimated from characters. The server has no tokenizer."""
+"""The lengths, in tokens, of some rows of a dataset: counted by a worker, or estimated from characters. The server has no tokenizer."""
 
 import functools
 import itertools
@@ -20,13 +20,13 @@ _MOST_ROWS = 400
 _ASCII, _IDEOGRAPHS, _OTHER = 4.2, 1.6, 2.5
 """Characters per token of Qwen's tokenizer in English, Chinese and other scripts."""
 _TURN_TOKENS = 5
-"""The template's tokens around each turn."""
+"""Tokens that the template adds around each turn."""
 _SYSTEM_TOKENS = 15
-"""Qwen2's template adds a system prompt to rows without one."""
+"""Tokens of the system prompt that Qwen2's template adds to rows without one."""
 
 
 class RowLength(NamedTuple):
-    """Tokens of a row."""
+    """The length of a row in tokens."""
 
     tokens: int
     supervised: int
@@ -34,19 +34,19 @@ class RowLength(NamedTuple):
 
 
 class RowSample(NamedTuple):
-    """Some rows of a dataset, from evenly spaced places of its file."""
+    """Lengths of some rows of a dataset, taken at evenly spaced places in its file."""
 
     lengths: tuple[RowLength, ...]
     is_complete: bool
-    """Whether these are all rows."""
+    """Whether the sample contains all rows."""
     is_text: bool = False
-    """Whether some rows are documents, which are joined and cut into samples of equal length."""
+    """Whether some rows are documents, which are joined and split into samples of equal length."""
     counts: TokenCounts | None = None
-    """The figures of all rows, if a worker has counted the tokens."""
+    """The token counts of all rows, if a worker has counted them."""
 
 
 def take_sample(counts: TokenCounts) -> RowSample:
-    """Return the rows whose lengths a worker has reported."""
+    """Return a sample of the rows whose lengths a worker has reported."""
     lengths = tuple(RowLength(row.tokens, row.trained) for row in counts.sample)
     return RowSample(lengths, counts.is_complete, counts.documents > 0, counts)
 
@@ -72,19 +72,16 @@ def read_sample(path: Path) -> RowSample:
 
 
 def mix_samples(samples: Sequence[RowSample], uses: Sequence[int]) -> RowSample:
-    """Return a sample of an epoch over several datasets, with the longest row of each.
-
-    `uses`: how many rows of the epoch are from each dataset.
-    """
+    """Return a sample of an epoch over several datasets, with the longest row of each. `uses`: rows per dataset in the epoch."""
     total = sum(uses)
     count = min(total, _MOST_ROWS)
     mixed: list[RowLength] = []
     for sample, used in zip(samples, uses, strict=True):
         lengths = sorted(sample.lengths)
         share = max(1, round(count * used / total)) if lengths and used else 0
-        # Evenly spaced among the sorted rows, up to the longest.
+        # Take evenly spaced rows in order of length, including the longest.
         mixed += [lengths[-(-(place + 1) * len(lengths) // share) - 1] for place in range(share)]
-    random.Random(0).shuffle(mixed)  # noqa: S311  # the same for the same datasets
+    random.Random(0).shuffle(mixed)  # noqa: S311  # the same order for the same datasets
     return RowSample(
         tuple(mixed),
         is_complete=all(sample.is_complete for sample in samples),
@@ -109,7 +106,7 @@ def unpack_sample(content: dict[str, Any] | None) -> RowSample | None:
 
 
 def _lines(path: Path, size: int, *, is_complete: bool) -> Iterator[bytes]:
-    """Yield whole lines: all of a small file, otherwise equally many from each place, in turn."""
+    """Yield whole lines: all of a small file, otherwise the same number from each place, in turn."""
     with path.open("rb") as file:
         if is_complete:
             yield from file

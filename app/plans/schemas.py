@@ -5,8 +5,9 @@ from typing import Literal
 from pydantic import BaseModel
 
 Basis = Literal["exact", "measured", "sample", "formula", "model", "settings"]
-"""`exact`: counted. `measured`: tokens counted by a worker. `sample`: characters of some rows. `formula`: not compared with any run yet. `model`: corrected by
-finished jobs with the same model on the same kind of device. `settings`: also with the same settings."""
+"""`exact`: known exactly. `measured`: based on tokens counted by a worker. `sample`: estimated from the characters of some rows.
+`formula`: not compared with any run yet. `model`: corrected with finished jobs that used the same model on the same kind of device.
+`settings`: corrected with such jobs that also had the same settings."""
 
 
 class Note(BaseModel):
@@ -19,31 +20,31 @@ class Note(BaseModel):
 
 
 class Quantity(BaseModel):
-    """A predicted figure. If it is unknown, `value` is null and `reason` says why."""
+    """A predicted quantity. If it is unknown, `value` is null and `reason` explains why."""
 
     value: float | None = None
     low: float | None = None
-    """The figure is expected between `low` and `high`."""
+    """The actual value is expected to be between `low` and `high`."""
     high: float | None = None
     basis: Basis | None = None
     reason: Note | None = None
 
 
 class TokenForecast(BaseModel):
-    """What the rows amount to in tokens."""
+    """The number of tokens in the rows."""
 
     per_row: Quantity
-    """Mean number of tokens of a training row, after truncation at `training.max_length`."""
+    """Mean number of tokens per training row, after truncation at `training.max_length`."""
     longest: Quantity
-    """Tokens of the longest row, after truncation."""
+    """Tokens in the longest row, after truncation."""
     training: Quantity
     """Tokens of all optimizer steps."""
     supervised_share: Quantity
-    """Share of the tokens that the loss counts, from 0 to 1."""
+    """Share of supervised tokens, from 0 to 1."""
     padding_saved: Quantity
-    """Share of the tokens that would be padding if samples were padded to the longest of their micro-batch."""
+    """Share of the tokens that would be padding if each sample were padded to the longest one in its micro-batch."""
     note: Note | None = None
-    """How to have the tokens counted; set only if the figures are estimated from characters."""
+    """How to have a worker count the tokens; set only if the figures are estimated from characters."""
 
 
 class WorkerForecast(BaseModel):
@@ -56,12 +57,13 @@ class WorkerForecast(BaseModel):
     memory_bytes: int | None
     """Memory of the device; null if the worker did not report it."""
     peak_memory_bytes: Quantity
-    """As in the report: on a CPU the resident memory of the training process, on a GPU the memory that torch allocates."""
+    """Peak memory, as in the report: on a CPU, the resident memory of the training process; on a GPU, the memory that torch
+    allocates."""
     fits: bool | None
     """Null if the memory is unknown."""
     activation_checkpointing: bool | None
     micro_batch_tokens: int | None
-    """Tokens of the fullest micro-batch."""
+    """Maximum number of tokens in a micro-batch."""
     micro_batch_rows: float | None
     """Mean number of rows in a full micro-batch."""
     seconds: Quantity
@@ -69,21 +71,21 @@ class WorkerForecast(BaseModel):
 
 
 class DiskForecast(BaseModel):
-    """The space that checkpoints take, on the worker and, if they are uploaded, on the server."""
+    """The disk space that checkpoints take on the worker and, if they are uploaded, on the server."""
 
     checkpoint_bytes: Quantity
-    """One checkpoint: the adapter and the optimizer's moments."""
+    """Size of one checkpoint: the adapter and the optimizer's moments."""
     most_checkpoints: int
-    """The newest ones that `checkpoint.keep` keeps, and the best."""
+    """Size of all kept checkpoints: the newest `checkpoint.keep` ones, and the best."""
     total_bytes: Quantity
 
 
 class Forecast(BaseModel):
-    """What a job needs, as known when it was planned."""
+    """What a job will need, as predicted when it was planned."""
 
     tokens: TokenForecast
     workers: list[WorkerForecast]
-    """The live workers that could run the job, at most 20: those that it fits first, then the fastest."""
+    """The live workers that could run the job, at most 20. Workers that the job fits come first, then the fastest."""
     fits: bool | None
     """Whether the job fits a live worker; null if that is unknown."""
     reason: Note | None
@@ -95,7 +97,7 @@ class Forecast(BaseModel):
 
 
 class Actual(BaseModel):
-    """What a finished job took."""
+    """The actual figures of a finished job."""
 
     worker: str
     device: str
@@ -112,7 +114,7 @@ class Actual(BaseModel):
 
 
 class JobPlan(BaseModel):
-    """The forecast made when a job was submitted and, once the job has succeeded, what it took."""
+    """The forecast made when a job was submitted and, once the job has succeeded, the actual figures."""
 
     object: Literal["job.plan"] = "job.plan"
     job: str

@@ -1,4 +1,4 @@
-"""Rules for stored plans: they are kept with the job, and read back in the caller's language."""
+"""Rules for stored plans: they are kept with the job, and returned in the caller's language."""
 
 from typing import Any
 

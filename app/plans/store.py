@@ -28,14 +28,14 @@ def insert_plan(
 
 
 def find_plan(session: Session, job_id: str) -> tuple[str, StoredPlan | None] | None:
-    """Return a job's id and its plan, if it has one. None if there is no such job."""
+    """Return a job's id and its plan, if it has one; None if the job does not exist."""
     query = select(Job.id, StoredPlan).outerjoin(StoredPlan, StoredPlan.job_id == Job.id)
     row = session.execute(query.where(Job.id == job_id)).one_or_none()
     return None if row is None else (row[0], row[1])
 
 
 def update_actual(session: Session, job_id: str, actual: dict[str, Any]) -> None:
-    """Store what a finished job took. The sample of its rows is no longer needed."""
+    """Store a finished job's actual figures, and delete the sample of its rows, which is no longer needed."""
     session.execute(
         update(StoredPlan)
         .where(StoredPlan.job_id == job_id)
@@ -45,7 +45,7 @@ def update_actual(session: Session, job_id: str, actual: dict[str, Any]) -> None
 
 
 def insert_result(session: Session, now: datetime, **columns: Any) -> None:
-    """Store a result, and delete the oldest ones of its model and kind of device."""
+    """Store a result, and delete the oldest results for its model and kind of device."""
     result = ForecastResult(created_at=now, **columns)
     session.add(result)
     session.flush()
@@ -64,14 +64,14 @@ def insert_result(session: Session, now: datetime, **columns: Any) -> None:
 
 
 def list_results(session: Session, model: str, device: str) -> Sequence[ForecastResult]:
-    """Return the newest results of a model on a kind of device, newest first."""
+    """Return the newest results for a model on a kind of device, newest first."""
     return _list_newest(session, ForecastResult.model == model, ForecastResult.device == device)
 
 
 def rows_key(spec: JobSpec) -> str | None:
     """Return the key of a job's training rows: the id of an uploaded dataset, or a hash of several with their weights.
 
-    None if any are on the hub, because they may change.
+    Returns None if any of the datasets is on the hub, because it may change.
     """
     parts = [(part.name, part.weight) for part in spec.dataset.parts]
     if any(not isinstance(part.dataset, str) for part in spec.dataset.parts):
@@ -82,7 +82,7 @@ def rows_key(spec: JobSpec) -> str | None:
 
 
 def list_results_of_rows(session: Session, model: str, dataset_id: str) -> Sequence[ForecastResult]:
-    """Return the newest results of a model on the rows with this key (rows_key), newest first."""
+    """Return the newest results for a model on the rows with this key (rows_key), newest first."""
     of_rows = ForecastResult.dataset_id == dataset_id
     return _list_newest(session, of_rows, ForecastResult.model == model)
 

@@ -1,4 +1,4 @@
-"""The tokens of a job: counted by a worker, or from a finished job on the same rows with the same model, or from characters."""
+"""The tokens of a job: counted by a worker, taken from a finished job on the same rows with the same model, or estimated from characters."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,20 +12,20 @@ from contracts.job import JobSpec
 from contracts.measurement import TokenCounts
 
 _SAMPLE_BAND = 0.25
-"""Error of an estimate from characters, as a share."""
+"""Relative error of an estimate from characters."""
 _SCALED_BAND = 0.1
-"""The same after a finished job has shown how many tokens the rows have at another `max_length`."""
+"""Relative error after a finished job has measured the tokens of the rows at another `max_length`."""
 _FINISHED_BAND = 0.03
-"""Held-out rows may differ."""
+"""Relative error after a finished job with the same `max_length`: different rows may be held out."""
 _COUNTED_BAND, _SAMPLED_BAND = 0.01, 0.05
-"""Error if a worker has counted the tokens of all rows, or of a random sample."""
+"""Relative error if a worker has counted the tokens of all rows, and if it has counted those of a random sample."""
 _MOST_FACTOR, _HALVINGS = 16.0, 20
 """Bounds of the search for the factor between estimated and measured lengths."""
 _DEFAULT_SUPERVISED = 0.5
 
 
 class RowTokens(NamedTuple):
-    """What a finished job measured about the same rows."""
+    """The tokens that a finished job measured on the same rows."""
 
     max_length: int
     tokens_per_row: float
@@ -33,7 +33,7 @@ class RowTokens(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """A forecast, and the figures in it that later steps compute with."""
+    """A forecast, and the figures from it that later computations use."""
 
     forecast: TokenForecast
     load: Load
@@ -45,10 +45,10 @@ class Tokens(NamedTuple):
 def forecast_tokens(
     spec: JobSpec, sample: RowSample | None, earlier: RowTokens | None, row_passes: int | None
 ) -> Tokens:
-    """Return the tokens of a job.
+    """Forecast the tokens of a job.
 
     `sample`: None for rows that the server does not read. `earlier`: the newest finished job on the same rows.
-    `row_passes`: rows in all steps; None if unknown.
+    `row_passes`: number of rows processed in all steps; None if unknown.
     """
     most = spec.training.max_length
     counts = None if sample is None else sample.counts
@@ -87,7 +87,7 @@ def forecast_tokens(
 
 
 def _counted(counts: TokenCounts, most: int) -> tuple[Quantity, Quantity]:
-    """Return the mean tokens of a row that a job keeps, and the share of them that the loss counts."""
+    """Return the mean number of tokens per row that a job keeps, and the share of supervised tokens."""
     cut = at_length(counts, most)
     tokens = cut.tokens + counts.document_tokens
     rows = counts.conversations - cut.dropped_rows + counts.documents
@@ -104,7 +104,7 @@ def _band(counts: TokenCounts) -> float:
 
 
 def _kept_share(spec: JobSpec, counts: TokenCounts | None) -> float:
-    """Return the share of the rows that a job keeps. With `max_steps`, others take the place of dropped ones."""
+    """Return the share of the rows that a job keeps. With `max_steps`, other rows replace the dropped ones."""
     if counts is None or not counts.conversations or spec.training.max_steps is not None:
         return 1.0
     rows = counts.conversations + counts.documents
@@ -120,7 +120,7 @@ def _how_to_count(spec: JobSpec) -> Note:
 
 
 def _scaled(sample: RowSample, earlier: RowTokens) -> RowSample:
-    """Return the sample with lengths that give the mean which the finished job measured at its own `max_length`."""
+    """Scale the sample's lengths so that their truncated mean equals the mean that the finished job measured."""
     most, goal = earlier.max_length, earlier.tokens_per_row * len(sample.lengths)
     low, high = 1 / _MOST_FACTOR, _MOST_FACTOR
     for _ in range(_HALVINGS):
@@ -176,7 +176,7 @@ def _supervised_tokens(row: RowLength, most: int) -> int:
 
 
 def _longest(lengths: Sequence[int], sample: RowSample | None, most: int) -> int:
-    """Return the tokens of the longest row. Other rows than those of a sample may be up to twice as long."""
+    """Return the tokens of the longest row. Rows that are not in the sample are assumed to be at most twice as long."""
     if not lengths or sample is None or sample.is_text:
         return most
     longest = max(lengths)  # the sample of a complete count contains the longest row

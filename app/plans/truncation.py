@@ -1,4 +1,4 @@
-"""Warnings about rows that are longer than a job's `training.max_length`: counted if a worker has counted the tokens, otherwise estimated."""
+"""Warnings about rows that are longer than a job's `training.max_length`. Their number is exact if a worker has counted the tokens, otherwise estimated."""
 
 import math
 
@@ -15,7 +15,7 @@ Values = dict[str, float | int | str]
 
 
 def find_cuts(sample: RowSample | None, max_length: int, context: int | None) -> list[Note]:
-    """Return the warnings about a job's training rows. `context`: the longest `max_length` that the model accepts; None if unknown."""
+    """Return the warnings about a job's training rows. `context`: the maximum context length of the model; None if unknown."""
     if sample is None:
         return []
     if sample.counts is not None:
@@ -70,7 +70,7 @@ def _percent(part: float, whole: int) -> float:
 
 
 def _advice(max_length: int, advised: int | None, context: int | None) -> Values:
-    """Say which length would cut fewer than 1 % of the rows, or that none does. Empty if the job's length does."""
+    """Suggest a length that would cut fewer than 1 % of the rows, or splitting rows if none would. Empty if the job's length already does."""
     if advised is None or advised <= max_length:
         return {}
     if context is not None and advised > context:

@@ -28,8 +28,8 @@ WORDS: dict[str, Words] = {
         "zh": "还没有工作节点读取过该模型的文件。",
     },
     "sizes_unknown": {
-        "en": "The files of this model do not give its dimensions in a known form.",
-        "zh": "该模型的文件没有以已知的形式给出各层尺寸。",
+        "en": "The files of this model do not contain its dimensions in a known format.",
+        "zh": "无法从该模型的文件中识别各层尺寸。",
     },
     "memory_unreported": {
         "en": "The worker has not reported the memory of its device.",
@@ -53,7 +53,7 @@ WORDS: dict[str, Words] = {
         "zh": "约 {percent}% 的数据超过 training.max_length（{max_length} token），将被截断或丢弃。",
     },
     "tokens_estimated": {
-        "en": "Estimated from characters. POST /v1/datasets/{dataset}/tokens has a worker count the tokens with the model {model}.",
+        "en": "Estimated from characters. To have a worker count the tokens with the model {model}, use POST /v1/datasets/{dataset}/tokens.",
         "zh": "根据字符数估算。用 POST /v1/datasets/{dataset}/tokens 可让工作节点以模型 {model} 实际统计 token。",
     },
     "rows_over_length": {
@@ -87,7 +87,7 @@ WORDS: dict[str, Words] = {
         "zh": "若 training.max_length = {advised_max_length}，受影响的数据不到 1%。",
     },
     "answers_cut.split": {
-        "en": " Split or shorten long rows: the model's longest context, {context} tokens, is too short for more than 1 % of them.",
+        "en": " Split or shorten long rows: the model's maximum context length, {context} tokens, is too short for more than 1 % of the rows.",
         "zh": "请拆分或缩短过长的数据：模型的最大上下文（{context} token）对 1% 以上的数据仍然不够。",
     },
     "rows_refused": {
@@ -96,14 +96,14 @@ WORDS: dict[str, Words] = {
         "zh": "模型的对话模板拒绝了 {rows} 条数据。第 {row} 行（从 0 开始）：{error} 任务遇到这些数据会失败：请删除它们，或换用其他模型。",
     },
     "evaluation_expensive": {
-        "en": "Evaluations process {percent} % of all rows. Lower dataset.eval_size or raise evaluation.every_steps to shorten "
+        "en": "Evaluation rows are {percent} % of all processed rows. Lower dataset.eval_size or raise evaluation.every_steps to shorten "
         "the job.",
         "zh": "评估占数据处理总量的 {percent}%。调小 dataset.eval_size 或调大 evaluation.every_steps 可以缩短训练时间。",
     },
     "memory_scarce": {
-        "en": "On {worker}, the peak may exceed the device's memory of {available_bytes}. The job is tried with less memory "
-        "if it runs out.",
-        "zh": "在 {worker} 上，峰值可能超过设备的 {available_bytes}；内存不足时会减少用量重试。",
+        "en": "On {worker}, the peak may exceed the device's memory of {available_bytes}. If memory runs out, the job tries "
+        "settings that need less.",
+        "zh": "在 {worker} 上，内存峰值可能超过设备的 {available_bytes}；内存不足时会改用占用更少的设置重试。",
     },
     "no_checkpoint": {
         "en": "The run has {steps} steps and writes its first checkpoint at step {every_steps}. If its worker is lost, the job starts "
@@ -121,9 +121,9 @@ def say(model: BaseModel, language: Language) -> dict[str, Any]:
 
 
 def message_of(note: Note, language: Language) -> str:
-    """Return a note as a sentence, with its advice; empty if a later version wrote it with an unknown code.
+    """Return a note as a sentence, with its advice; empty if a later version wrote it with a code unknown to this one.
 
-    A code may have its own wording for a value of `basis`, and for a value of `advice`.
+    A code may have a separate wording for each value of `basis` and of `advice`.
     """
     words = _variant(note, "basis") or WORDS.get(note.code)
     if words is None:

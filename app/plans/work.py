@@ -12,9 +12,10 @@ def training_flops(
     row_tokens: float,
     recomputes: bool,
 ) -> float:
-    """Return the operations of all optimizer steps, as `worker/training/report/flops.py` counts them, and attention.
+    """Return the operations of all optimizer steps: those that `worker/training/report/flops.py` counts, plus attention.
 
-    `tokens` and `supervised`: over all steps. `row_tokens`: mean tokens of a row, in which attention is quadratic.
+    `tokens` and `supervised` are totals over all steps. `row_tokens` is the mean number of tokens per row, in which
+    attention is quadratic.
     """
     frozen = 2 * sizes.linear_parameters
     passes = 3 if recomputes else 2

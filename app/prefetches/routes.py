@@ -39,9 +39,9 @@ def prefetch_model(
     waits: ErrandWaitsDep,
     language: LanguageDep,
 ) -> ErrandView:
-    """Download a model from the hub to a worker that may do so. `GET /v1/errands/{id}` shows the progress.
+    """Download a model from the hub to a worker that may use the hub. `GET /v1/errands/{id}` shows the progress.
 
-    Equal requests share one download while it runs.
+    Identical requests share one download while it runs.
     """
     with database.writing() as session:
         revision = prefetch.revision if prefetch else None

@@ -10,7 +10,7 @@ from contracts.failure import Language
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings that a job takes over unless its own spec sets them."""
+    """Settings that a job uses unless its own spec sets them."""
 
     name: str
     title: Mapping[Language, str]
@@ -101,7 +101,8 @@ _RECIPES = (
 )
 
 _HIGH_RATE, _LOW_RATE = 2e-4, 1e-4
-"""Learning rates of the QLoRA paper (arXiv:2305.14314, table 9) for up to 13 billion parameters, and for more."""
+"""Learning rates from the QLoRA paper (arXiv:2305.14314, table 9) for models of up to 13 billion parameters, and for
+larger ones."""
 
 _SIZES = (
     ("qwen2-0.5b", "Qwen/Qwen2-0.5B-Instruct", 4, _HIGH_RATE),
@@ -122,8 +123,8 @@ _SIZES = (
     ("qwen3-14b", "Qwen/Qwen3-14B", 1, _HIGH_RATE),
     ("qwen3-32b", "Qwen/Qwen3-32B", 1, _LOW_RATE),
 )
-"""Name, model on the hub, samples at a time of the 16 in an update, and learning rate. Qwen3's chat models have no
-suffix; `-Base` marks the others."""
+"""Name, model on the hub, samples per micro-batch (of the 16 in an update), and learning rate. Qwen3's chat models have
+no suffix; `-Base` marks the others."""
 
 
 def _size(name: str, model: str, samples: int, rate: float) -> Preset:

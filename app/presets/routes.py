@@ -1,4 +1,4 @@
-"""Public route that lists presets."""
+"""The public route that lists presets."""
 
 from fastapi import APIRouter, Response
 

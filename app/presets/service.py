@@ -1,4 +1,4 @@
-"""Rules for presets: their list, and how a submitted spec is filled in."""
+"""Rules for presets: which exist, and how they complete a submitted spec."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -20,7 +20,7 @@ def list_presets(language: Language) -> list[PresetView]:
 
 
 def fill_in(body: Any) -> Any:
-    """Return a submitted spec with the fields of its preset that it does not set itself.
+    """Return a submitted spec, completed with the preset's fields that it does not set itself.
 
     Raises a ValidationError at `preset` if no preset has this name. Everything else is left to the validation of the spec.
     """
@@ -36,11 +36,11 @@ def fill_in(body: Any) -> Any:
 
 
 SubmittedSpec = Annotated[JobSpec, BeforeValidator(fill_in)]
-"""A spec in a request, filled in from its preset."""
+"""A spec in a request, completed with the fields of its preset."""
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return two nested objects as one; where both have a value, that of `above` counts."""
+    """Merge two nested objects; where both have a value, the one in `above` takes precedence."""
     merged = deepcopy(dict(below))
     for name, value in above.items():
         lower = merged.get(name)

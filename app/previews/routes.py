@@ -63,10 +63,10 @@ async def preview_rows(
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
     prefer: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Return the first rows, or chosen ones (`rows=0,5,7`), as a model's chat template renders them, and which tokens are trained.
+    """Return the first rows, or chosen ones (`rows=0,5,7`), as a model's chat template renders them, and show which tokens are trained.
 
-    A worker that has the model renders them; nothing is downloaded. The request waits up to 10 seconds, or as long as `Prefer: wait=`
-    says (at most 30), then answers 202. `revision` is a job's `model_revision`.
+    A worker that has the model renders the rows; nothing is downloaded. The request waits up to 10 seconds, or up to the number of seconds
+    in `Prefer: wait=` (at most 30), and then returns 202. `revision` has the meaning of a job's `model_revision`.
     """
     if rows is not None:
         refuse_beside("rows", first=first)

@@ -1,4 +1,4 @@
-"""Rules for previews: which rows, and which workers can render them."""
+"""Rules for previews: which rows they contain, and which workers can render them."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ def request_preview(
     revision: str | None = None,
     language: Language,
 ) -> Errand:
-    """Return the errand that renders these rows; equal requests share one.
+    """Return the errand that renders these rows; identical requests share one.
 
     Raises DatasetNotFound, PreviewRowNotFound, ModelNotInstalled or WorkersTooOld.
     """
@@ -61,7 +61,7 @@ def request_preview(
 def read_preview(
     database: Database, errand_id: str, dataset_id: str, language: Language
 ) -> tuple[Errand, bytes]:
-    """Return the errand and its PreviewResult as JSON, which is empty until the errand has ended.
+    """Return the errand, and its PreviewResult as JSON, which is empty until the errand has ended.
 
     Raises PreviewFailed, PreviewUnavailable, or DatasetNotFound if the dataset was deleted in the meantime, along with its errands.
     """

@@ -1,6 +1,6 @@
 """A preview as text for a terminal: the tokens that the model learns are green, or in ⟦brackets⟧ without color.
 
-Neighbouring tokens have two shades of their color, so that their borders are visible.
+Adjacent tokens alternate between two shades of the color, so that their boundaries are visible.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,11 +14,11 @@ _RESET = "\x1b[0m"
 _BOLD = "\x1b[1m"
 _RED = "\x1b[31m"
 _SHADES = {True: ("\x1b[32m", "\x1b[92m"), False: ("\x1b[90m", "\x1b[37m")}
-"""The two shades of trained tokens and of others."""
+"""The two shades for trained tokens, and for the others."""
 
 
 def render(result: PreviewResult, max_length: int, language: Language, *, color: bool) -> str:
-    """Return the rows as text. Control characters in the rows are escaped; newlines are kept and marked."""
+    """Return the rows as text. Control characters are escaped; newlines are kept and marked."""
     return "\n".join(_row(row, max_length, language, color) for row in result.rows)
 
 
@@ -47,7 +47,7 @@ def _row(row: PreviewRow, max_length: int, language: Language, color: bool) -> s
         notes.append(
             f"已截断：超出 max_length={max_length} 的 {cut} 个 token 不参与训练"
             if zh
-            else f"cut: {cut} tokens beyond max_length={max_length} are not used"
+            else f"truncated: {cut} tokens beyond max_length={max_length} are not used"
         )
     parts = [f"{_BOLD}{title}{_RESET}" if color else title]
     if row.tokens:
@@ -73,7 +73,7 @@ def _marked(tokens: Iterable[PreviewToken]) -> str:
 
 
 def _characters(tokens: Iterable[PreviewToken]) -> Iterator[PreviewToken]:
-    """Yield the tokens without those that continue a character, whose text is in the first one."""
+    """Yield the tokens, except those that continue a character: its text is in the character's first token."""
     return (token for token in tokens if not token.joined)
 
 

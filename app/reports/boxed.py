@@ -1,6 +1,6 @@
 """Renders a summary as the boxed report (训练结果摘要) or as Markdown, in Chinese or English.
 
-This file contains only texts and layout; contracts.summary computes all figures and verdicts.
+This file contains only texts and layout; contracts.summary computes all numbers and verdicts.
 """
 
 from collections.abc import Iterator
@@ -77,7 +77,7 @@ class _Words:
     base: str
     tuned: str
     tuned_earlier: str
-    """If the adapter is not from the last step."""
+    """Used if the adapter is not from the last step."""
     gain: str
     accuracy: str
     layers: str
@@ -161,7 +161,7 @@ _WORDS: dict[Language, _Words] = {
 
 
 def _title(summary: Summary, words: _Words) -> str:
-    """Return the title with the model's name, without owner and suffix: Qwen/Qwen2-0.5B-Instruct becomes Qwen2-0.5B."""
+    """Return the title with the model's name, without its owner and suffix: Qwen/Qwen2-0.5B-Instruct becomes Qwen2-0.5B."""
     name = _short_name(summary)
     for ending in ("-Instruct", "-Chat"):
         name = name.removesuffix(ending)

@@ -12,7 +12,7 @@ class VerdictView(Verdict):
     """A verdict in the caller's language."""
 
     message: str
-    """The verdict as text, with its figures."""
+    """The verdict as text, including the values on which it is based."""
     hint: str | None
     """Recommended action; null if there is none."""
 
@@ -38,7 +38,7 @@ class SummaryView(Summary):
     @computed_field  # type: ignore[prop-decorator]  # the decorator order that pydantic documents
     @property
     def verdicts(self) -> list[VerdictView]:  # type: ignore[override]  # read-only, so a list of a subclass is fine
-        """The verdicts on the figures; also computed for summaries of earlier versions."""
+        """The verdicts on the results. They are also computed for summaries from earlier versions."""
         return [
             VerdictView(
                 code=verdict.code,

@@ -8,7 +8,7 @@ from contracts.verdicts.verdict import Verdict, VerdictCode
 
 
 def verdict_message(verdict: Verdict, language: Language) -> str:
-    """Return a sentence or phrase with the verdict's figures, as in the boxed report."""
+    """Return a sentence or phrase with the verdict's values, as in the boxed report."""
     figures: dict[str, float | str] = dict(verdict.figures)
     for name in ("perplexity", "base_perplexity"):
         if name in verdict.figures:
@@ -117,4 +117,4 @@ _HINTS: Mapping[Language, Mapping[VerdictCode, str]] = {
         VerdictCode.ROWS_OVERLAP: "Remove these rows from the training data; they make the eval loss slightly too low.",
     },
 }
-"""Nothing for DIVERGED, whose message already says what to do, and nothing for a good or neutral verdict."""
+"""There is no action for DIVERGED, whose message already says what to do, or for a good or neutral verdict."""

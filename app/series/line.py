@@ -113,7 +113,7 @@ def on_line(attempts: Sequence[Attempt]) -> list[Attempt]:
 
 
 def _parent(attempt: Attempt, attempts: Sequence[Attempt]) -> Attempt | None:
-    """Return the attempt that this one continues; if not recorded, the newest attempt that began at an earlier step."""
+    """Return the attempt that this one continues: the recorded one, else the newest attempt that began at an earlier step."""
     earlier = {each.number: each for each in attempts if each.number < attempt.number}
     recorded = earlier.get(attempt.resumed_from or 0)
     while recorded is not None and recorded.first_step is None:

@@ -15,7 +15,7 @@ def thin(points: Iterable[Point], width: int) -> list[Point]:
     """Keep the smallest, the largest and the first non-finite point of each bucket of `width` records.
 
     Points must be in record order; among points with equal values, the earliest is kept. Thinning to a width and then
-    to a multiple of that width gives the same points as thinning directly to the multiple.
+    to a multiple of that width yields the same points as thinning directly to the multiple.
     """
     kept: list[Point] = []
     bucket = -1
@@ -49,7 +49,7 @@ def with_ends(points: Sequence[Point], kept: list[Point]) -> list[Point]:
 
 
 def weigh(points: Iterable[Point], width: int) -> int:
-    """Return an upper bound for the number of points after thinning. Adding points never lowers it."""
+    """Return an upper bound on the number of points after thinning. Adding points never lowers it."""
     buckets = {(point[0] - 1) // width for point in points}
     non_finite = {(point[0] - 1) // width for point in points if not isfinite(point[3])}
     return 2 * len(buckets) + len(non_finite)

@@ -110,7 +110,7 @@ def _restore_ends(found: Sequence[SpanPoints], kept: Sequence[SpanPoints]) -> No
 
 
 def _width(count: int, max_points: int) -> int:
-    """Return the smallest power-of-two bucket width at which `count` records give at most `max_points` points, two per bucket."""
+    """Return the smallest power-of-two bucket width at which `count` records yield at most `max_points` points, two per bucket."""
     width = 2
     while width * max_points < 2 * count:
         width *= 2

@@ -1,4 +1,4 @@
-"""Reads a series of an attempt between two steps, from blocks where they are fine enough and otherwise from records."""
+"""Reads an attempt's series between two steps: from blocks where they are fine enough, otherwise from records."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Span:
 
     @property
     def is_sampled(self) -> bool:
-        """Whether the series is sampled by the supervisor. Samples have no blocks."""
+        """Whether the series is sampled by the supervisor. Samples are not folded into blocks."""
         return self.name.startswith(blocks.SYSTEM)
 
 

@@ -187,12 +187,12 @@ def list_samples(
 
 
 def list_last_samples(session: Session, attempt_ids: Sequence[str]) -> dict[str, int]:
-    """Return the seq of the last sample of each attempt that has one."""
+    """Return the seq of the last sample of each attempt that has samples."""
     return dict(session.execute(_LAST_SAMPLES, {"attempts": attempt_ids}).all())
 
 
 def list_sample_names(session: Session, attempt_ids: Sequence[str]) -> set[str]:
-    """Return the names in the last sample of each attempt."""
+    """Return the names of the values in the last sample of each attempt."""
     last = list_last_samples(session, attempt_ids)
     return {
         name

@@ -1,4 +1,4 @@
-"""Serves the single-file web client in examples/ from the API's own origin, so that it needs no CORS."""
+"""Serves the single-file web client in examples/ from the API's own origin, so that it does not need CORS."""
 
 import sys
 from pathlib import Path

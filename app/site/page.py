@@ -119,7 +119,7 @@ def _accepts_gzip(accept_encoding: str) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def _read(path: Path, modified_ns: int) -> _File:  # noqa: ARG001  # part of the cache's key
+def _read(path: Path, modified_ns: int) -> _File:  # noqa: ARG001  # part of the cache key
     """Read a file. Cached, because compression is slow and tests create many applications in one process."""
     media_type = mimetypes.guess_type(path.name)[0]
     return _file(path.read_bytes(), media_type or "application/octet-stream")

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 KINDS = ("datasets", "received", "artifacts", "checkpoints", "uploads")
 """Directories of stored files; a database row refers to each file in them."""
 RESERVE_BYTES = 512 * 1024
-"""Disk space reserved for deletions, because the database has to write before a deletion frees space."""
+"""Size of the disk space reserved for deletions. The database must be able to write before a deletion frees space."""
 ABANDONED_SECONDS = 24 * 3600
 """Age after which a temporary file counts as abandoned. Newer files may still be in use by another process."""
 
@@ -107,7 +107,7 @@ class Storage:
             shutil.rmtree(self.root / kind / job_id, ignore_errors=True)
 
     def belongs_to(self, database: str) -> bool:
-        """Return whether this directory belongs to this database. The first database checked becomes its owner."""
+        """Return whether this directory belongs to this database. The first database that checks becomes its owner."""
         owner = self.root / "owner"
         with contextlib.suppress(FileExistsError), owner.open("x") as file:
             file.write(database)

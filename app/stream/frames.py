@@ -82,7 +82,7 @@ def read_update(session: Session, job_id: str, place: Place, until: Place | None
 
 
 def find_end(session: Session, job_id: str) -> tuple[Place, bool]:
-    """Return the position just past the last stored data, and whether the job has ended. Raises JobNotFound."""
+    """Return the place after the last stored data, and whether the job has ended. Raises JobNotFound."""
     status = jobs.get_status(session, job_id)
     attempts = list_attempts(session, job_id)
     return newest_place(session, job_id, attempts), status.is_final

@@ -36,9 +36,10 @@ REFRESH_SECONDS = 5.0
 PING_SECONDS = 15.0
 """Idle time after which a comment is sent to keep proxies from closing the stream."""
 SEND_SECONDS = 30.0
-"""Time that a client has to receive a chunk before the server closes the connection."""
+"""How long a client has to receive a chunk before the server closes the connection."""
 READ_THREADS = 2
-"""Maximum number of concurrent reads. Leaves threads for other requests even if a thousand streams open at once."""
+"""Maximum number of concurrent reads. It leaves threads for other requests even if a thousand streams open at the same
+time."""
 MOST_WAITING = 50
 """Maximum number of reads whose frames may be queued for a slow listener."""
 T = TypeVar("T")
@@ -242,7 +243,7 @@ class Streams:
     async def _advance(self, feed: _Feed, unless_it_covers: Place | None = None) -> None:
         """Read a job's new frames and push them to all of its listeners."""
         async with feed.lock:
-            # If a thousand listeners join at once, a single read serves all of them.
+            # If a thousand listeners join at the same time, a single read serves all of them.
             if unless_it_covers and feed.found and feed.place.covers(unless_it_covers):
                 return
             while not feed.has_ended:

@@ -14,7 +14,7 @@ def lead(
 ) -> float | None:
     """Become or remain the leader for a term. Return None if another process is the leader.
 
-    Otherwise, return the seconds since the task was last done, or infinity if never.
+    Otherwise, return the seconds since the task was last done, or infinity if it never was.
     """
     expires_at = now + timedelta(seconds=term_seconds)
     row = {"task": task, "holder": holder, "beat_at": now, "expires_at": expires_at}

@@ -1,7 +1,7 @@
 """The sweep: work that is not triggered by requests. It ends lost attempts, repeats rings, and deletes orphaned files.
 
-The sweep is a task in the server's lifespan. Its work runs in a thread, in only one process at a time. It also ends expired
-errands, uploads, files and unusable reservations, and deletes workers that have not reported for a week.
+The sweep also ends expired errands and uploads, deletes expired files, ends unusable reservations, and deletes workers that
+have not reported for a week. It is a task in the server's lifespan. Its work runs in a thread, in only one process at a time.
 """
 
 import asyncio
@@ -133,7 +133,7 @@ class Sweeper:
         """Return queues with claimable jobs that have not been rung recently, and how many times to ring each.
 
         One ring starts one job on one worker. The broker may have lost all rings, so each live worker gets one. Workers
-        whose devices have failed also take rings, so they are counted as well, unless no worker can run jobs.
+        whose devices have failed also take rings, so they are counted too, unless no worker can run jobs.
         """
         due: Counter[str] = Counter()
         with self._database.reading() as session:

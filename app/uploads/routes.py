@@ -1,4 +1,4 @@
-"""Public routes for uploads in parts, in OpenAI's shape."""
+"""Public routes for uploads in parts, in OpenAI's format."""
 
 from functools import partial
 from typing import Annotated
@@ -75,9 +75,9 @@ async def complete_upload(
     validator: ValidatorDep,
     language: LanguageDep,
 ) -> UploadView:
-    """Join the parts in the order of `part_ids`, check the rows, and store them as a dataset. Its id is `file.dataset_id`.
+    """Join the parts in the order of `part_ids`, check the rows, and store them as a dataset, whose id is `file.dataset_id`.
 
-    The rows of a file of at least `STEPLINE_BACKGROUND_BYTES` are checked after the response.
+    If the file has at least `STEPLINE_BACKGROUND_BYTES`, its rows are checked after the response.
     """
     complete = partial(
         service.complete_upload,

@@ -14,11 +14,11 @@ MOST_PARTS = 10_000
 
 
 class ExpiresAfter(Strict):
-    """How long an upload accepts parts."""
+    """How long the upload accepts parts."""
 
     anchor: Annotated[Literal["created_at"], OneOf()]
     seconds: int = Field(ge=3600, le=30 * 24 * 3600)
-    """Seconds after the creation of the upload."""
+    """Seconds from the creation of the upload."""
 
 
 class NewUpload(Strict):
@@ -31,7 +31,7 @@ class NewUpload(Strict):
     mime_type: str = Field(max_length=200)
     """Not used: the file's content and name determine its kind."""
     expires_after: ExpiresAfter | None = None
-    """Null: an hour after the creation."""
+    """If null, the upload expires an hour after its creation."""
 
 
 class Completion(Strict):
@@ -41,7 +41,7 @@ class Completion(Strict):
         min_length=1, max_length=MOST_PARTS
     )
     md5: str | None = Field(None, pattern="^[0-9a-fA-F]{32}$")
-    """MD5 of the whole file, in hexadecimal, to be checked."""
+    """MD5 of the whole file, in hexadecimal. If given, the server checks it."""
 
 
 class UploadView(BaseModel):

@@ -1,4 +1,4 @@
-"""Rules for uploads: what is accepted, when they end, and how their parts become a dataset."""
+"""Rules for uploads: which are accepted, when they end, and how their parts become a dataset."""
 
 import hashlib
 from collections.abc import Sequence
@@ -44,13 +44,13 @@ MOST_PENDING = 100
 DEFAULT_SECONDS = 3600
 """How long an upload accepts parts unless the request says otherwise."""
 KEPT = timedelta(days=7)
-"""How long an ended upload can still be read."""
+"""How long an upload can still be read after it has ended."""
 _EXPIRED_AT_ONCE = 100
 _BLOCK_BYTES = 1024 * 1024
 
 
 def create_upload(session: Session, new: NewUpload, max_bytes: int) -> UploadView:
-    """Store an upload without parts."""
+    """Store a new upload, which has no parts yet."""
     if new.bytes > max_bytes:
         raise UploadTooLarge("bytes", bytes=new.bytes, limit=max_bytes)
     count = store.count_pending(session)
@@ -135,9 +135,10 @@ def complete_upload(
     background_bytes: int,
     language: Language,
 ) -> UploadView:
-    """Join the parts, check and store the dataset, and end the upload. A repetition returns the completed upload.
+    """Join the parts, check and store the dataset, and end the upload. A repeated request returns the completed upload.
 
-    A large file is checked later. If a smaller one is rejected, the upload stays open: parts cannot be replaced, but `part_ids` may have been wrong.
+    A large file is checked later. If a smaller one is rejected, the upload stays open: its parts cannot be replaced, but `part_ids` may have
+    been wrong.
     """
     with database.reading() as session:
         upload = _require(session, upload_id)
@@ -213,7 +214,7 @@ def _join(
 
 
 def cancel_upload(database: Database, storage: Storage, upload_id: str) -> UploadView:
-    """End an upload and delete its parts. A repetition changes nothing."""
+    """End an upload and delete its parts. A repeated request changes nothing."""
     storage.give_up_reserve()
     paths: list[str] = []
     with database.writing() as session:
@@ -237,7 +238,7 @@ def get_upload(session: Session, upload_id: str) -> UploadView:
 
 
 def end_expired(database: Database, storage: Storage) -> int:
-    """End uploads whose time has passed, and delete their parts. Return their number."""
+    """End expired uploads, and delete their parts. Return the number of uploads."""
     paths: list[str] = []
     with database.reading() as session:
         now = database_now(session)
@@ -279,7 +280,7 @@ def _require(session: Session, upload_id: str) -> PartialUpload:
 
 def _require_pending(session: Session, upload: PartialUpload) -> None:
     if upload.status == "pending" and upload.expires_at < database_now(session):
-        raise UploadEnded(upload=upload.id, status="expired")  # the sweep will mark it
+        raise UploadEnded(upload=upload.id, status="expired")  # the sweep will mark it as expired
     if upload.status != "pending":
         raise UploadEnded(upload=upload.id, status=upload.status)
 

@@ -73,7 +73,7 @@ def has_ended(session: Session, now: datetime, before: datetime) -> bool:
 
 
 def list_expired(session: Session, now: datetime, limit: int) -> Sequence[str]:
-    """Return the ids of pending uploads whose time has passed."""
+    """Return the ids of pending uploads that have expired."""
     query = (
         select(PartialUpload.id)
         .where(PartialUpload.status == "pending", PartialUpload.expires_at < now)

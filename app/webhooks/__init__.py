@@ -1,1 +1,1 @@
-"""Webhooks: endpoints, the outbox of events, and their delivery. It does not know why a job ended, and no job waits for it."""
+"""Webhooks: endpoints, the outbox of events, and their delivery. Knows nothing about why a job ended, and never delays a job."""

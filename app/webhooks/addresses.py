@@ -1,7 +1,7 @@
-"""Decides to which URLs and addresses the server sends webhooks.
+"""Decides to which URLs and addresses the server may send webhooks.
 
-A receiver may be named by anyone who can create endpoints, so by default only public addresses are allowed. The check applies to
-the address of the connection itself, because a name may resolve to a different address each time.
+Anyone who can create endpoints chooses the URLs, so only public addresses are allowed by default. The address of the actual
+connection is checked, because a name may resolve to a different address each time.
 """
 
 import ipaddress
@@ -19,7 +19,7 @@ class AddressRefused(Exception):
 
 
 class UrlRefused(ValueError):
-    """The URL cannot be that of a receiver."""
+    """The URL is not valid for a receiver."""
 
 
 def check_url(url: str, networks: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
-"""The courier: delivers pending webhooks. It runs in a task of its own, so a slow receiver delays only its own deliveries.
+"""The courier: delivers pending webhooks. It runs in a separate task, and a slow receiver delays only its own deliveries.
 
-Every server process has one. A try is claimed with an UPDATE, so two of them never send the same try, and the try of a server
-that was killed is repeated by another one. A receiver may therefore get an event more than once, always with the same id.
+Every server process has a courier. Each try is claimed with an UPDATE, so two couriers never send the same try; if a server is
+killed, another one repeats its try. A receiver may therefore get an event more than once, always with the same id.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ from app.webhooks.signatures import signed_headers
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
-"""Time between two searches for due deliveries."""
+"""Time between searches for due deliveries."""
 RETRY_SECONDS = (5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600)
-"""Delay after each failed try. After one more failed try, the delivery is dead."""
+"""Delays after the failed tries, in order. If the try after the last delay fails too, the delivery is dead."""
 CLAIM_SECONDS = 120
-"""Time after which a try that has not been reported is repeated. It is longer than any try."""
+"""Time after which a try without a recorded result is repeated. It is longer than any try takes."""
 KEPT = timedelta(days=30)
-"""How long an ended delivery can still be read."""
+"""How long a delivery can still be read after it has ended."""
 FORGET_SECONDS = 3600.0
 _GONE = 410
 
@@ -63,7 +63,7 @@ class Courier:
         self._forgot_at = time.monotonic()
 
     async def run(self) -> None:
-        """Deliver until cancelled. Tries that are then under way are repeated by the next server."""
+        """Deliver until cancelled. The next server repeats the tries that were in progress."""
         try:
             while True:
                 if not await self._start_due():
@@ -112,7 +112,7 @@ class Courier:
                     next_at=now + timedelta(seconds=CLAIM_SECONDS),
                 )
                 if endpoint is None or not is_claimed:
-                    break  # another server was faster
+                    break  # another server has claimed it
                 seconds = now.timestamp()
                 signed = signed_headers(
                     delivery.event_id, int(seconds), delivery.body, secrets_at(endpoint, seconds)

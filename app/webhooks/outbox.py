@@ -14,7 +14,7 @@ from contracts.job import JobStatus
 
 @dataclass(frozen=True)
 class Event:
-    """What has happened to a job."""
+    """An event about the end of a job."""
 
     type: str
     job_id: str
@@ -24,7 +24,7 @@ class Event:
 
     @property
     def body(self) -> str:
-        """The JSON that is sent."""
+        """The JSON body."""
         content = {
             "id": self.id,
             "object": "event",
@@ -36,7 +36,7 @@ class Event:
 
 
 def add_end_of_job(session: Session, job_id: str, status: JobStatus, now: datetime) -> None:
-    """Store the event that a job has succeeded, failed or been cancelled, for each endpoint that wants it, due at once."""
+    """Store the event of a job's end for each endpoint that is subscribed to it. The deliveries are due immediately."""
     event = Event(f"fine_tuning.job.{status.value}", job_id, now)
     for endpoint in store.lock_endpoints(session):
         if event.type in endpoint.event_types:

@@ -1,4 +1,4 @@
-"""Public routes for webhook endpoints. Until the server has API keys, only its own host may use them."""
+"""Public routes for webhook endpoints. Because the server has no API keys yet, only its own host may use them."""
 
 from typing import Annotated
 
@@ -90,7 +90,7 @@ def delete_webhook_endpoint(endpoint_id: str, database: DatabaseDep) -> DeletedE
 def rotate_webhook_secret(
     endpoint_id: str, database: DatabaseDep, rotation: Rotation | None = None
 ) -> EndpointWithSecret:
-    """Replace the secret. The old one is forgotten, or signs as well for 24 hours."""
+    """Replace the secret. The old one is deleted, or is also used to sign deliveries for another 24 hours."""
     with database.writing() as session:
         return service.rotate_secret(session, endpoint_id, rotation or Rotation())
 

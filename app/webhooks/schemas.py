@@ -21,7 +21,7 @@ class NewEndpoint(Strict):
     url: str = Field(min_length=1, max_length=2000)
     """An `http` or `https` URL."""
     event_types: list[EventType] = Field(min_length=1, max_length=20)
-    """The events that are sent."""
+    """The types of events that are sent."""
 
 
 class EndpointChange(Strict):
@@ -33,17 +33,17 @@ class EndpointChange(Strict):
 
 
 class Rotation(Strict):
-    """How a secret is replaced."""
+    """How to replace a secret."""
 
     keep_old_secret_active_for_24_hours: bool = False
-    """Whether deliveries are signed with the old secret as well for 24 hours."""
+    """Whether deliveries are also signed with the old secret for another 24 hours."""
 
 
 class TestEvent(Strict):
     """A test."""
 
     event_type: EventType
-    """The type of the event that is sent. Its job does not exist."""
+    """The type of the event to send. The job in the event does not exist."""
 
 
 class EndpointView(BaseModel):
@@ -64,14 +64,14 @@ class EndpointView(BaseModel):
 
 
 class EndpointWithSecret(EndpointView):
-    """An endpoint with its secret, which only the creation and a rotation return."""
+    """An endpoint with its secret, which is returned only when the endpoint is created or the secret is rotated."""
 
     signing_secret: str
-    """Verifies the signatures: `whsec_` and Base64."""
+    """The key for verifying signatures: `whsec_` followed by Base64."""
 
 
 class TestResult(BaseModel):
-    """A test that the receiver has answered."""
+    """The result of a test to which the receiver responded."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -79,7 +79,7 @@ class TestResult(BaseModel):
     webhook_endpoint_id: str
     event_type: str
     success: Literal[True] = True
-    """Whether there was a response; `status_code` says whether the receiver accepted the event."""
+    """Whether there was a response. `status_code` shows whether the receiver accepted the event."""
     status_code: int
 
 
@@ -92,13 +92,13 @@ class DeletedEndpoint(BaseModel):
 
 
 class Try(BaseModel):
-    """One try to deliver an event."""
+    """One try at delivering an event."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     at: int
     status: int | None
-    """Status of the receiver's response; null if there was none."""
+    """Status code of the receiver's response; null if there was no response."""
     error: str | None
     """Why the try failed: `status`, `redirect`, `address_refused`, `unresolved`, `timeout`, `tls` or `connection`; null if it succeeded."""
     seconds: float
@@ -114,7 +114,7 @@ class DeliveryView(BaseModel):
     event_id: str
     event_type: str
     status: DeliveryStatus
-    """`dead` after the last of several tries has failed."""
+    """`dead` after the last try has failed."""
     created_at: int
     next_at: int | None
     """When the next try is due; null if there will be none."""

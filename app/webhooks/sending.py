@@ -1,4 +1,4 @@
-"""Sends one webhook. It connects only to an address that was checked, and follows no redirect."""
+"""Sends one webhook. It connects only to an address that has been checked, and follows no redirects."""
 
 import contextlib
 import http.client
@@ -17,7 +17,7 @@ SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a try."""
+    """The result of a try."""
 
     status: int | None
     error: str | None
@@ -36,7 +36,7 @@ def send(
     seconds: float = SECONDS,
     resolve: Resolve = resolve,
 ) -> Answer:
-    """POST the body to a receiver. Never raises for a failure of the receiver or the network."""
+    """POST the body to a receiver. Failures of the receiver or the network do not raise an exception."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -50,7 +50,7 @@ def send(
         address = resolve(host, port, networks)
         connection.sock = opened = socket.create_connection((address, port), timeout=seconds)
         if is_tls:
-            # The certificate must be valid for the host's name. The handshake comes after the start of the timer.
+            # The certificate must be valid for the host's name. The timer is started before the handshake.
             context = ssl.create_default_context()
             connection.sock = opened = context.wrap_socket(
                 opened, server_hostname=host, do_handshake_on_connect=False
@@ -92,7 +92,7 @@ def _close_after(
 
     def close() -> None:
         expired.set()
-        with contextlib.suppress(OSError):  # it may have been closed meanwhile
+        with contextlib.suppress(OSError):  # it may already have been closed
             socket.socket.shutdown(
                 opened, socket.SHUT_RDWR
             )  # without the TLS layer, which another thread uses

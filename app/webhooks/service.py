@@ -1,4 +1,4 @@
-"""Rules for webhook endpoints: which are accepted, their secrets, and what is shown of their deliveries."""
+"""Rules for webhook endpoints: which are accepted, their secrets, and how their deliveries are shown."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -34,9 +34,9 @@ from app.webhooks.sending import send
 from app.webhooks.signatures import new_secret, signed_headers
 
 MOST_ENDPOINTS = 16
-"""Maximum number of endpoints. Each can take a thread of the server while it is slow."""
+"""Maximum number of endpoints. Each can occupy one of the server's threads while its receiver is slow."""
 OVERLAP = timedelta(hours=24)
-"""How long the secret before a rotation signs as well, so that receivers can change theirs."""
+"""How long deliveries are also signed with the secret before the rotation, so that receivers have time to switch."""
 
 
 def create_endpoint(
@@ -61,7 +61,7 @@ def create_endpoint(
 
 
 def list_endpoints(session: Session, after: str | None, limit: int) -> ObjectList[EndpointView]:
-    """Return at most `limit` endpoints, oldest first, beginning after the endpoint `after`."""
+    """Return at most `limit` endpoints, oldest first, starting after the endpoint `after`."""
     first = 0 if after is None else _require(session, after, param="after").number + 1
     found = [row for row in store.list_endpoints(session) if row.number >= first]
     page = [_view(row) for row in found[:limit]]
@@ -98,7 +98,7 @@ def delete_endpoint(session: Session, endpoint_id: str) -> DeletedEndpoint:
 
 
 def rotate_secret(session: Session, endpoint_id: str, rotation: Rotation) -> EndpointWithSecret:
-    """Replace the secret. The old one is forgotten, or signs as well for 24 hours."""
+    """Replace the secret. The old one is deleted, or is also used to sign deliveries for another 24 hours."""
     endpoint, now = _require(session, endpoint_id, for_update=True), database_now(session)
     is_kept = rotation.keep_old_secret_active_for_24_hours
     endpoint.old_secret = endpoint.secret if is_kept else None
@@ -111,7 +111,7 @@ def rotate_secret(session: Session, endpoint_id: str, rotation: Rotation) -> End
 def send_test(
     database: Database, endpoint_id: str, test: TestEvent, networks: Sequence[str]
 ) -> TestResult:
-    """Send an event for a job that does not exist, once. Raises WebhookTestFailed without a response."""
+    """Send an event about a job that does not exist, once. Raises WebhookTestFailed if there is no response."""
     with database.reading() as session:
         endpoint, now = _require(session, endpoint_id), database_now(session)
         event = outbox.Event(test.event_type, new_id("test"), now)
@@ -141,7 +141,7 @@ def list_deliveries(
 
 
 def secrets_at(endpoint: WebhookEndpoint, seconds: float) -> list[str]:
-    """Return the secrets that sign at this time, in seconds since 1970, the newest first."""
+    """Return the secrets with which deliveries are signed at this time, in seconds since 1970, newest first."""
     old, until = endpoint.old_secret, endpoint.old_secret_until
     is_valid = old is not None and until is not None and seconds < until.timestamp()
     return [endpoint.secret, old] if is_valid and old is not None else [endpoint.secret]

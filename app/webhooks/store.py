@@ -30,7 +30,7 @@ def list_endpoints(session: Session) -> Sequence[WebhookEndpoint]:
 
 
 def lock_endpoints(session: Session) -> Sequence[WebhookEndpoint]:
-    """Return all endpoints, oldest first. None can be deleted before the end of the transaction."""
+    """Return all endpoints, oldest first, locked so that none can be deleted before the end of the transaction."""
     query = select(WebhookEndpoint).order_by(WebhookEndpoint.number)
     return session.scalars(query.with_for_update(read=True, key_share=True)).all()
 
@@ -59,7 +59,7 @@ def list_deliveries(
 def list_due(
     session: Session, now: datetime, except_for: Sequence[str], limit: int
 ) -> Sequence[WebhookDelivery]:
-    """Return due deliveries to endpoints other than `except_for`, those that are due for the longest time first."""
+    """Return due deliveries to endpoints other than `except_for`, longest overdue first."""
     query = select(WebhookDelivery).where(
         WebhookDelivery.status == "pending",
         WebhookDelivery.next_at <= now,
@@ -70,7 +70,7 @@ def list_due(
 
 
 def update_delivery(session: Session, delivery_id: str, known_tries: int, **values: Any) -> bool:
-    """Change a pending delivery that has this number of tries. Return whether there was one."""
+    """Change the delivery if it is pending and has this number of tries. Return whether it was changed."""
     result = session.execute(
         update(WebhookDelivery)
         .where(

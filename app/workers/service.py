@@ -22,7 +22,8 @@ class WorkerView(BaseModel):
     """Model directories on the worker; null if it can also download models."""
     versions: dict[str, str]
     device_check: DeviceCheck | None
-    """Whether the worker's GPU works. If the GPU has failed, the worker does not claim jobs. Null if the worker has no GPU or has not checked it yet."""
+    """Whether the worker's GPU works. If the GPU has failed, the worker does not claim jobs. Null if the worker has no GPU or has not checked it
+    yet."""
     last_seen_at: datetime
     live: bool
     gpus: int
@@ -31,7 +32,7 @@ class WorkerView(BaseModel):
     current_gpus: int | None
     """Number of GPUs that its current job uses; null if it is idle."""
     lends_gpu_to: str | None
-    """Another worker's job that is using this worker's GPU. Meanwhile, this worker does not claim jobs."""
+    """Another worker's job that is using this worker's GPU. Until it ends, this worker does not claim jobs."""
 
 
 def list_workers(session: Session, now: datetime) -> list[WorkerView]:

@@ -46,7 +46,7 @@ def forget_silent(session: Session, now: datetime) -> list[str]:
 
 
 def take_turn(session: Session, worker_id: str, idle: Idle) -> bool:
-    """Store the turn of a worker's device lock, and lock the worker's row. Return False if a later turn is stored."""
+    """Store the turn of a worker's device lock, and lock the worker's row. Return False if a later turn is already stored."""
     taken = session.execute(
         update(Worker)
         .where(

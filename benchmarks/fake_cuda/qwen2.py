@@ -1,4 +1,4 @@
-"""Jobs on a fake GPU: the demand of their training step. Import it after `fake_cuda.enable`."""
+"""The memory demand of a training step on a fake GPU. Import this module after `fake_cuda.enable`."""
 
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from benchmarks.fake_cuda.qwen2_sizes import Size
 
 
 def prepare() -> None:
-    """Import the training program's modules in its order. Call this after `fake_cuda.enable`."""
+    """Import the training program's modules in the same order as that program. Call this after `fake_cuda.enable`."""
     from worker.training.__main__ import prepare_environment  # noqa: PLC0415 - after the fake device
 
     prepare_environment()
@@ -19,7 +19,7 @@ def prepare() -> None:
 
 @contextmanager
 def demand_of(size: Size, rank: int, shape: Any, *, masked: bool) -> Iterator[Any]:
-    """Yield the demand of a job with micro-batches of this shape, in bfloat16; attention runs under a mask or in the varlen kernel."""
+    """Yield the memory demand of a job with micro-batches of this shape, in bfloat16; attention uses a mask or the varlen kernel."""
     import torch  # noqa: PLC0415 - after `prepare`
     from transformers import Qwen2Config  # noqa: PLC0415
 

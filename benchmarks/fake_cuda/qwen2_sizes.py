@@ -19,7 +19,7 @@ class Size:
     vocabulary: int = 151_936
     tied: bool = True
     double_quant: bool = False
-    """The choice of `auto`: on for at least 3 billion parameters."""
+    """What `auto` chooses: true for models with at least 3 billion parameters."""
 
     def config(self) -> dict[str, Any]:
         """Return the arguments of Qwen2Config."""

@@ -1,6 +1,6 @@
 """Columns: a file's chosen format and column mapping, and how a row's columns are renamed to those the format expects.
 
-Rows are stored with the renamed columns, so later steps recognise the format from the columns alone.
+Rows are stored with the renamed columns, so later steps recognize the format from the columns alone.
 """
 
 import json
@@ -56,7 +56,7 @@ class Columns:
 
     @property
     def key(self) -> str:
-        """A canonical text; equal choices give equal texts."""
+        """A canonical string, which is the same for equal choices."""
         return json.dumps(self.stored, sort_keys=True)
 
     @property

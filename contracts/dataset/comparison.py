@@ -1,4 +1,4 @@
-"""Compares dataset rows: their texts, the normalised form of a text, and the hash of a row.
+"""Compares dataset rows: their texts, the normalized form of a text, and the hash of a row.
 
 Rows are compared as conversations, regardless of their format in the file. The server uses this for its review of a dataset, and
 the training program for the facts of a run, so that both count the same duplicates.
@@ -18,11 +18,11 @@ _INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2
 
 _PIECE_CHARACTERS = 1000
 _LONGEST_RUN = 32
-"""Text contains at most about 30 combining marks in a row (UAX #15, stream-safe text format)."""
+"""Real text has at most about 30 consecutive combining marks (UAX #15, stream-safe text format)."""
 
 
 def normalize(text: str) -> str:
-    """Return the text normalised for comparison: NFKC, case folded, whitespace collapsed, invisible characters removed."""
+    """Return the text normalized for comparison: NFKC, case folded, whitespace collapsed, invisible characters removed."""
     if not text.isascii():
         text = "".join(map(_to_nfkc, _pieces(_INVISIBLE.sub("", text))))
     return " ".join(text.casefold().split())

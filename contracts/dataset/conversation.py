@@ -62,7 +62,7 @@ class Conversation:
 
     @property
     def is_trained(self) -> bool:
-        """Whether the model is trained on any turn. Rows without a trained turn are skipped."""
+        """Whether the model is trained on any turn. Rows without such a turn are skipped."""
         return any(turn.trained and turn.is_answer for turn in self.turns)
 
     def with_only_the_last_answer_trained(self) -> "Conversation":
@@ -79,7 +79,7 @@ class Conversation:
         )
 
     def untrained(self) -> "Conversation":
-        """Return a copy in which no turn is trained."""
+        """Return a copy in which no turn is trained on."""
         return replace(self, turns=[turn._replace(trained=False) for turn in self.turns])
 
 

@@ -1,6 +1,6 @@
 """DataFacts: how varied the rows of a run are, and how many evaluation rows are also training rows.
 
-Rows are compared as conversations, regardless of their format in the file. Two strings are equal after normalisation if they
+Rows are compared as conversations, regardless of their format in the file. Two strings are equal after normalization if they
 differ only in Unicode form (NFKC), case, whitespace or invisible characters; docs/numbers.md has the details.
 """
 
@@ -10,7 +10,7 @@ from contracts.base import Tolerant
 
 
 class RowFacts(Tolerant):
-    """Counts for one split, before any row is truncated or dropped. Rows are compared after normalisation."""
+    """Counts for one split, before any row is truncated or dropped. Rows are compared after normalization."""
 
     rows: int = Field(ge=0)
     distinct_rows: int = Field(ge=0)
@@ -29,4 +29,4 @@ class DataFacts(Tolerant):
     overlapping_rows: int = Field(ge=0)
     """Number of evaluation rows that match a training row character for character."""
     overlapping_rows_normalized: int = Field(ge=0)
-    """Number of evaluation rows that match a training row after normalisation, including exact matches."""
+    """Number of evaluation rows that match a training row after normalization, including exact matches."""

@@ -143,7 +143,7 @@ _WORDS: dict[RowProblem, _Words] = {
     ),
     RowProblem.OTHER_FORM: _Words(
         "its columns ({keys}) do not form a row of the chosen format {form}",
-        "其列（{keys}）不构成所选格式 {form} 的数据",
+        "列（{keys}）与所选格式 {form} 不符",
     ),
     RowProblem.MISSING: _Words("{place} is missing", "缺少 {place}"),
     RowProblem.EMPTY: _Words("{place} is empty", "{place} 为空"),

@@ -38,8 +38,8 @@ ROLE_NAMES: Mapping[str, Role | Literal["call"]] = {
 """`call` is an assistant turn whose content is a tool call in JSON."""
 _WEIGHTS = ("weight", "loss_weight")
 _SWITCHES = ("train", "training")
-"""Boolean alternatives to a weight, which a table may store as 0 and 1. `loss` is another one, unless it is a number: then
-it is a measurement."""
+"""Boolean alternatives to a weight, which a table may store as 0 and 1. `loss` is another one, unless it is a number, which
+is a measurement."""
 
 
 def read_turns(value: Any, place: str, *, may_be_empty: bool = False) -> list[Message]:

@@ -1,4 +1,4 @@
-"""Reads single values of a row. An unusable value raises BadValue, which names its place in the row."""
+"""Reads single values of a row. An unusable value raises BadValue, which contains its place in the row."""
 
 import json
 from typing import Any

@@ -1,1 +1,1 @@
-"""What only the worker and its training program share: run directory, plan, exit codes. No message to the server belongs here."""
+"""A run: its directory, the counts of its rows and evaluations, and why its processes end. No message to the server belongs here."""

@@ -48,7 +48,7 @@ class FinishedRun:
     dropped_rows: int = 0
     given_rows: int = 0
     overlapping_rows: int = 0
-    """Exact copies only; `data` also counts rows that match after normalisation."""
+    """Exact copies only; `data` also counts rows that match after normalization."""
     data: DataFacts | None = None
 
 
@@ -71,7 +71,7 @@ def judge(run: FinishedRun) -> list[Verdict]:
         *_count_rows(run),
         *(verdict for verdict in overlap if verdict.code is VerdictCode.ROWS_OVERLAP),
     ]
-    if problems:  # favourable figures would be misleading
+    if problems:  # favorable figures would be misleading
         findings = [verdict for verdict in findings if verdict.level != "good"]
     elif _is_no_better(improvement):
         findings = [_without_praise(verdict) for verdict in findings]

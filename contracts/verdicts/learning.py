@@ -110,7 +110,7 @@ def _judge_evaluations(trace: Trace) -> Finding | None:
 
 
 def _judge_plateau(trace: Trace, total_steps: int | None, easing: float) -> Finding | None:
-    """Find a run that has not learned anything yet. A loss that fell and then levelled off may have converged."""
+    """Find a run that has not learned anything yet. A loss that fell and then leveled off may have converged."""
     start, step = trace.start, trace.last_step
     needed = max(PLATEAU_STEPS, 4 * trace.start_steps, PLATEAU_SHARE * (total_steps or 0))
     if start is None or step < needed:

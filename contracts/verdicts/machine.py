@@ -192,5 +192,5 @@ def _judge_disk(trace: Trace, conditions: Conditions) -> Finding | None:
 
 
 def _is(name: str, series: str) -> bool:
-    """Return whether a series is the given one, for the first GPU or another one (`.1`, `.2`, …)."""
+    """Return whether a series is the given one, for the first GPU or any other (`.1`, `.2`, …)."""
     return name == series or name.startswith(f"{series}.")

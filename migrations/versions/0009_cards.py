@@ -1,4 +1,4 @@
-"""Record each attempt's GPUs, and how long a job for all GPUs is left to larger hosts.
+"""Record each attempt's GPUs, and how long a job for all GPUs is reserved for larger hosts.
 
 Revision: 0009
 """

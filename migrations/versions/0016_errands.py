@@ -1,4 +1,4 @@
-"""Errands: short tasks of a worker, such as a preview, and their results.
+"""Add errands: short tasks of a worker, such as a preview, and their results.
 
 Revision: 0016
 """

@@ -1,4 +1,4 @@
-"""Reviews of datasets: warnings and statistics of their rows.
+"""Add reviews of datasets: warnings and statistics about their rows.
 
 Revision: 0018
 """

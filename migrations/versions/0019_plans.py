@@ -1,4 +1,4 @@
-"""Plans: the forecast of each job, results of finished jobs, and the memory that a device needs at least.
+"""Add plans: the forecast for each job, the results of finished jobs, and the minimum memory that a device needs.
 
 Revision: 0019
 """

@@ -1,4 +1,4 @@
-"""Check large datasets after the response: a dataset's status, and the pending and failed checks.
+"""Add checks of large datasets after the response: a dataset's status, and the pending and failed checks.
 
 Revision: 0020
 """

@@ -1,4 +1,4 @@
-"""Mixed datasets: which datasets a job with several trains on, and which jobs need a worker that can mix them.
+"""Support jobs with several training datasets: which datasets a job uses, and which jobs need a worker that can mix them.
 
 Revision: 0021
 """

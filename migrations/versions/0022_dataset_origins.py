@@ -1,4 +1,4 @@
-"""Import datasets from the hub: where a dataset comes from, and an index to find equal stored files.
+"""Support imports from the hub: the origin of each dataset, and an index to find identical stored files.
 
 Revision: 0022
 """

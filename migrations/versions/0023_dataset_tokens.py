@@ -1,4 +1,4 @@
-"""Token counts of datasets by a model's own tokenizer.
+"""Add token counts of datasets, made with a model's own tokenizer.
 
 Revision: 0023
 """

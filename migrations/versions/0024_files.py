@@ -1,4 +1,4 @@
-"""Files of OpenAI's API, and the files that fine-tuning jobs were created with.
+"""Add files of OpenAI's API, and the files with which fine-tuning jobs were created.
 
 Revision: 0024
 """

@@ -1,4 +1,4 @@
-"""Webhooks: endpoints, and the deliveries to each of them.
+"""Add webhooks: endpoints, and the deliveries to each of them.
 
 Revision: 0025
 """

@@ -1,1 +1,1 @@
-"""The Python client: requests, responses and errors of the HTTP API. It never prints and reads no settings."""
+"""The Python client: requests, responses and errors of the HTTP API. It prints nothing and reads no settings."""

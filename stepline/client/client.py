@@ -1,4 +1,4 @@
-"""Client: one service. It is synchronous, and one client must not be used by several threads at the same time."""
+"""Client: the entry point for one service. It is synchronous; threads must not use the same client at the same time."""
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +21,8 @@ class Client:
     """A client of the service at `base_url`, such as `http://127.0.0.1:8000`.
 
     `language` (`en` or `zh`) is the language of messages, and `api_key` is sent as a bearer token. A request fails if
-    the service sends nothing for `timeout_seconds`. Requests that fail because of the connection are repeated; then
-    ServerUnreachable is raised. If the service rejects a request, ApiError is raised with its code.
+    the service sends nothing for `timeout_seconds`. Requests that fail because of the connection are retried; if
+    they keep failing, ServerUnreachable is raised. If the service rejects a request, ApiError is raised with its code.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Client:
         require_fit: bool = False,
         idempotency_key: str | None = None,
     ) -> Job:
-        """Submit a job and return it. A repetition after a lost connection does not create a second job.
+        """Submit a job and return it. A retry after a lost connection does not create a second job.
 
         `require_fit` rejects a job that is not known to fit the memory of an online worker. Raises InvalidRequest with
         the first invalid field as `param`.
@@ -87,13 +87,13 @@ class Client:
         return Job(self._transport, view.id, view)
 
     def plan(self, spec: "JobSpec | Mapping[str, Any]") -> Plan:
-        """Check a spec and return what the job would take. Nothing is stored. Raises InvalidRequest."""
+        """Check a spec and return the job's plan. Nothing is stored. Raises InvalidRequest."""
         return self._transport.read(
             Plan, "POST", "/v1/jobs", json=_as_json(spec), params={"dry_run": "true"}
         )
 
     def job(self, job_id: str) -> Job:
-        """Return a job. Nothing is requested until it is used."""
+        """Return a job. The server is not contacted until the job is used."""
         return Job(self._transport, job_id)
 
     def jobs(
@@ -126,7 +126,7 @@ class Client:
 
 
 def _as_json(spec: "JobSpec | Mapping[str, Any]") -> Any:
-    # Defaults stay out: the server fills them in, and a preset must not be overridden by them.
+    # Omit defaults: the server fills them in, and they must not override a preset.
     if isinstance(spec, Mapping):
         return dict(spec)
     return spec.model_dump(mode="json", exclude_unset=True)

@@ -34,10 +34,10 @@ class Datasets:
         wait_seconds: float | None = None,
         large_bytes: int = LARGE_BYTES,
     ) -> Dataset:
-        """Upload a file and wait until the server has checked it. Equal bytes with the same choice are one dataset.
+        """Upload a file and wait until the server has checked it. The same bytes with the same options are the same dataset.
 
-        A file of at least `large_bytes` is sent in parts. `on_progress` gets the bytes sent, `on_check` those checked.
-        Raises InvalidRequest or DatasetRejected if the file is not a valid dataset, and WaitTimeout if the check takes
+        A file of at least `large_bytes` is sent in parts. `on_progress` is called with the bytes sent, and `on_check` with
+        the bytes checked. Raises InvalidRequest or DatasetRejected if the file is not a valid dataset, and WaitTimeout if the check takes
         longer than `wait_seconds`.
         """
         path = Path(file)
@@ -74,7 +74,7 @@ class Datasets:
         self._transport.send("DELETE", f"/v1/datasets/{quote(dataset_id, safe='')}")
 
     def preview(self, dataset_id: str, model: str, *, rows: int = 3, color: bool = False) -> str:
-        """Return rows as the model's chat template renders them, as text. `color`: with escape sequences of a terminal."""
+        """Return rows as text, rendered with the model's chat template. `color` adds a terminal's escape sequences."""
         params = {"model": model, "rows": rows, "format": "text", "color": str(color).lower()}
         path = f"/v1/datasets/{quote(dataset_id, safe='')}/preview"
         return self._transport.send("GET", path, params=params).text
@@ -82,7 +82,7 @@ class Datasets:
     def _send(
         self, file: BinaryIO, total: int, params: dict[str, Any], on_progress: Progress | None
     ) -> Dataset:
-        """Upload a file with one request, which is repeatable, because equal bytes are the same dataset."""
+        """Upload a file with one request. It can be retried, because the same bytes are the same dataset."""
         return self._transport.read_body(
             Dataset,
             "POST",

@@ -45,7 +45,7 @@ def download(
     if received.sha256 != artifact.sha256:
         partial.unlink()
         raise SteplineError(
-            f"{artifact.name} arrived damaged (SHA-256 {received.sha256}, expected {artifact.sha256}). "
+            f"{artifact.name} was damaged in transit (SHA-256 {received.sha256}, expected {artifact.sha256}). "
             "Download it again"
         )
     partial.replace(path)

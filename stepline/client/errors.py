@@ -1,4 +1,4 @@
-"""The errors that the client raises. All are SteplineError."""
+"""The errors that the client raises. All are subclasses of SteplineError."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,15 +67,15 @@ class NotFound(ApiError):
 
 
 class Conflict(ApiError):
-    """409: the current state does not allow the request, for example to cancel a job that has ended."""
+    """409: the current state does not allow the request, for example cancelling a job that has ended."""
 
 
 class Unavailable(ApiError):
-    """429, 503 or 507: the service cannot answer now, also after the client's retries."""
+    """429, 503 or 507: the service cannot handle the request now, even after the client's retries."""
 
 
 class DatasetRejected(ApiError):
-    """The check of an uploaded file failed. `problems` lists each invalid row that was counted."""
+    """The check of an uploaded file failed. `problems` lists the invalid rows found before the check stopped."""
 
     problems: Sequence[str] = ()
 

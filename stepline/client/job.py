@@ -18,7 +18,7 @@ Action = Literal["cancel", "pause", "resume", "retry"]
 
 
 class Job:
-    """A job. `view` is its state when it was last read; `refresh` reads it again."""
+    """A job. `view` is its state as last read from the server; `refresh` reads it again."""
 
     def __init__(self, transport: Transport, job_id: str, view: JobView | None = None) -> None:
         self.id = job_id
@@ -41,7 +41,7 @@ class Job:
         return self._view
 
     def updates(self, since: str | None = None, timeout_seconds: float | None = None) -> Updates:
-        """Return the job's updates, from its start, or after the cursor `since` (`now`: only new ones)."""
+        """Return the job's updates from its start, or after the cursor `since` (`now` means only new ones)."""
         return Updates(self._transport, self.id, since, timeout_seconds)
 
     def watch(
@@ -49,9 +49,9 @@ class Job:
         on_update: Callable[[Update], object] | None = None,
         timeout_seconds: float | None = None,
     ) -> JobView:
-        """Wait until the job has ended or is paused, and return it; `on_update` gets each update meanwhile.
+        """Wait until the job has ended or is paused, and return it. Until then, `on_update` is called with each update.
 
-        A lost connection is restored. Raises WaitTimeout after `timeout_seconds`; the job then continues.
+        If the connection is lost, the client reconnects. Raises WaitTimeout after `timeout_seconds`; the job continues.
         """
         since = None if on_update is not None else "now"
         with self.updates(since, timeout_seconds) as updates:
@@ -90,7 +90,7 @@ class Job:
         return read_pages(self._transport, Event, f"{self._path}/events", {"limit": 1000})
 
     def logs(self) -> Iterator[LogLine]:
-        """Yield the lines of the job's log so far, oldest first."""
+        """Yield the lines that the job has logged so far, oldest first."""
         cursor: str | None = None
         has_more = True
         while has_more:
@@ -104,7 +104,7 @@ class Job:
         return page.data, page.cursor or cursor, page.has_more
 
     def metrics(self, names: str = "", max_points: int = 500) -> dict[str, Any]:
-        """Return the series so far, sampled, with `cursor` for `updates`. docs/api.md describes the response."""
+        """Return sampled series of the job so far, and a `cursor` for `updates`. docs/api.md describes the response."""
         params: dict[str, Any] = {"max_points": max_points}
         if names:
             params["names"] = names
@@ -114,7 +114,7 @@ class Job:
         return found
 
     def summary(self) -> dict[str, Any]:
-        """Return the figures of a job that has ended. Raises Conflict before."""
+        """Return the summary of a job that has succeeded. Raises Conflict if there is no summary."""
         found: dict[str, Any] = self._transport.send("GET", f"{self._path}/summary").json()
         return found
 
@@ -134,10 +134,10 @@ class Job:
         name: str = ADAPTER_ARTIFACT,
         on_progress: Callable[[int, int], object] | None = None,
     ) -> Path:
-        """Download a file of the job and return its path; a directory as `target` gets a file with the artifact's name.
+        """Download a file of the job and return its path. If `target` is a directory, the file is named after the job's id and the artifact.
 
         The file appears only when it is complete and its SHA-256 is correct. A repetition of an interrupted download
-        continues it. `on_progress` gets the bytes so far and in total. Raises NotFound if the job has no such file.
+        continues it. `on_progress` is called with the bytes so far and in total. Raises NotFound if the job has no such file.
         """
         path = Path(target)
         path = path / f"{self.id}-{name}" if path.is_dir() else path

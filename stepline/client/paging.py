@@ -1,4 +1,4 @@
-"""Reads the lists of the API to their end."""
+"""Reads all pages of the API's lists."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ M = TypeVar("M", bound=BaseModel)
 def read_pages(
     transport: Transport, item: type[M], path: str, params: Mapping[str, Any] | None = None
 ) -> Iterator[M]:
-    """Yield the items of all pages. The next page is requested when it is needed."""
+    """Yield the items of all pages. Each page is requested when it is needed."""
     query = dict(params or {})
     while True:
         page: Page[M] = transport.read(Page[item], "GET", path, params=query)  # type: ignore[valid-type]

@@ -13,7 +13,7 @@ from stepline.client.transport import Transport
 from stepline.client.views import UploadedPart, UploadInParts
 
 Progress = Callable[[int, int], object]
-"""Gets the bytes so far and in total."""
+"""Called with the number of bytes so far and in total."""
 
 LARGE_BYTES = 64 << 20
 """Files of at least this size are sent in parts."""

@@ -1,4 +1,4 @@
-"""Sends requests, repeats those that may be repeated, and turns error responses into exceptions."""
+"""Sends requests, retries those that may be retried, and converts error responses to exceptions."""
 
 import random
 import time
@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 60.0
 CONNECT_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 8.0
 LONGEST_EVENT_BYTES = 64 << 20
-"""Limit for one event of a stream; the first one after a long disconnection carries up to 1,000 records."""
+"""Size limit for one event of a stream. The first one after a long disconnection contains up to 1,000 records."""
 
 
 class _Detail(BaseModel):
@@ -86,21 +86,21 @@ class Transport:
         self._client.close()
 
     def read(self, model: type[M], method: str, path: str, **options: Any) -> M:
-        """Send a request and return its body as `model`. Raises as `send`."""
+        """Send a request and return the response's body as `model`. Raises the same errors as `send`."""
         response = self.send(method, path, **options)
         try:
             return model.model_validate_json(response.content)
         except ValidationError as error:
             raise ServerUnreachable(
-                f"{self.base_url}{path} sent a response that is not Stepline's. Check the server address"
+                f"{self.base_url}{path} did not send a Stepline response. Check the server address"
             ) from error
 
     def send(
         self, method: str, path: str, *, repeatable: bool = True, **options: Any
     ) -> httpx2.Response:
-        """Send a request and return its response, which is a success.
+        """Send a request and return the successful response.
 
-        If the connection fails or the service is unavailable, the request is repeated with increasing pauses, unless it
+        If the connection fails or the service is unavailable, the request is retried after increasing pauses, unless it
         is not `repeatable`. Raises ServerUnreachable, or ApiError if the service rejects the request.
         """
         last = self.attempts if repeatable else 1
@@ -127,14 +127,14 @@ class Transport:
         body: Callable[[], Iterator[bytes]],
         **options: Any,
     ) -> M:
-        """Like `read`, but sends a body. `body` is called for each attempt and yields the body from its beginning."""
+        """Like `read`, but sends a body. `body` is called for each attempt, and yields the body from its beginning."""
         return self.read(model, method, path, content=_Again(body), **options)
 
     @contextmanager
     def stream(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any
     ) -> Iterator[httpx2.Response]:
-        """Send a request once and yield its response, whose body has not been read. Raises as `send`."""
+        """Send a request once and yield the response before its body is read. Raises the same errors as `send`."""
         try:
             with self._client.stream(method, path, headers=headers, **options) as response:
                 if not response.is_success:
@@ -149,7 +149,7 @@ class Transport:
         self._sleep(pause(attempt))
 
     def unreachable(self, error: Exception) -> ServerUnreachable:
-        """Return the error for a request that got no response."""
+        """Return the error for a request that received no response."""
         reason = str(error) or type(error).__name__
         return ServerUnreachable(
             f"The server at {self.base_url} cannot be reached ({reason})", reason
@@ -159,7 +159,7 @@ class Transport:
 def pause(attempt: int) -> float:
     """Return the seconds to wait after failed attempt number `attempt`, from 1, with jitter."""
     longest = min(LONGEST_PAUSE_SECONDS, 0.25 * 2.0 ** min(attempt, 10))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311  # not for cryptography
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311  # not used for cryptography
 
 
 def retry_after(response: httpx2.Response) -> float:
@@ -177,8 +177,8 @@ def error_of(response: httpx2.Response) -> SteplineError:
         found = _Body.model_validate_json(response.content).error
     except ValidationError:
         return ServerUnreachable(
-            f"{response.request.url} answered {status}, but not in Stepline's format. Check the server address, "
-            "and any proxy before it"
+            f"{response.request.url} responded with {status}, but not in Stepline's format. Check the server address, "
+            "and any proxy in front of the server"
         )
     kind = KINDS.get(status, ApiError)
     return kind(

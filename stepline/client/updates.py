@@ -1,4 +1,4 @@
-"""Updates: what a job's stream reports, in order and without gaps, across lost connections."""
+"""Updates: the contents of a job's stream, in order and without gaps, across lost connections."""
 
 import queue
 import socket
@@ -19,11 +19,11 @@ from stepline.client.transport import LONGEST_EVENT_BYTES, Transport, pause
 from stepline.client.views import Columns, Event, JobState
 
 SILENT_SECONDS = 45.0
-"""A connection without data for so long is lost: the server sends a comment every few seconds."""
+"""A connection counts as lost after this time without data, because the server sends a comment every few seconds."""
 CLOSE_SECONDS = 2.0
-"""Time that `close` waits for the thread."""
+"""How long `close` waits for the thread."""
 MOST_WAITING = 1000
-"""Updates that may wait for the consumer; then the connection is no longer read."""
+"""Maximum number of updates that wait for the consumer. At this number, reading from the connection pauses."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ class Happened:
 
 @dataclass(frozen=True)
 class Disconnected:
-    """The connection is lost; the client connects again. No update is lost."""
+    """The connection was lost; the client is reconnecting. No updates are lost."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Connected:
-    """The connection is established."""
+    """The connection has been established."""
 
 
 Update = StatusChanged | Metrics | Rewound | Happened | Disconnected | Connected
@@ -74,10 +74,10 @@ _SERIES = TypeAdapter(dict[str, Columns])
 
 
 class Updates:
-    """Iterates over a job's updates until the job has ended or is paused. A thread reads the connection.
+    """Iterates over a job's updates until the job has ended or is paused. A thread reads from the connection.
 
-    If the connection is lost, the thread connects again until `patience_seconds` have passed without a connection, and
-    then ServerUnreachable is raised. `close`, or the end of a `with` block, ends the thread.
+    If the connection is lost, the thread tries to reconnect for `patience_seconds`; if it fails, ServerUnreachable is
+    raised. `close`, or the end of a `with` block, ends the thread.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Updates:
                     item = self._queue.get(timeout=left)
                 except queue.Empty:
                     raise WaitTimeout(
-                        f"Job {self._job_id} has not ended within {self._timeout_seconds:g} s. It continues"
+                        f"Job {self._job_id} did not end within {self._timeout_seconds:g} s. It continues"
                     ) from None
                 if item is None:
                     return
@@ -137,18 +137,18 @@ class Updates:
                     and item.job.is_settled
                     and not item.job.status.is_final
                 ):
-                    return  # paused: the stream of the server stays open
+                    return  # the job is paused, and the server keeps the stream open
         finally:
             self.close()
 
     def close(self) -> None:
-        """End the thread and its connection."""
+        """End the thread and close its connection."""
         self._stopped.set()
         response = self._response
         stream = None if response is None else response.extensions.get("network_stream")
         connection = None if stream is None else stream.get_extra_info("socket")
         if connection is not None:
-            # Wakes the thread, which closing the response would not. The connection may already have ended.
+            # This wakes the thread; closing the response would not. The connection may already have ended.
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         if self._thread.is_alive():
@@ -185,7 +185,7 @@ class Updates:
             self._stopped.wait(pause(failures))
 
     def _read_connection(self) -> bool:
-        """Read one connection to its end; return whether the stream is complete."""
+        """Read one connection until it ends; return whether the stream is complete."""
         headers = {"Accept": "text/event-stream"}
         if self._last_id:
             headers["Last-Event-ID"] = self._last_id
@@ -219,7 +219,7 @@ class Updates:
 
 
 def _read(sent: httpx2.ServerSentEvent) -> Update | None:
-    """Return the update of an event; None for events of a newer server and those without use for a client."""
+    """Return the update for an event; None for unknown events from a newer server and events that clients do not need."""
     match sent.event:
         case "status":
             return StatusChanged(JobState.model_validate_json(sent.data))

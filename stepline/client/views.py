@@ -1,6 +1,6 @@
-"""The responses of the API that the client reads. Fields of a newer server are kept as they are (`model_extra`).
+"""The API responses that the client reads. Unknown fields from a newer server are kept unchanged (`model_extra`).
 
-A field has the name, the unit and the meaning that docs/api.md and /openapi.json give it.
+Each field has the name, unit and meaning described in docs/api.md and /openapi.json.
 """
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -66,7 +66,7 @@ class JobFailure(Note):
 
 
 class Finding(View):
-    """A finding on a job's health."""
+    """A finding about a job's health."""
 
     code: str
     level: str
@@ -102,7 +102,7 @@ class JobState(View):
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing happens until a user acts: the job has ended or is paused."""
+        """Whether nothing more will happen until a user acts: the job has ended or is paused."""
         return self.status.is_final or self.status == JobStatus.PAUSED
 
 
@@ -112,7 +112,7 @@ class JobView(JobState):
     spec: dict[str, Any]
 
     def load_spec(self) -> "JobSpec":
-        """Return the spec as a JobSpec. Raises pydantic.ValidationError if a newer server knows more fields."""
+        """Return the spec as a JobSpec. Raises pydantic.ValidationError if it contains fields of a newer version."""
         from contracts.job import JobSpec  # noqa: PLC0415  # slow to import, and rarely needed
 
         return JobSpec.model_validate(self.spec)
@@ -205,7 +205,7 @@ class UploadedPart(View):
 
 
 class Quantity(View):
-    """A predicted figure; None if it is unknown."""
+    """A predicted quantity; `value` is None if it is unknown."""
 
     value: float | None = None
     low: float | None = None
@@ -224,7 +224,7 @@ class WorkerForecast(View):
 
 
 class Forecast(View):
-    """What a job will take."""
+    """The forecast of a job."""
 
     workers: list[WorkerForecast]
     fits: bool | None

@@ -9,7 +9,7 @@ _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 def draw_curve(points: Sequence[tuple[int, float]], width: int, height: int) -> list[str]:
     """Return `height` lines of `width` characters with the curve of (step, value) points; empty without points.
 
-    Columns between points are interpolated. If several points fall into one column of dots, their mean is drawn.
+    Columns between points are interpolated. If several points are in one column of dots, their mean is drawn.
     """
     if not points or width < 1 or height < 1:
         return []
@@ -28,7 +28,7 @@ def draw_curve(points: Sequence[tuple[int, float]], width: int, height: int) -> 
 
 
 def _columns(points: Sequence[tuple[int, float]], count: int) -> list[float]:
-    """Return a value for each column; only one if all points are at one step."""
+    """Return a value for each column, or only one value if all points are at the same step."""
     first, last = points[0][0], points[-1][0]
     found: list[list[float]] = [[] for _ in range(count)]
     for step, value in points:

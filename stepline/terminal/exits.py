@@ -11,4 +11,4 @@ TIMED_OUT = 124
 INTERRUPTED = 130
 
 OF_STATUS = {"succeeded": SUCCEEDED, "failed": FAILED, "cancelled": CANCELLED, "paused": PAUSED}
-"""By the final status of a job; also `paused`."""
+"""Exit statuses by the status with which watching a job ends: a final one, or `paused`."""

@@ -1,4 +1,4 @@
-"""Formats figures for people: bytes, durations, losses, progress."""
+"""Formats values for display: bytes, durations, losses, progress."""
 
 from datetime import datetime
 
@@ -31,7 +31,7 @@ def show_seconds(seconds: float | None) -> str:
 
 
 def show_loss(loss: float | None) -> str:
-    """Return a loss with four digits after the point."""
+    """Return a loss with four decimal places."""
     return "–" if loss is None else f"{loss:.4f}"
 
 
@@ -46,7 +46,7 @@ def show_count(count: float | None) -> str:
 
 
 def show_time(at: datetime | None) -> str:
-    """Return a time in the local zone."""
+    """Return a time in the local time zone."""
     return "–" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
@@ -62,7 +62,7 @@ def status_colors(language: Language) -> dict[str, str]:
 
 
 def show_progress(job: JobState, language: Language) -> str:
-    """Return the job's progress in its current phase, in words."""
+    """Describe the job's progress in its current phase."""
     rows = job.progress.rows
     if rows is not None and job.phase is not None:
         done = say("rows_done", language, done=rows.done, total=rows.total)

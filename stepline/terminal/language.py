@@ -1,4 +1,4 @@
-"""The language of the terminal client: --lang, else STEPLINE_LANG, else `stepline config lang`, else the locale."""
+"""The language of the terminal client, from --lang, else STEPLINE_LANG, else `stepline config lang`, else the locale."""
 
 import os
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ LANGUAGES = ("en", "zh")
 
 
 def choose_language(given: str | None = None, environ: Mapping[str, str] = os.environ) -> Language:
-    """Return the language for messages."""
+    """Return the language of messages."""
     chosen = given or environ.get("STEPLINE_LANG") or read_config().lang
     if chosen in LANGUAGES:
         return "zh" if chosen == "zh" else "en"

@@ -12,7 +12,7 @@ from stepline.terminal.figures import show_loss, show_progress, show_seconds, sh
 from stepline.terminal.session import Session
 
 PROGRESS_SECONDS = 10.0
-"""Least time between two lines about progress."""
+"""Minimum time between lines about progress."""
 
 
 class Lines:
@@ -25,7 +25,7 @@ class Lines:
         self._printed_at = -PROGRESS_SECONDS
 
     def add(self, update: Update) -> None:
-        """Print the line for an update, if it needs one."""
+        """Print a line for an update if it needs one."""
         if self._session.as_json:
             self._add_json(update)
             return

@@ -1,4 +1,4 @@
-"""The `stepline` command. A command's module is imported only when the command runs, so that the start is fast."""
+"""The `stepline` command. A command's module is imported only when the command runs, so that startup is fast."""
 
 import difflib
 import importlib
@@ -37,14 +37,14 @@ CLIENT_COMMANDS = {
     "config": "settings",
     "completion": "completion",
 }
-"""By name: the module with the command."""
+"""The module of each command, by the command's name."""
 
 
 class Commands(click.Group):
     """All commands, in two sections."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Return the names, for help and completion."""
+        """Return the commands' names, for help and completion."""
         return [*CLIENT_COMMANDS, *SERVER_COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""The live screen of `stepline watch`: status, progress, figures, the loss curve, and the newest events."""
+"""The live screen of `stepline watch`: status, progress, metrics, the loss curve, and the newest events."""
 
 import time
 from collections import deque
@@ -38,11 +38,11 @@ MOST_EVENTS = 5
 UNSHOWN = ("phase", "artifact_uploaded")
 """Codes of events that would displace others: the first line shows the phase."""
 MOST_POINTS = 20_000
-"""Points that are kept of each series; then every second one is dropped."""
+"""Maximum number of points kept per series. Beyond it, every second point is dropped."""
 
 
 class Screen:
-    """What is known about a job, as a rich renderable."""
+    """The current state of a job, as a rich renderable."""
 
     def __init__(
         self, language: Language, title: str = "", clock: Callable[[], float] = time.monotonic
@@ -78,7 +78,7 @@ class Screen:
                 self.is_connected = True
 
     def add_series(self, series: dict[str, Columns]) -> None:
-        """Take points; a new point replaces an older one at its step."""
+        """Add points; a new point replaces an older one at the same step."""
         for name, columns in series.items():
             points = self._series.setdefault(name, {})
             pairs = zip(columns.step, columns.value, strict=True)
@@ -87,7 +87,7 @@ class Screen:
                 self._series[name] = dict(list(points.items())[::2])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw the screen in the width of the terminal."""
+        """Draw the screen at the width of the terminal."""
         width = options.max_width
         if self.job is None:
             yield Text(self._title)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """What the options that every command has mean for this invocation."""
+    """The options that all commands share, for this invocation."""
 
     def __init__(self, server: str | None, lang: str | None, *, as_json: bool) -> None:
         self.language: Language = choose_language(lang)
@@ -134,7 +134,7 @@ class Session:
         *,
         colors: Mapping[str, str] | None = None,
     ) -> None:
-        """Print a table; outside a terminal, lines of cells separated by tabs. Cells are escaped.
+        """Print a table; outside a terminal, print tab-separated cells, one row per line. Cells are escaped.
 
         `colors`: of cells, by their text.
         """
@@ -154,7 +154,7 @@ class Session:
         self.console.print(make_table(titles, cells, self.console.width, fit, colors))
 
     def confirm(self, key: str, /, *, yes: bool, **values: object) -> bool:
-        """Ask a question, unless `yes`. Ends with a usage error if nobody can answer."""
+        """Ask a question, unless `yes` is set. Raises a usage error if standard input is not a terminal."""
         if yes:
             return True
         if not sys.stdin.isatty():
@@ -163,7 +163,7 @@ class Session:
 
 
 def client_command(function: Callable[..., int | None]) -> Callable[..., NoReturn]:
-    """Add --server, --lang and --json to a command, and turn its errors into messages and exit statuses."""
+    """Add --server, --lang and --json to a command, and convert its errors to messages and exit statuses."""
 
     @click.option("--server", metavar="URL", help=say("option.server"))
     @click.option("--lang", type=click.Choice(LANGUAGES), help=say("option.lang"))
@@ -177,7 +177,7 @@ def client_command(function: Callable[..., int | None]) -> Callable[..., NoRetur
 
 
 def run_safely(session: Session, command: Callable[[], int | None]) -> int:
-    """Run a command; return its exit status. Errors of the client become messages."""
+    """Run a command; return its exit status. The client's errors are printed as messages."""
     from stepline.client.errors import (  # noqa: PLC0415
         ApiError,
         InvalidRequest,

@@ -1,4 +1,4 @@
-"""Progress bars of uploads and downloads, on standard error."""
+"""Progress bars for uploads and downloads, on standard error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ def upload(session: Session, file: Path, **options: Any) -> "Dataset":
 
 @contextmanager
 def progress_bar(session: Session) -> Iterator[Any]:
-    """Yield a function (key of the sentence, file, bytes done, bytes in total) that updates a bar."""
+    """Yield a function that updates a bar; its arguments are the sentence's key, the file, the bytes done, and the bytes in total."""
     from rich.progress import (  # noqa: PLC0415
         BarColumn,
         DownloadColumn,

@@ -224,7 +224,7 @@ class Player:
         summary: Summary | Mapping[str, Any] | None = None,
         **outcome: Any,
     ) -> Response:
-        """Finish an attempt; if it succeeded, with a summary, by default that of a small run with these figures."""
+        """Finish an attempt. If it succeeded, send a summary, by default that of a small run with these values."""
         if not isinstance(summary, Summary):
             summary = make_summary(**summary or {})
         request = FinishRequest(
@@ -239,7 +239,7 @@ class Player:
         )
 
     def succeed(self, claim: Claim, last_seq: int = 0, **summary: Any) -> None:
-        """Upload an adapter and finish the attempt as succeeded; `summary` changes figures of the report."""
+        """Upload an adapter and finish the attempt as succeeded; `summary` overrides values of the report."""
         assert self.put_artifact(claim).status_code == 201
         assert self.finish(claim, "succeeded", last_seq, summary=summary).json() == {
             "job_status": "succeeded"

@@ -170,7 +170,7 @@ def test_a_large_body_without_a_content_length_is_rejected(tmp_path: Path, sqlit
         assert response.json()["error"]["code"] == "body_too_large"
 
 
-def test_invalid_settings_stop_the_start_with_a_clear_message(
+def test_invalid_settings_prevent_startup_with_a_clear_message(
     tmp_path: Path, sqlite_url: str
 ) -> None:
     for name, value, setting in (

@@ -127,7 +127,7 @@ def send_all(server: Server, directory: Path, examples: int, seed: int | None) -
             dictionaries=dictionaries,
             seed="" if seed is None else f"seed = {seed}",
             deterministic="true" if seed is None else "false",
-            # A thousand requests and more, which take longer than all others.
+            # These are more than a thousand requests, which take longer than all others.
             coverage="false" if seed is None else "true",
         )
     )

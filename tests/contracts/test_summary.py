@@ -24,7 +24,7 @@ def test_a_summary_survives_a_round_trip_through_json_with_its_computed_fields()
     assert '"perplexity":5.389' in text
 
 
-def test_rows_that_are_used_several_times_count_once_among_the_given_rows() -> None:
+def test_rows_that_are_used_several_times_are_counted_once() -> None:
     facts = {"distinct_rows": 20, "distinct_answers": 20, "top_answer_rows": 1}
     data = {
         "train": facts | {"rows": 20},

@@ -1,4 +1,4 @@
-"""OpenAI's newest client, unchanged, against a running service and a real training."""
+"""OpenAI's newest client, unchanged, against a running service and a real training run."""
 
 import csv
 import io
@@ -73,7 +73,7 @@ def test_a_script_for_openai_fine_tunes_and_downloads_the_adapter(
         client.models.retrieve(done.fine_tuned_model)
 
 
-def test_lists_of_the_client_page_to_the_end_and_jobs_can_be_paused_and_cancelled(
+def test_lists_are_read_to_the_end_and_jobs_can_be_paused_and_cancelled(
     client: OpenAI,
 ) -> None:
     file = client.files.create(file=("train.jsonl", tiny_rows(40).encode()), purpose="fine-tune")
@@ -98,7 +98,7 @@ def test_lists_of_the_client_page_to_the_end_and_jobs_can_be_paused_and_cancelle
     assert set(cancelled) == {"cancelled"}
 
 
-def test_errors_have_the_class_the_code_and_the_field_that_the_client_shows(
+def test_the_client_raises_errors_with_the_right_class_code_and_field(
     client: OpenAI,
 ) -> None:
     with pytest.raises(openai.BadRequestError) as rows:

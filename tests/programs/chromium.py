@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-CHROMIUM = "/usr/bin/chromium"
+PROGRAMS = ("/usr/bin/chromium-headless-shell", "/usr/bin/chromium")
+"""The shell has the same engine without windows, and takes less than half of the processor time."""
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -24,8 +26,9 @@ def running_chromium(*arguments: str) -> Iterator[Browser]:
     Playwright's sync API allows only one browser per process, and none while an asyncio loop runs,
     so a session fixture must not hold a browser.
     """
+    program = next(path for path in PROGRAMS if Path(path).exists())
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *arguments])
+        browser = driver.chromium.launch(executable_path=program, args=[*ARGUMENTS, *arguments])
         try:
             yield browser
         finally:

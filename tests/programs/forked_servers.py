@@ -1,4 +1,4 @@
-"""Starts server processes by forking one that has already imported the server's code. Importing takes 80% of a start.
+"""Starts server processes by forking one that has already imported the server's code. Importing takes 80% of the startup time.
 
 python -m tests.programs.forked_servers FD
 
@@ -30,7 +30,7 @@ LONGEST = 1_000_000
 """Maximum length of a request in bytes; most of it is the environment."""
 
 _sockets: dict[int, socket.socket] = {}
-"""The socket of the forking process, keyed by the id of the process that started it. A fork starts another one."""
+"""The socket of the forking process, keyed by the id of the process that started it. A fork of that process starts its own."""
 
 
 class ForkedServer:

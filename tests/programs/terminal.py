@@ -79,7 +79,7 @@ class Terminal:
 
     @property
     def last_frame(self) -> str:
-        """What the program has written since it last went back to redraw."""
+        """The text written since the program last moved the cursor back to redraw the screen."""
         return ESCAPE.sub("", FRAME.split(self.raw)[-1]).replace("\r", "")
 
     def wait_for(self, text: str, seconds: float = 60) -> None:
@@ -113,7 +113,7 @@ class Terminal:
         return self._process.wait(max(1.0, deadline - time.monotonic()))
 
     def _read(self) -> bool:
-        """Read what there is, for at most 0.2 s; return False at the end."""
+        """Read the available output, waiting at most 0.2 s for it; return False at the end of the output."""
         if not select.select([self._master], [], [], 0.2)[0]:
             return True
         try:

@@ -93,7 +93,7 @@ async function send(method: string, path: string, options: Options): Promise<Res
   return response;
 }
 
-/** Note that the server has just sent something. */
+/** Record that the server has just sent something. */
 export function heard(): void {
   lastResponseAt.value = Date.now();
   unreachableSince.value = null;
@@ -139,7 +139,7 @@ export async function call<T>(method: string, path: string, options: Options = {
   return response.status === 204 ? (undefined as T) : parse<T>(await response.text());
 }
 
-/** POST a form with a file. `progress` gets the share of it that has been sent, which `fetch` does not report. */
+/** POST a form with a file. `progress` receives the fraction sent so far, which `fetch` does not report. */
 export function sendForm<T>(path: string, form: FormData, progress: (share: number) => void): Promise<T> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();

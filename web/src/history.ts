@@ -64,8 +64,8 @@ export interface Times {
 }
 
 /**
- * Read how long the job had trained at each step. Only the steps of the line count, not loading the model, waiting between attempts
- * or repeating steps. The times come from the worker, so its clock does not have to agree with the server's.
+ * Read how long the job had trained at each step. Only the steps of the curve count, not the time for loading the
+ * model, waiting between attempts or repeating steps. The times come from the worker, so its clock does not have to agree with the server's.
  */
 export async function readTimes(id: string): Promise<Times> {
   const answer = await metrics(id, { names: "loss,eval_loss", times: "true" });

@@ -42,7 +42,7 @@ LOW_DISK_BYTES = 20 * 2**30
 CHECK_SECONDS = 180
 """Time limit of the 4-bit check; importing torch alone takes several seconds."""
 MOST_NAMED = 20
-"""Maximum number of models that are named."""
+"""Maximum number of models to list by name."""
 HUB = "https://huggingface.co"
 
 
@@ -226,7 +226,7 @@ def _broker(settings: Settings) -> Finding:
 
 
 def _unreachable(what: str, setting: str, *, on_this_machine: bool) -> Finding:
-    """Return a note for a service on this machine, which may not be running yet, or a problem for a remote one."""
+    """Return a note if the service is on this machine, where it may not be running yet, or a problem if it is remote."""
     if on_this_machine:
         advice = f"the worker needs it: run `stepline up` or `docker compose up`, or set {setting}"
         return Finding("note", f"{what}; {advice}")

@@ -1,4 +1,4 @@
-"""What the programs for errands share: they confine themselves, read a task from stdin and write an ErrandOutcome to stdout."""
+"""Shared by the programs that run errands. They limit themselves, read a task from stdin and write an ErrandOutcome to stdout."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from worker.training.errors import TrainingError
 
 
 class Limits(NamedTuple):
-    """What a program may use."""
+    """The resource limits of a program."""
 
     cpu_seconds: int
     memory_bytes: int
@@ -23,7 +23,7 @@ class Limits(NamedTuple):
 
 
 def run_confined(start: Callable[[bytes], tuple[Limits, Callable[[], ErrandResult]]]) -> None:
-    """Run a program. `start` parses the task, and returns its limits and the work. All other output goes to stderr."""
+    """Run a program. `start` parses the task, and returns its limits and the work to do. All other output goes to stderr."""
     limits, work = start(sys.stdin.buffer.read())
     stdout = os.dup(1)
     os.dup2(2, 1)
@@ -40,7 +40,7 @@ def run_confined(start: Callable[[bytes], tuple[Limits, Callable[[], ErrandResul
 
 
 def pack(outcome: ErrandOutcome, most_bytes: int) -> bytes:
-    """Return an outcome as JSON; a failure if it is larger than allowed."""
+    """Return an outcome as JSON, or a failure if that JSON is larger than allowed."""
     content = outcome.model_dump_json(exclude_defaults=True).encode()
     if len(content) <= most_bytes:
         return content
@@ -56,7 +56,7 @@ def _confine(limits: Limits) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(10)
     with contextlib.suppress(OSError):
-        # If the host runs out of memory, the kernel ends this process, not the training.
+        # If the host runs out of memory, the kernel kills this process, not the training.
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 

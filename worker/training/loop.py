@@ -132,7 +132,7 @@ def _evaluate_if_due(run: Run) -> None:
 def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[Tensor, int]:
     """Compute the gradient of the window's mean loss; return sums over the window, and its number of supervised tokens.
 
-    The sums [2] in float64 are the NLL and the number of tokens that the model predicts.
+    The sums [2] in float64 are the NLL and the number of tokens that the model predicts correctly.
 
     The loss is summed over the supervised tokens of all ranks and divided once, so neither packing nor the number of
     ranks changes the result. The division is in the adapter's float32, because in bfloat16 a factor that is not a power

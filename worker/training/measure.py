@@ -1,8 +1,8 @@
 """A program that counts the tokens of a dataset: `python -m worker.training.measure < TASK > OUTCOME`.
 
-It reads a MeasureTask and writes an ErrandOutcome, both as JSON. It renders and encodes rows with the functions that training uses. If the
-time is not sufficient for all rows, the rows measured so far are a random sample, because blocks of rows are read in random order.
-The chat template and the tokenizer are untrusted code, so the worker runs this program in a process of its own, with limits.
+It reads a MeasureTask and writes an ErrandOutcome, both as JSON. It renders and encodes rows with the functions that training uses. If there
+is not enough time for all rows, the rows measured so far are a random sample, because blocks of rows are read in random order.
+The chat template and the tokenizer are untrusted code, so the worker runs this program in a separate process with limits.
 """
 
 import sys
@@ -63,7 +63,7 @@ class Measuring:
         self._reported_at = clock()
 
     def measure(self) -> TokenCounts:
-        """Return the figures. Raises TrainingError if the model's tokenizer or template cannot be used, and OSError."""
+        """Return the token counts. Raises TrainingError if the model's tokenizer or template cannot be used, and OSError."""
         begun = self._clock()
         tokenizer = load_tokenizer(self._task.model)
         template = Template(tokenizer)
@@ -171,7 +171,7 @@ class Measuring:
 
 
 def _find_lines(path: Path) -> "array[int]":
-    """Return the byte at which each line starts, and the size of the file."""
+    """Return the byte offset of each line, and the size of the file."""
     starts = array("q", [0])
     place = 0
     with path.open("rb") as file:

@@ -1,7 +1,7 @@
 """A program that renders rows as a model reads them: `python -m worker.training.preview < REQUEST > RESULT`.
 
 It reads a PreviewTask and writes an ErrandOutcome, both as JSON. The tokens and the mask come from the functions that training uses.
-The chat template and the tokenizer are untrusted code, so the worker runs this program in a process of its own, with limits.
+The chat template and the tokenizer are untrusted code, so the worker runs this program in a separate process with limits.
 """
 
 import sys
@@ -113,7 +113,7 @@ def _tokens(sample: Sample, text: str, encoding: Any, tokenizer: Any) -> list[Pr
     added = [bool(each) for each in encoding.special_tokens_mask[:count]]
     texts: list[str] = []
     joined: list[bool] = []
-    place = 0  # end of the text that is shown so far
+    place = 0  # end of the text that has been shown so far
     for number, token_id in enumerate(sample.ids.tolist()):
         start, end = offsets[number] if number < len(offsets) else (0, 0)
         is_added = number >= len(offsets) or (added[number] and start == end)

@@ -16,8 +16,8 @@ def main(parent_pid: int, request: Request) -> None:
     frames = os.dup(sys.stdout.fileno())
     # Output printed by a library must not corrupt a frame.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    # These imports take most of the time of a short conversion. The child must not outlive a server that exits
-    # meanwhile.
+    # These imports take up most of a short conversion. The child must not outlive a server that exits in the
+    # meantime.
     from app.datasets.conversion.confine import confine  # noqa: PLC0415
     from app.datasets.conversion.output import write_frames  # noqa: PLC0415
 

@@ -15,7 +15,7 @@ from app.datasets.files.file_kind import HEAD_BYTES
 
 MAX_ENTRIES = 1000
 MAX_DIRECTORY_BYTES = 1024 * 1024
-"""Maximum size in bytes of the central directory, which `zipfile` loads into memory."""
+"""Maximum size of the central directory, in bytes. `zipfile` loads all of it into memory."""
 DATA_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".feather")
 ARCHIVE_SUFFIXES = (".zip", ".gz", ".zst", ".zstd", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz")
 IGNORED_NAMES = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
@@ -88,7 +88,7 @@ def _check_directory(file: BinaryIO) -> None:
             raise FileError(FileProblem.DAMAGED, kind="zip", said="its list of files is missing")
         entries = int.from_bytes(record[32:40], "little")
         directory_bytes = int.from_bytes(record[40:48], "little")
-    # Without a ZIP64 record, a field of 0xFF… exceeds the limit as well.
+    # Without a ZIP64 record, a field of 0xFF… also exceeds the limit.
     if entries > MAX_ENTRIES or directory_bytes > MAX_DIRECTORY_BYTES:
         raise FileError(FileProblem.TOO_MANY_ENTRIES, limit=MAX_ENTRIES)
 

@@ -114,13 +114,13 @@ def _read_row(batch: pa.RecordBatch, offset: int, number: int) -> Found:
             problem = FileError(FileProblem.CELL_NOT_UTF8, column=name, said=error.reason)
             return Rejected(problem, number)
         except _DAMAGE:
-            # Not text, so not needed for training: for example, a time after the year 9999 or with nanoseconds.
+            # The value is not text, so training does not need it: for example, a time after the year 9999 or with nanoseconds.
             row[name] = None
     return Row(number, 0, _plain(row))
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON. Nulls in objects are omitted, because every row of a table has all of its columns."""
+    """Return a value as JSON. Nulls in objects are omitted, because every row of a table has all of the table's columns."""
     if isinstance(value, dict):
         return {str(key): _plain(inner) for key, inner in value.items() if inner is not None}
     if isinstance(value, list | tuple):

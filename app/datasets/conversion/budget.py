@@ -7,7 +7,7 @@ from typing import BinaryIO, Self
 from app.datasets.files.file_error import FileError, FileProblem
 
 MAX_RATIO = 200
-"""Text is typically compressed 3 to 10 times, and very repetitive text up to 50 times."""
+"""Text typically compresses by a factor of 3 to 10, and very repetitive text by up to 50."""
 FREE_BYTES = 16 * 1024 * 1024
 """The ratio is not checked below this size, because small content is harmless."""
 

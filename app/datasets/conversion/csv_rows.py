@@ -17,7 +17,7 @@ MAX_COLUMNS = 256
 JSON_COLUMNS = ("messages", "conversations", "tools", "history")
 """Columns that contain lists, which CSV can represent only as JSON."""
 BOOLEAN_COLUMNS = ("label", "kto_tag")
-"""In other formats, labels that rate the answer are booleans."""
+"""Columns with a label that rates the answer. In other file types, these labels are booleans."""
 TURN_COLUMNS = (
     "prompt",
     "completion",
@@ -110,7 +110,7 @@ def _row(names: list[str], cells: list[str], number: int, line: int) -> Found:
 
 
 def _turns(cell: str) -> Any:
-    """Return the turns that a cell contains as JSON, or else its text. An answer that is other JSON stays text."""
+    """Return the turns that a cell contains as JSON, or else its text. An answer that is any other JSON remains text."""
     if not cell.lstrip().startswith(("[", "{")):
         return cell
     try:
@@ -126,7 +126,7 @@ def _turns(cell: str) -> Any:
 
 
 class _Lines:
-    """The lines of the text, with line breaks, and the line number at which the current row begins."""
+    """The lines of the text, including line breaks, and the number of the line at which the current row begins."""
 
     def __init__(self, text: Text) -> None:
         self._text = text

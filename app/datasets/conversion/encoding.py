@@ -5,7 +5,7 @@ from app.datasets.files.file_kind import HEAD_BYTES, decode_utf8
 from app.datasets.files.json_rows import UTF8
 
 MIN_CHINESE_CHARACTERS = 40
-"""With fewer characters, GB18030 cannot be distinguished from other encodings."""
+"""With fewer Chinese characters, GB18030 cannot be distinguished from other encodings."""
 MIN_CHINESE_SHARE = 0.95
 MIN_FREQUENT_SHARE = 0.15
 """About a third of the characters in Chinese text are among these. Korean or Japanese text decoded as GB18030 contains
@@ -34,7 +34,7 @@ def find_encoding(head: bytes, requested: Encoding | None) -> str:
 
 
 def is_certainly_gb18030(head: bytes) -> bool:
-    """Return whether this is Chinese text in GB18030 or one of its subsets, GBK and GB2312."""
+    """Return whether this is certainly Chinese text in GB18030 or in one of its subsets, GBK and GB2312."""
     try:
         text = head.decode("gb18030")
     except UnicodeDecodeError as error:

@@ -16,7 +16,7 @@ from contracts.dataset.rows import MAX_LINE_BYTES, json_error
 from contracts.values.nesting import TooDeep, check_value
 
 MAX_FRAME_BYTES = MAX_LINE_BYTES + 64 * 1024
-"""Maximum length of a row with its place."""
+"""Maximum length of a frame with a row and its place."""
 END = ["end"]
 NO_ROOM = "no_room"
 

@@ -1,4 +1,4 @@
-"""What the server asks of a child process: how to read the file, and the limits."""
+"""The server's request to a child process: how to read the file, and the limits."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ class Limits:
     """Limits of one conversion."""
 
     unpacked_bytes: int
-    """Maximum size in bytes of the unpacked content, and of the rows."""
+    """Maximum size of the unpacked content and of the rows, in bytes."""
     memory_bytes: int
     """Address space limit of the child process."""
     seconds: float
@@ -21,7 +21,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class ChildRequest:
-    """A request that is passed to a child process as an argument. The names of fields that hold Limits end in `limits`."""
+    """A request that is passed to a child process as an argument. The names of fields that contain Limits end in `limits`."""
 
     def dump(self) -> str:
         """Return the request as JSON."""

@@ -117,25 +117,25 @@ _WORDS: dict[FileProblem, _Words] = {
         "it is encrypted; upload it without a password", "文件已加密；请上传未加密的文件"
     ),
     FileProblem.UNPACKED_TOO_LARGE: _Words(
-        "its content, unpacked, has more than {limit} bytes (STEPLINE_MAX_UNPACKED_BYTES). Upload it in parts",
+        "its unpacked content has more than {limit} bytes (STEPLINE_MAX_UNPACKED_BYTES). Split the file, and upload the parts separately",
         "解压后的内容超过 {limit} 字节（STEPLINE_MAX_UNPACKED_BYTES）。请拆分后上传",
     ),
     FileProblem.RATIO: _Words(
-        "unpacked, it is more than {limit} times as large. Upload it uncompressed",
+        "it is more than {limit} times as large when unpacked. Upload it uncompressed",
         "解压后的大小超过压缩文件的 {limit} 倍。请上传未压缩的文件",
     ),
     FileProblem.NESTED: _Words(
-        "it is an archive or a compressed file in another one. Compress the data files only once",
+        "it is an archive or a compressed file inside another one. Compress the data files only once",
         "压缩包里还有压缩文件。数据文件只能压缩一次",
     ),
     FileProblem.UNSAFE_NAME: _Words(
-        "the name of this file leads out of the archive", "该文件的名称指向压缩包之外"
+        "the name of this file points outside the archive", "该文件的名称指向压缩包之外"
     ),
     FileProblem.TOO_MANY_ENTRIES: _Words(
         "the archive lists more than {limit} files", "压缩包中的文件超过 {limit} 个"
     ),
     FileProblem.NO_DATA_FILE: _Words(
-        "the archive has no data file (.json, .jsonl, .csv, .tsv, .parquet or .arrow). It has: {names}. Save an Excel "
+        "the archive has no data file (.json, .jsonl, .csv, .tsv, .parquet or .arrow). It contains: {names}. Save an Excel "
         "document as CSV",
         "压缩包中没有数据文件（.json、.jsonl、.csv、.tsv、.parquet 或 .arrow），只有：{names}。Excel 文档请另存为 CSV",
     ),
@@ -146,7 +146,7 @@ _WORDS: dict[FileProblem, _Words] = {
         "two columns have the name {column}", "有两列同名：{column}"
     ),
     FileProblem.NO_COLUMN_NAMES: _Words(
-        "the first row must hold the columns' names", "第一行应为列名"
+        "the first row must contain the column names", "第一行应为列名"
     ),
     FileProblem.TOO_DEEP: _Words(
         "its columns are nested deeper than {limit} levels", "列的嵌套超过 {limit} 层"
@@ -162,7 +162,7 @@ _WORDS: dict[FileProblem, _Words] = {
         "该行有 {found} 个单元格，表头有 {expected} 个",
     ),
     FileProblem.QUOTE: _Words(
-        "a quotation mark is misplaced ({said}). Write a quotation mark in a quoted cell twice",
+        "a quotation mark is misplaced ({said}). Inside a quoted cell, double each quotation mark",
         "引号位置不对（{said}）。带引号的单元格里，引号要写两遍",
     ),
     FileProblem.OPEN_QUOTE: _Words(
@@ -170,7 +170,7 @@ _WORDS: dict[FileProblem, _Words] = {
         "该行有单元格以引号开头，但引号没有闭合",
     ),
     FileProblem.CELL_NOT_JSON: _Words(
-        "{column} is not valid JSON ({said}). Cells of this column hold JSON, such as "
+        "{column} is not valid JSON ({said}). Cells in this column must contain JSON, such as "
         '[{{"role": "user", "content": "…"}}]',
         '{column} 不是合法的 JSON（{said}）。该列的单元格应为 JSON，例如 [{{"role": "user", "content": "…"}}]',
     ),
@@ -178,7 +178,7 @@ _WORDS: dict[FileProblem, _Words] = {
         "{column} is not UTF-8 ({said})", "{column} 不是 UTF-8 编码（{said}）"
     ),
     FileProblem.TIME: _Words(
-        "reading it takes more than {limit} seconds (STEPLINE_CONVERSION_SECONDS); {rows} rows were read. Upload it in parts",
+        "reading it takes more than {limit} seconds (STEPLINE_CONVERSION_SECONDS); {rows} rows were read. Split the file, and upload the parts separately",
         "读取超过 {limit} 秒（STEPLINE_CONVERSION_SECONDS），已读取 {rows} 条。请拆分后上传",
     ),
     FileProblem.MEMORY: _Words(
@@ -193,13 +193,13 @@ _WORDS: dict[FileProblem, _Words] = {
         "读取程序异常结束（{how}），已读取 {rows} 条。文件可能已损坏，详情见服务器日志",
     ),
     FileProblem.CHECK_TIME: _Words(
-        "checking it takes more than {limit} seconds (STEPLINE_VALIDATION_SECONDS); {rows} rows were checked. Upload it in "
-        "parts",
+        "checking it takes more than {limit} seconds (STEPLINE_VALIDATION_SECONDS); {rows} rows were checked. Split the "
+        "file, and upload the parts separately",
         "校验超过 {limit} 秒（STEPLINE_VALIDATION_SECONDS），已校验 {rows} 条。请拆分后上传",
     ),
     FileProblem.CHECK_MEMORY: _Words(
         "checking it takes more than {limit} bytes of memory (STEPLINE_CONVERSION_MEMORY_BYTES); {rows} rows were checked. "
-        "Upload it in parts",
+        "Split the file, and upload the parts separately",
         "校验所需内存超过 {limit} 字节（STEPLINE_CONVERSION_MEMORY_BYTES），已校验 {rows} 条。请拆分后上传",
     ),
     FileProblem.CHECK_CRASHED: _Words(

@@ -11,7 +11,7 @@ from contracts.values.text import escape
 
 @dataclass(frozen=True)
 class Row:
-    """A value in the file. `number` and `line` (its first line) count from 1; `line` is 0 if the file has no lines."""
+    """A row of the file. `number` and `line` (its first line) count from 1; `line` is 0 if the file has no lines."""
 
     number: int
     line: int
@@ -19,7 +19,7 @@ class Row:
     file: str = ""
     """Name of the file within an archive; empty if the upload is not an archive."""
     text: bytes | None = None
-    """The row's JSON as it is in the file, on one line. If it is present, integers beyond 64 bits in `value` are floats."""
+    """The row's JSON exactly as in the file, on one line. If present, integers beyond 64 bits in `value` are floats."""
 
 
 @dataclass(frozen=True)

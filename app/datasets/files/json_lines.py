@@ -1,7 +1,7 @@
 """Reads JSONL in UTF-8 line by line with a fast parser. Lines that it rejects go to the parser of `json_rows`.
 
-The fast parser accepts a subset of what `json.loads` accepts, with equal values; only integers beyond 64 bits become floats.
-The exact parser therefore decides about every other line, and describes what is wrong.
+The fast parser accepts a subset of what `json.loads` accepts and returns the same values, except that integers beyond 64 bits
+become floats. The exact parser decides about all other lines, and describes their errors.
 """
 
 from collections.abc import Iterator

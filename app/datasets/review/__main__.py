@@ -13,7 +13,7 @@ from app.datasets.review.reviewer import review_rows
 from processes.parent import die_with_parent
 
 NICENESS = 10
-"""The server's requests take precedence over a review."""
+"""Added to the nice value, so that the server's requests take precedence over a review."""
 
 
 def main(parent_pid: int, request: Request) -> None:

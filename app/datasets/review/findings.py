@@ -7,11 +7,11 @@ from pydantic import BaseModel
 SHOWN_PLACES = 5
 """Maximum number of places per finding."""
 SHOWN_KINDS = 10
-"""Maximum number of kinds per finding, such as different special tokens."""
+"""Maximum number of kinds per finding, such as distinct special tokens."""
 
 
 class WarningCode(StrEnum):
-    """What a review warns about."""
+    """The problems about which a review warns."""
 
     DUPLICATES = "duplicates"
     NEAR_DUPLICATES = "near_duplicates"
@@ -24,7 +24,7 @@ class WarningCode(StrEnum):
 
 
 class Place(BaseModel):
-    """Where a problem is. It never contains text of the row."""
+    """Where a problem is. It never contains text from the row."""
 
     row: int
     """Number of the row in the dataset, from 1."""
@@ -47,7 +47,7 @@ class Finding(BaseModel):
     rows: int
     """Number of rows with the problem."""
     found: dict[str, int] = {}
-    """Number of rows by special token, kind of secret or script; at most 10 entries."""
+    """Number of rows per special token, kind of secret or script; at most 10 entries."""
     places: list[Place]
     """The first places, at most 5."""
 
@@ -58,7 +58,7 @@ class Bin(BaseModel):
     from_characters: int
     """Smallest length in this bin."""
     to_characters: int
-    """The lengths in this bin are below this."""
+    """All lengths in this bin are below this value."""
     rows: int
 
 
@@ -77,7 +77,7 @@ class Lengths(BaseModel):
 
 
 class Statistics(BaseModel):
-    """Figures about the rows. Lengths are in characters, because tokens depend on the model."""
+    """Statistics about the rows. Lengths are in characters, because tokens depend on the model."""
 
     turns: int
     """Number of turns. A row of plain text is one turn."""
@@ -90,7 +90,7 @@ class Statistics(BaseModel):
     """Characters by role. Plain text counts as `assistant`."""
     lengths: Lengths
     scripts: dict[str, int]
-    """Number of the compared rows by the script of most of their letters, such as `han` or `latin`; `none` without letters."""
+    """Number of compared rows by their most frequent script, such as `han` or `latin`; `none` for rows without letters."""
     rows_with_copies: int
     """Number of rows that occur more than once."""
 
@@ -101,6 +101,6 @@ class Review(BaseModel):
     reviewed_rows: int
     """Number of rows read. It is smaller than the dataset if the time limit was reached."""
     compared_rows: int
-    """Number of rows compared for near duplicates and languages: a sample of large datasets."""
+    """Number of rows compared for near duplicates and languages: all rows, or a sample of a large dataset."""
     findings: list[Finding]
     statistics: Statistics

@@ -1,4 +1,4 @@
-"""Warnings about the data of a job: those of its datasets, and evaluation rows that are also training rows."""
+"""Warnings about the data of a job: those about its datasets, and those about rows that occur in several of them."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -28,18 +28,18 @@ EVALUATION_WARNINGS = ("evaluation_rows_in_training", "held_out_copies")
 """Codes of the warnings that concern the job rather than a dataset. A new job records them as events."""
 
 _OVERLAP: Mapping[Language, str] = {
-    "en": "Evaluation rows that are also training rows: {rows} of {of}. The evaluation loss will look better than it is. "
+    "en": "Evaluation rows that are also training rows: {rows} of {of}. The evaluation loss will be too low. "
     "Remove them from one of the two datasets.",
     "zh": "验证集中有{rows}条数据（共 {of} 条）也出现在训练集中，验证 loss 会偏低。请从其中一个数据集中删除这些数据。",
 }
 _HELD_OUT: Mapping[Language, str] = {
     "en": "Rows held out for evaluation that are also training rows, because the dataset contains duplicates: {rows} of {of}. "
-    "The evaluation loss will look better than it is. Remove the duplicates.",
+    "The evaluation loss will be too low. Remove the duplicates.",
     "zh": "数据集中有重复数据，划分出的 {of} 条验证数据中，有{rows}条也出现在训练集中，验证 loss 会偏低。请删除重复数据。",
 }
 _SHARED: Mapping[Language, str] = {
     "en": "Rows of {dataset} that are also in an earlier dataset of this job: {rows}. They are used more often than their "
-    "weights say, and a copy may be held out for evaluation while the other is trained. Remove them from one of the datasets.",
+    "weights say, and one copy may be held out for evaluation while the other is used for training. Remove them from one of the datasets.",
     "zh": "{dataset} 中有{rows}条数据也出现在此任务前面的数据集中：它们的实际使用次数会超过权重，还可能同时出现在训练集和验证集中。"
     "请从其中一个数据集中删除。",
 }
@@ -87,7 +87,7 @@ def find_job_warnings(
 
 
 def _find_shared_rows(hashed: Sequence[tuple[Used, bytes]], language: Language) -> list[JobWarning]:
-    """Return for each training dataset how many of its rows are also in an earlier one."""
+    """Return, for each training dataset, how many of its rows are also in an earlier one."""
     warnings: list[JobWarning] = []
     for place in range(1, len(hashed)):
         used, dump = hashed[place]
@@ -107,7 +107,7 @@ def _find_overlap(
     language: Language,
 ) -> list[JobWarning]:
     dump = store.find_hashes(session, evaluation.dataset_id or "")
-    if dump is None:  # deleted meanwhile
+    if dump is None:  # deleted in the meantime
         return []
     rows, is_exact = count_common(merge(each for _, each in hashed), dump)
     words = {

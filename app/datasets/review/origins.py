@@ -1,4 +1,4 @@
-"""Where the rows of an upload are in the uploaded file, which the stored rows do not show."""
+"""Records the place of each row in the uploaded file, because the stored rows do not contain it."""
 
 from array import array
 from bisect import bisect_right
@@ -39,7 +39,7 @@ class Origins:
 
 
 def relocate(review: Review, origins: Origins | None, sources: Mapping[str, str]) -> Review:
-    """Return the review with the places in the uploaded file. `sources` maps stored column names to the file's."""
+    """Return the review with places in the uploaded file. `sources` maps stored column names to those in the file."""
     findings = [
         finding.model_copy(
             update={

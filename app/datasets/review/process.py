@@ -1,4 +1,4 @@
-"""The server side: reviews a small file itself, and starts a child process for a larger one."""
+"""The server side: reviews small files itself, and starts a child process for larger ones."""
 
 import os
 import subprocess
@@ -20,9 +20,9 @@ log = structlog.get_logger(__name__)
 
 PROGRAM = (sys.executable, "-m", "app.datasets.review")
 _CHILDREN = threading.Semaphore(2)
-"""Limits the processes that review at the same time; other uploads wait for them."""
+"""Limits the number of child processes that run at the same time; further uploads wait for a free one."""
 SMALL_BYTES = 64 * 1024
-"""A file of this size is reviewed within a few hundredths of a second, faster than a process starts."""
+"""A file of this size is reviewed in a few hundredths of a second, which is faster than starting a process."""
 
 
 def review_limits(settings: Settings) -> Limits:

@@ -26,7 +26,7 @@ from contracts.dataset.conversation import Conversation, Document, Message, Pars
 from contracts.dataset.rows import parse_row
 
 SAMPLED_ROWS = 20_000
-"""Near duplicates and languages are looked for in at most about this many rows."""
+"""Near duplicates and languages are checked in at most about this many rows."""
 SAMPLED_BLOCK = 100
 """The sample consists of blocks of consecutive rows, because near duplicates are often close to each other."""
 _ROWS_PER_CLOCK = 256
@@ -34,7 +34,7 @@ _ROWS_PER_CLOCK = 256
 
 @dataclass(frozen=True)
 class Reviewed:
-    """A review, and the hashes of the dataset's different rows (`checks/copies.py`)."""
+    """A review, and the hashes of the dataset's distinct rows (`checks/copies.py`)."""
 
     review: Review
     hashes: bytes
@@ -125,7 +125,7 @@ def _parse(lines: Iterable[bytes]) -> Iterator[tuple[Any, Parsed]]:
 
 
 def _check_texts(number: int, row: Any, parsed: Parsed, found: _Findings) -> None:
-    """Add what the texts of a row contain, each problem once per row."""
+    """Add the problems found in the texts of a row, each kind once per row."""
     seen: set[WarningCode] = set()
 
     def add(code: WarningCode, role: str, fragment: str, what: str | None = None) -> None:

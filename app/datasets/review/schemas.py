@@ -12,9 +12,9 @@ class DatasetWarning(BaseModel):
     rows: int
     """Number of rows with the problem, among those reviewed or compared."""
     message: str
-    """What it means and what to do, in the language of Accept-Language."""
+    """What the problem means and what to do, in the language of Accept-Language."""
     found: dict[str, int]
-    """Number of rows by special token, kind of secret or script; empty for other warnings, at most 10 entries."""
+    """Number of rows per special token, kind of secret or script, at most 10 entries; empty for other warnings."""
     places: list[Place]
     """The first places, at most 5."""
 
@@ -25,7 +25,7 @@ class DatasetReview(BaseModel):
     reviewed_rows: int
     """Number of rows read; smaller than the dataset's if the review reached its time limit."""
     compared_rows: int
-    """Number of rows compared for near duplicates and languages: all, or a sample of about 20,000 of a large dataset."""
+    """Number of rows compared for near duplicates and languages: all rows, or a sample of about 20,000 from a large dataset."""
     warnings: list[DatasetWarning]
     statistics: Statistics
 
@@ -34,7 +34,7 @@ class JobWarning(BaseModel):
     """A warning about the data of a job."""
 
     param: str
-    """`dataset.train`, `dataset.eval`, or for one of several training datasets `dataset.train[1].dataset`."""
+    """`dataset.train`, `dataset.eval`, or, for one of several training datasets, a path such as `dataset.train[1].dataset`."""
     code: str
     """The code of a dataset's warning, `evaluation_rows_in_training`, `held_out_copies` or `rows_in_several_datasets`."""
     rows: int

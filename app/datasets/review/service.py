@@ -1,4 +1,4 @@
-"""Rules for reviews: when one is made, and what users see."""
+"""Rules for reviews: when they are made, and what users see."""
 
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def get_review(
         sources = (dataset.columns or {}).get("columns", {})
     try:
         reviewed = review_file(path, rows, limits)
-    except FileNotFoundError:  # deleted meanwhile
+    except FileNotFoundError:  # deleted in the meantime
         raise DatasetNotFound(dataset=dataset_id) from None
     if reviewed is None:
         raise DatasetNotReviewed(dataset=dataset_id)

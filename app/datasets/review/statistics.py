@@ -1,4 +1,4 @@
-"""Counts turns, characters and lengths of the rows."""
+"""Computes the numbers of turns and characters, and the lengths of the rows."""
 
 from array import array
 from bisect import bisect_right
@@ -42,7 +42,7 @@ class Measures:
         return len(self._lengths)
 
     def statistics(self, scripts: Mapping[str, int], rows_with_copies: int) -> Statistics:
-        """Return the figures. There must be at least one row."""
+        """Return the statistics. There must be at least one row."""
         characters = self._roles.total()
         return Statistics(
             turns=self._turns,
@@ -92,7 +92,7 @@ def _trained_lengths(row: Conversation) -> Iterator[int]:
 
 
 def _calls_length(turn: Message) -> int:
-    """Return the length of a turn's tool calls, as row_texts writes them."""
+    """Return the length of a turn's tool calls in the form in which row_texts writes them."""
     if not turn.tool_calls:
         return 0
     only_calls = turn._replace(content="", reasoning_content=None)

@@ -11,11 +11,11 @@ from app.db.sql import insert_missing
 from app.db.tables import DatasetReview, to_json
 
 RULES = 1
-"""Version of the checks. Increase it if they change so much that stored reviews should be made again."""
+"""Version of the checks. Increase it if they change so much that stored reviews should be repeated."""
 
 
 def find_review(session: Session, dataset_id: str) -> Review | None:
-    """Return a dataset's review by the current rules, or None."""
+    """Return a dataset's review if the current version of the checks made it, or None."""
     found = session.scalar(
         select(DatasetReview.review).where(
             DatasetReview.dataset_id == dataset_id, DatasetReview.rules == RULES
@@ -25,7 +25,7 @@ def find_review(session: Session, dataset_id: str) -> Review | None:
 
 
 def find_hashes(session: Session, dataset_id: str) -> bytes | None:
-    """Return the hashes of a dataset's different rows, or None if it has no review by the current rules."""
+    """Return the hashes of a dataset's distinct rows, or None if it has no review by the current version of the checks."""
     return session.scalar(
         select(DatasetReview.hashes).where(
             DatasetReview.dataset_id == dataset_id, DatasetReview.rules == RULES
@@ -34,7 +34,7 @@ def find_hashes(session: Session, dataset_id: str) -> bytes | None:
 
 
 def insert_review(session: Session, dataset_id: str, reviewed: Reviewed, now: datetime) -> None:
-    """Store a review, replacing one by other rules."""
+    """Store a review, replacing one made by another version of the checks."""
     session.execute(
         delete(DatasetReview).where(
             DatasetReview.dataset_id == dataset_id, DatasetReview.rules != RULES

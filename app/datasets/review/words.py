@@ -7,17 +7,17 @@ from contracts.failure import Language
 
 _WORDS: Mapping[WarningCode, Mapping[Language, str]] = {
     WarningCode.DUPLICATES: {
-        "en": "Rows that repeat an earlier row: {rows}. They are trained several times, and copies may end up in both the "
+        "en": "Rows that repeat an earlier row: {rows}. The model is trained on them several times, and copies may end up in both the "
         "training and the evaluation data. Remove them unless this is intended.",
         "zh": "与前面的数据重复：{rows} 条。重复数据会被多次训练，还可能同时出现在训练集和验证集中。如非有意，请删除。",
     },
     WarningCode.NEAR_DUPLICATES: {
-        "en": "Rows that differ from an earlier row in few words: {rows} of {compared} compared. They add little to the "
-        "training, and make the evaluation look better than it is.",
+        "en": "Rows that differ from an earlier row in only a few words: {rows} of {compared} compared. They contribute little to the "
+        "training, and make the evaluation results look too good.",
         "zh": "与前面的数据几乎相同：{rows} 条（比较了 {compared} 条）。近似重复的数据对训练帮助不大，还会使评估结果偏好。",
     },
     WarningCode.EMPTY_ANSWERS: {
-        "en": "Rows with an empty answer: {rows}. The model would learn to answer nothing. Fill in the answers or remove the rows.",
+        "en": "Rows with an empty answer: {rows}. The model would learn to give empty answers. Fill in the answers or remove the rows.",
         "zh": "回答为空：{rows} 条。模型会学到不作回答。请补全回答，或删除这些数据。",
     },
     WarningCode.GARBLED_TEXT: {
@@ -31,12 +31,12 @@ _WORDS: Mapping[WarningCode, Mapping[Language, str]] = {
         "zh": "文本含有对话模板的特殊 token（{found}）：{rows} 条。模板会自动添加这些 token，出现在正文中可能使一轮对话提前结束，请删除。",
     },
     WarningCode.REFUSALS: {
-        "en": "Rows in which the answer refuses, or says that it comes from an AI model: {rows}. The model would learn to "
+        "en": "Rows in which the answer refuses the request, or says that it comes from an AI model: {rows}. The model would learn to "
         "answer like this. Remove them unless this is intended.",
         "zh": "回答是拒答，或自称 AI 模型：{rows} 条。模型会学到这样回答。如非有意，请删除。",
     },
     WarningCode.OTHER_LANGUAGE: {
-        "en": "Rows in another language than the rest, by their script ({found}): {rows} of {compared} compared. Check "
+        "en": "Rows in a different language from the rest, judging by their script ({found}): {rows} of {compared} compared. Check "
         "whether they belong to this dataset.",
         "zh": "语言与其余数据不同（按文字判断：{found}）：{rows} 条（比较了 {compared} 条）。请确认它们是否属于该数据集。",
     },
@@ -81,7 +81,7 @@ KINDS: Mapping[str, Mapping[Language, str]] = {
     "other": {"en": "another script", "zh": "其他文字"},
     "none": {"en": "no letters", "zh": "无文字"},
 }
-"""The kinds of secrets and the scripts. A special token is shown as it is."""
+"""Display names of the kinds of secrets and of the scripts. A special token is shown unchanged."""
 NAMED_KINDS = 3
 """Maximum number of kinds that a message names."""
 
@@ -97,7 +97,7 @@ def warning_message(finding: Finding, compared_rows: int, language: Language) ->
 
 
 def kind_word(kind: str, language: Language) -> str:
-    """Return what users read for a kind of secret or a script; other text is returned unchanged."""
+    """Return the display name of a kind of secret or a script; other text is returned unchanged."""
     words = KINDS.get(kind)
     return kind if words is None else words[language]
 

@@ -1,1 +1,1 @@
-"""Stored token counts of datasets, and what they say about any `training.max_length`. Workers count the tokens, not the server."""
+"""Stored token counts of datasets, and the effects of `training.max_length` derived from them. Workers, not the server, count the tokens."""

@@ -1,16 +1,16 @@
-"""What token counts say about a job with any `training.max_length`: exact at the measured lengths, interpolated between them."""
+"""Computes the effects of any `training.max_length` from token counts: exactly at the measured lengths, by interpolation between them."""
 
 from typing import NamedTuple
 
 from contracts.measurement import LengthPoint, TokenCounts
 
 ADVISED_SHARE = 0.01
-"""Share of the conversations of which an answer may be cut or dropped at the advised length."""
+"""At the advised length, answers are cut or dropped in less than this share of the conversations."""
 _ADVISED_STEP = 64
 
 
 class AtLength(NamedTuple):
-    """What a job with this `training.max_length` trains on: conversations and their tokens, without documents."""
+    """The conversations and tokens on which a job with this `training.max_length` trains, without documents."""
 
     max_length: float
     rows_over: float
@@ -21,7 +21,7 @@ class AtLength(NamedTuple):
 
 
 def at_length(counts: TokenCounts, max_length: int) -> AtLength:
-    """Return the figures for a length, which must be at least 1."""
+    """Return the effects of a length, which must be at least 1."""
     earlier = AtLength(0, counts.conversations, 0, counts.conversations, 0, 0)
     for point in counts.points:
         later = _figures(point)
@@ -38,7 +38,7 @@ def at_length(counts: TokenCounts, max_length: int) -> AtLength:
 def advise_length(counts: TokenCounts) -> int | None:
     """Return the shortest length, as a multiple of 64, that cuts or drops fewer than 1 % of the conversations.
 
-    None if no length does, because the chat template leaves nothing to train on.
+    Returns None if no length does, because the chat template leaves nothing to train on.
     """
     most = ADVISED_SHARE * counts.conversations
     for point in counts.points:

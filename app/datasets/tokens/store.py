@@ -21,7 +21,7 @@ def replace_tokens(
     model: str,
     worker_id: str,
 ) -> None:
-    """Store the counts of a dataset by a tokenizer. The caller holds the lock of the dataset."""
+    """Store a dataset's counts with a tokenizer. The caller must have locked the dataset."""
     session.execute(
         delete(DatasetTokens)
         .where(DatasetTokens.dataset_id == dataset_id, DatasetTokens.tokenizer == tokenizer)
@@ -49,7 +49,7 @@ def list_counted(session: Session, dataset_id: str) -> Sequence[Row[str, str, da
 def find_tokens(
     session: Session, dataset_id: str, model: str, tokenizers: Collection[str]
 ) -> DatasetTokens | None:
-    """Return the newest counts by one of the tokenizers, or by the model if no tokenizers are given; None if there are none."""
+    """Return the newest counts with one of the tokenizers, or with the model if no tokenizers are given; None if there are none."""
     query = select(DatasetTokens).where(DatasetTokens.dataset_id == dataset_id)
     if tokenizers:
         query = query.where(DatasetTokens.tokenizer.in_(tokenizers))

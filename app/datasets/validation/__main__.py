@@ -1,4 +1,4 @@
-"""The child process: checks the file on standard input, subject to limits, and writes answers to standard output.
+"""The child process: checks the file on standard input, subject to limits, and writes messages to standard output.
 
 The server runs it as `python -m app.datasets.validation SERVER_PID REQUEST`. It exits when the server does.
 """
@@ -10,14 +10,14 @@ from app.datasets.validation.request import CheckRequest
 from processes.parent import die_with_parent
 
 PRIORITY = 10
-"""Added to the nice value, so that requests of users come first."""
+"""Added to the nice value, so that users' requests take precedence."""
 
 
 def main(parent_pid: int, request: CheckRequest) -> None:
     """Confine this process, then check the file."""
     die_with_parent(parent_pid)
     answers = os.dup(sys.stdout.fileno())
-    # Output printed by a library must not corrupt an answer.
+    # Output printed by a library must not corrupt a message.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     os.nice(PRIORITY)
     # The child must not outlive a server that exits during these imports.

@@ -1,4 +1,4 @@
-"""The child's work: check the rows, store them as JSONL, review them, and report the dataset or why it was rejected."""
+"""The child's work: checks the rows, stores them as JSONL, reviews them, and reports the dataset or the reason for rejecting it."""
 
 import errno
 import os
@@ -28,22 +28,22 @@ from app.storage.data_dir import Draft, Storage
 from contracts.dataset.columns import Columns
 
 PROGRESS_SECONDS = 0.5
-"""Time between two reports of progress."""
+"""Time between progress reports."""
 REVIEW_SECONDS = 120.0
-"""Maximum time of a review. It covers the first 1 to 2 GB of rows, and is shorter than `SILENT_SECONDS` of the server."""
+"""Maximum time for a review. It is enough for the first 1 to 2 GB of rows, and shorter than the server's `SILENT_SECONDS`."""
 REVIEW_SHARE = 0.5
 """Maximum share of the check's remaining time that a review may take."""
 
 
 class Output(Protocol):
-    """Where the answers go."""
+    """The stream to which messages are written."""
 
     def write(self, content: bytes, /) -> object:
-        """Write an answer at once."""
+        """Write a message immediately, without buffering."""
 
 
 def check(file: BinaryIO, request: CheckRequest, output: Output) -> None:
-    """Check a file, and write progress and the result."""
+    """Check a file; write the progress and the result."""
     progress = _Progress(file, output)
     try:
         output.write(pack(ACCEPTED, _store(file, request, progress)))
@@ -95,7 +95,7 @@ def _store(file: BinaryIO, request: CheckRequest, progress: "_Progress") -> dict
 def _review(
     draft: Draft, rows: int, origins: Origins, columns: Columns, limits: Limits
 ) -> dict[str, Any]:
-    """Return the review of the accepted rows and their hashes, or neither if the review is not possible."""
+    """Return the review of the accepted rows and their hashes; empty if the review is not possible."""
     reviewed = review_file(draft.path, rows, limits)
     if reviewed is None:
         return {}
@@ -125,7 +125,7 @@ class _Progress:
         self.rows = 0
 
     def notice(self, rows: int) -> None:
-        """Count rows, and report if it is time to."""
+        """Record the number of rows, and report it if a report is due."""
         self.rows = rows
         if time.monotonic() < self._due_at:
             return
@@ -134,7 +134,7 @@ class _Progress:
 
     def finish(self) -> None:
         """Report the number of rows so far."""
-        # A conversion shares this descriptor's position.
+        # A conversion's child process shares this descriptor, and thus its position.
         position = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
         self._output.write(pack(PROGRESS, position, self.rows))
 

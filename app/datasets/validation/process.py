@@ -1,4 +1,4 @@
-"""The server side of a check: starts the child, passes its progress on, and returns its result."""
+"""The server side of a check: starts the child, reports its progress, and returns its result."""
 
 import json
 import os
@@ -31,21 +31,21 @@ log = structlog.get_logger(__name__)
 
 PROGRAM = (sys.executable, "-m", "app.datasets.validation")
 BEAT_SECONDS = 2.0
-"""Time between two calls of `beat`."""
+"""Time between calls to `beat`."""
 SILENT_SECONDS = 300.0
-"""Time without progress after which the child counts as hung. A conversion may read a large row group meanwhile."""
+"""Time without progress after which the child counts as hung. A conversion may need a while for a large row group."""
 
 
-class Interrupted(Exception):  # another attempt may succeed
-    """The child was killed, crashed or hung. `refusal` says so, for the last attempt."""
+class Interrupted(Exception):  # another try may succeed
+    """The child was killed, crashed or hung. `refusal` describes this, and is used if it was the last try."""
 
     def __init__(self, refusal: Refused) -> None:
         super().__init__(str(refusal))
         self.refusal = refusal
 
 
-class Abandoned(Exception):  # somebody decided it
-    """`beat` returned False: the dataset was deleted, another server checks it, or this server stops."""
+class Abandoned(Exception):  # the check was stopped on purpose
+    """`beat` returned False: the dataset was deleted, another server has taken over the check, or this server is stopping."""
 
 
 @dataclass
@@ -79,7 +79,7 @@ class _Check:
     beat: Callable[[Progress], bool]
 
     def follow(self) -> dict[str, Any]:
-        """Read the child's answers until the last one."""
+        """Read the child's messages until the last one."""
         output = self.child.output.fileno()
         progress, pending = Progress(), b""
         now = time.monotonic()
@@ -137,7 +137,7 @@ class _Check:
 
 
 def _read(line: bytes) -> Progress | dict[str, Any]:
-    """Return the progress or the result that a line states. Raises Refused."""
+    """Return the progress or the result contained in a line. Raises Refused."""
     match json.loads(line):
         case [kind, int(position), int(rows)] if kind == PROGRESS:
             return Progress(position, rows)
@@ -147,7 +147,7 @@ def _read(line: bytes) -> Progress | dict[str, Any]:
             raise Refused.load(content)
         case [kind, int(number)] if kind == NO_ROOM:
             raise _no_room(number)
-    raise ValueError(f"not an answer: {line[:200]!r}")
+    raise ValueError(f"not a message: {line[:200]!r}")
 
 
 def _no_room(number: int) -> Refused:

@@ -1,6 +1,6 @@
-"""What the server asks of the child that checks a file, and what the child answers: one JSON array per line.
+"""The server's request to the child that checks a file, and the child's messages, which are one JSON array per line.
 
-- `["progress", bytes, rows]`: read so far
+- `["progress", bytes, rows]`: how much has been read so far
 - `["accepted", {…}]`: the columns of the stored dataset and, if it was reviewed, its `review` and `hashes` in base64
 - `["refused", {…}]`: a Refused
 - `["no_room", errno]`: a file in the data directory could not be written
@@ -31,12 +31,12 @@ class CheckRequest(ChildRequest):
     path: str
     """Where accepted rows are stored, relative to the data directory."""
     limits: Limits
-    """Of this check; a conversion within it has the same ones, and the shorter time."""
+    """Limits of this check. A conversion within it has the same limits, with the shorter of the two times."""
     conversion_seconds: float
     review_limits: Limits
-    """Of the review after the check."""
+    """Limits of the review after the check."""
 
 
 def pack(kind: str, *values: Any) -> bytes:
-    """Encode an answer as a line."""
+    """Encode a message as a line."""
     return json.dumps([kind, *values]).encode() + b"\n"

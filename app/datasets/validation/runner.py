@@ -22,7 +22,7 @@ from app.storage.data_dir import Storage
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 2.0
-"""Time between two searches for checks that another server has left. An upload wakes the runner at once."""
+"""Time between searches for checks that another server has abandoned. An upload wakes the runner immediately."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Validator:
     def start(self) -> None:
         """Start the threads."""
         if self.database.is_sqlite:
-            # One server uses the file, so a server that held a lease has ended.
+            # Only one server uses an SQLite file, so any server that held a lease has ended.
             with self.database.writing() as session:
                 store.release_all(session)
         for number in range(self.settings.validations):
@@ -48,12 +48,12 @@ class Validator:
             self._threads.append(thread)
 
     def wake(self) -> None:
-        """Look for a check now."""
+        """Make the runner look for a check now."""
         with self._wake:
             self._wake.notify()
 
     def stop(self) -> None:
-        """End the children and give their checks back, and wait for that."""
+        """End the children, release their checks, and wait until this is done."""
         with self._wake:
             self._is_stopping = True
             self._wake.notify_all()
@@ -122,7 +122,7 @@ class Validator:
             with self.database.writing() as session:
                 return service.renew(session, held, progress.bytes, progress.rows)
         except SQLAlchemyError as error:
-            # The lease may expire meanwhile; the result is then discarded.
+            # If the lease expires in the meantime, the result is discarded.
             log.warning("a lease could not be renewed", dataset=held.dataset.id, problem=str(error))
             return True
 

@@ -1,7 +1,7 @@
-"""Rules for checks after the response: a server holds a check by a lease, and a check ends once.
+"""Rules for checks after the response: a server holds a lease on each check that it runs, and each check ends only once.
 
-A dataset is `validating` until the check ends, and then `ready` or `failed`. If the server or the database fails meanwhile, the
-lease expires, and a server starts the check again.
+A dataset is `validating` until the check ends, and then `ready` or `failed`. If the server or the database fails during the check,
+the lease expires, and another server starts the check again.
 """
 
 import secrets
@@ -25,11 +25,11 @@ from app.db.tables import Dataset, DatasetValidation
 from contracts.dataset.status import DatasetStatus
 
 LEASE_SECONDS = 20.0
-"""Silence of a server after which another one starts its check again."""
+"""Time without a report from a server after which another one starts its check again."""
 MOST_TRIES = 2
-"""How many times a check is started whose child is killed, crashes or hangs."""
+"""Maximum number of starts of a check whose child is killed, crashes or hangs."""
 MOST_TAKEOVERS = 5
-"""How many times a check is started whose servers fall silent."""
+"""Maximum number of starts of a check whose servers stop reporting."""
 FAILED_SECONDS = 7 * 24 * 3600.0
 """How long a failed dataset is kept."""
 
@@ -47,7 +47,7 @@ class Held:
 def add_validation(
     session: Session, row: dict[str, Any], upload_path: str, encoding: str | None
 ) -> bool:
-    """Store a dataset that has yet to be checked; return False if it exists. A failed one is replaced."""
+    """Store a dataset that has yet to be checked; return False if it already exists. A failed dataset is replaced."""
     forget_failed_one(session, row["id"])
     unchecked = {"sha256": "", "bytes": 0, "rows": 0, "forms": {}, "features": None, "path": ""}
     row = row | unchecked | {"status": DatasetStatus.VALIDATING}
@@ -61,7 +61,7 @@ def add_validation(
 
 
 def claim_next(session: Session) -> Held | None:
-    """Take the oldest check that no server runs. Return None if there is none."""
+    """Claim the oldest check that no server runs. Return None if there is none."""
     now = database_now(session)
     due = store.find_due(session, now)
     dataset = None if due is None else datasets.find_any(session, due.dataset_id)
@@ -93,7 +93,7 @@ def renew(session: Session, held: Held, checked_bytes: int, checked_rows: int) -
 
 
 def release(session: Session, held: Held, *, is_counted: bool) -> None:
-    """Give a check back, to be started again. Unless it is counted, this start does not count as a try."""
+    """Release a check so that it is started again. If `is_counted` is false, this start does not count as a try."""
     tries = held.tries if is_counted else held.tries - 1
     store.update_held(
         session, held.dataset.id, held.token, token=None, expires_at=None, tries=tries
@@ -103,10 +103,10 @@ def release(session: Session, held: Held, *, is_counted: bool) -> None:
 def accept(session: Session, held: Held, accepted: dict[str, Any]) -> str | None:
     """Make the dataset ready, and store its review. Return None if this server no longer holds the check.
 
-    `accepted`: the child's result (`request.py`). Returns the path of the rows: another file than the given one if that has
-    the same content.
+    `accepted`: the child's result (`request.py`). Returns the path of the rows, which is that of another file if one with the
+    same content is already stored.
     """
-    # Locked in the same order as a deletion does.
+    # Lock in the same order as a deletion does, to avoid a deadlock.
     if datasets.lock_dataset(session, held.dataset.id) is None:
         return None
     if not store.delete_held(session, held.dataset.id, held.token):
@@ -148,5 +148,5 @@ def forget_failed_one(session: Session, dataset_id: str) -> None:
 
 
 def forget_failed(session: Session, now: datetime) -> int:
-    """Delete datasets whose check failed long ago; return how many."""
+    """Delete datasets whose check failed more than FAILED_SECONDS ago; return how many."""
     return store.delete_failed(session, now - timedelta(seconds=FAILED_SECONDS))

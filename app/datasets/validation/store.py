@@ -94,7 +94,7 @@ def release_all(session: Session) -> None:
 
 
 def delete_failed(session: Session, before: datetime | None, dataset_id: str | None = None) -> int:
-    """Delete datasets whose check failed before this time, or all of them; return how many. `dataset_id` names one."""
+    """Delete datasets whose check failed before this time, or at any time; return how many. `dataset_id` restricts it to one."""
     failed = select(DatasetValidation.dataset_id).where(DatasetValidation.finished_at.is_not(None))
     if before is not None:
         failed = failed.where(DatasetValidation.finished_at < before)

@@ -1,4 +1,4 @@
-"""Updates a job when its attempt ends: the job ends as well, waits for a retry, or fails because of its devices.
+"""Updates a job when its attempt ends: the job ends too, waits for a retry, or fails because of its devices.
 
 Does not read requests or change attempts.
 """

@@ -44,7 +44,7 @@ def list_against_job(session: Session, job_id: str) -> Sequence[DeviceFailure]:
 def list_against_host(
     session: Session, worker: WorkerInfo
 ) -> list[tuple[DeviceFailure, WorkerInfo]]:
-    """Return the failures of the devices of a worker's host, with their workers, since each device's last success."""
+    """Return the failures of the devices on a worker's host since each device's last success, with their workers."""
     is_on_host = Worker.id == worker.worker_id
     if worker.host_id:
         is_on_host |= Worker.info["host_id"].as_string() == worker.host_id
@@ -63,7 +63,7 @@ def excuse_job(session: Session, job_id: str) -> None:
 
 
 def excuse_devices(session: Session, worker_id: str, cards: Sequence[str]) -> None:
-    """Stop counting earlier failures against the worker's device and these cards."""
+    """Stop counting earlier failures against the worker's device and the given cards."""
     is_used = (_FAILURES.c.worker_id == worker_id) | _FAILURES.c.device.in_(cards)
     session.execute(
         update(_FAILURES).where(is_used, _FAILURES.c.blames_device).values(blames_device=False)

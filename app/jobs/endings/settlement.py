@@ -132,8 +132,8 @@ class Settlement:
     def _pause_or_queue(self, *, step: int, wait_seconds: float = 0.0) -> JobStatus:
         """Pause the job if a pause request is pending, otherwise queue it again.
 
-        The job's row is authoritative rather than the outcome, because the pause request may have been withdrawn
-        meanwhile.
+        The job's row is authoritative rather than the outcome, because the pause request may have been withdrawn in the
+        meantime.
         """
         if self.job.cancel_requested_at is None and self.job.pause_requested_at is not None:
             transitions.mark_paused(self.session, self.attempt)

@@ -18,12 +18,12 @@ MOST_CHARACTERS = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _MOST_PRIORITY = 1_000_000
-"""No job has a higher priority, and no time in microseconds is lower."""
+"""Every priority is at most this number, and every time in microseconds is at least this number."""
 _KEY_TYPES = {"eval_loss": float, "name": str}
 
 
 def encode_place(place: Place, sort: JobSort) -> str:
-    """Return the cursor for a place. For lists of the newest jobs, the format is the same as in earlier versions."""
+    """Return the cursor for a place. For lists with the newest jobs first, the format is that of earlier versions."""
     if sort is JobSort.NEWEST and isinstance(place.key, datetime):
         return encode_cursor(_microseconds(place.key), place.number)
     key = _microseconds(place.key) if isinstance(place.key, datetime) else place.key
@@ -32,7 +32,7 @@ def encode_place(place: Place, sort: JobSort) -> str:
 
 
 def decode_place(session: Session, cursor: str, sort: JobSort) -> Place:
-    """Return the place encoded by a cursor. Raises BadCursor, also for the cursor of a list in a different order."""
+    """Return the place encoded by a cursor. Raises BadCursor, including for a cursor from a list in a different order."""
     try:
         if sort is not JobSort.NEWEST:
             return _decode_sorted(cursor, sort)

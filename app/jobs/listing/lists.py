@@ -24,11 +24,11 @@ MOST_COUNTED = 1000
 SORTED_CHARACTERS = 100
 """Number of characters of a name used for sorting."""
 THE_END = Place(datetime.min.replace(tzinfo=UTC), 0)
-"""The place after the last job in a list of the newest jobs."""
+"""The place after the last job in a list with the newest jobs first."""
 
 
 class Found(NamedTuple):
-    """Places of matching jobs, in list order, and where the search ended."""
+    """Places of matching jobs in list order, and where the search ended."""
 
     places: list[Place]
     searched: int | None = None
@@ -73,7 +73,7 @@ def find_jobs(session: Session, chosen: JobFilter, after: Place | None, limit: i
 def count_jobs(session: Session, chosen: JobFilter, statuses: Sequence[JobStatus]) -> JobCount:
     """Count the matching jobs that have one of these statuses (empty: any), exactly up to MOST_COUNTED.
 
-    Filters without an index are checked on at most MOST_COUNTED jobs, so even a small count may be a lower bound.
+    Filters without an index are checked for at most MOST_COUNTED jobs, so even a small count may be a lower bound.
     """
     if chosen.is_contradictory:
         return JobCount(count=0, is_exact=True)
@@ -135,7 +135,7 @@ def _find_in(
     limit: int,
     budget: int,
 ) -> Found:
-    """Return the matching jobs of a section. Check at most `budget` jobs if the section has conditions."""
+    """Return the matching jobs of a section. If the section has conditions, check at most `budget` jobs."""
     if not section.conditions:
         return Found(_places(session, section.merged(after, limit), index))
     if budget <= 0:

@@ -62,7 +62,7 @@ class Section:
     has_keys: bool = True
     """False for the section of jobs without a sort value, which are sorted by number."""
     lowest: Key = None
-    """Lowest value, set if the walks would also yield jobs without a value. SQLite cannot skip nulls with IS NOT
+    """Lowest value; set if the walks would otherwise also yield jobs without a value. SQLite cannot skip nulls with IS NOT
     NULL."""
 
     def merged(self, after: Place | None, limit: int, skipped: int = 0) -> Select[Any]:

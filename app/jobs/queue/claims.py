@@ -36,7 +36,7 @@ class Avoided(NamedTuple):
 
 
 class Claimant(NamedTuple):
-    """A worker that claims a job, and the jobs it may get."""
+    """A worker that claims a job, and the jobs that it may get."""
 
     queue: str
     now: datetime
@@ -46,7 +46,7 @@ class Claimant(NamedTuple):
     only_jobs: Sequence[str] | None = None
     except_jobs: Sequence[str] = ()
     host_id: str = ""
-    """Empty for a worker running an earlier version, which gets only jobs for one GPU."""
+    """Empty for a worker running an earlier version. It gets only jobs for one GPU."""
     free_cards: int = 1
     """Number of GPUs that the worker can use now."""
     cards: int = 1
@@ -60,7 +60,7 @@ class Claimant(NamedTuple):
     """Whether the worker can train on several datasets. If not, such jobs are left to other workers."""
 
     def permits(self) -> list[ColumnElement[bool]]:
-        """Return the conditions on a job's id, and on the memory and the abilities that it needs."""
+        """Return the conditions on a job's id, its memory, and the abilities that it requires of a worker."""
         conditions: list[ColumnElement[bool]] = []
         if self.memory_bytes:
             least = Job.least_gpu_bytes if self.has_gpu else Job.least_cpu_bytes
@@ -93,14 +93,14 @@ class Taken(NamedTuple):
     gpus: int = 1
     """Number of GPUs that the job uses."""
     ends_reservation: bool = False
-    """Whether the claim has ended a reservation. If so, other jobs, or hosts that left the job to the reserved one, can
-    proceed."""
+    """Whether the claim has ended a reservation. If so, other jobs can proceed, as can hosts that left the job to the
+    reserved one."""
     waits_for: LargeJob | None = None
     """The job that the worker's host will start once enough of its GPUs are free."""
     has_reserved: bool = False
     """Whether this claim has reserved the host for that job."""
     has_left: bool = False
-    """Whether this claim is the first to leave a job for all GPUs to a larger host."""
+    """Whether this claim is the first to leave a job that requests all GPUs to a larger host."""
 
 
 def claim_best(session: Session, claimant: Claimant, attempt_id: str) -> Taken:
@@ -216,7 +216,7 @@ def _claim_small(
     job = _claim(session, claimant, attempt_id, *small, *matching)
     if job is not None:
         return job
-    # The first thousand jobs need other workers. A matching job may be anywhere after them.
+    # The first thousand jobs need other workers, and a matching job may be anywhere after them.
     models = queue.distinct(Job.model, *is_of_queue)
     first = (
         select(Job.number)

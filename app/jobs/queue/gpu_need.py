@@ -17,7 +17,7 @@ class GpuNeed(NamedTuple):
     """Maximum number of GPUs that the job uses. Each needs at least one sample of an update."""
 
     def on_host(self, cards: int) -> int:
-        """Return how many GPUs the job uses on a host with the given number."""
+        """Return how many GPUs the job uses on a host with the given number of GPUs."""
         return min(self.most, cards) if self.gpus == ALL else self.gpus
 
 

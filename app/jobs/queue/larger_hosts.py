@@ -1,4 +1,4 @@
-"""Leaves a job for all GPUs to a larger host for a while, because it would use fewer GPUs on a smaller one.
+"""Leaves a job that requests all GPUs to a larger host for a while, because it would use fewer on a smaller host.
 
 The wait begins when a smaller host first asks for the job. It ends after reservations.FIRST_SECONDS or, if a larger
 host has been reserved for the job by then, with that reservation. The job therefore starts even if no larger host
@@ -18,7 +18,7 @@ from contracts.job import JobStatus
 
 
 class Left(NamedTuple):
-    """The jobs for all GPUs that a claim leaves to larger hosts: all, or those for certain models."""
+    """The jobs requesting all GPUs that a claim leaves to larger hosts: all of them, or those for certain models."""
 
     is_everything: bool = False
     models: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ NOTHING = Left()
 
 
 def find_left(session: Session, job: LargeJob, host_id: str, cards: int, now: datetime) -> Left:
-    """Return what a host with this many GPUs leaves to larger hosts; NOTHING if it may start this job for all GPUs."""
+    """Return what a host with this many GPUs leaves to larger hosts; NOTHING if it may start this job itself."""
     if job.most_gpus <= cards or job.reserved_host == host_id:
         return NOTHING
     is_open = job.reserved_host is None or _has_passed(job.reserved_until, now)
@@ -46,7 +46,7 @@ def find_left(session: Session, job: LargeJob, host_id: str, cards: int, now: da
 
 
 def leave(session: Session, job: LargeJob, now: datetime) -> bool:
-    """Store until when the job is left to larger hosts. Return False if already stored or no longer queued."""
+    """Store until when the job is left to larger hosts. Return False if a time is already stored or the job is not queued."""
     waits = (Job.number == job.number, Job.status == JobStatus.QUEUED, Job.larger_until.is_(None))
     changed = session.execute(
         update(Job)

@@ -41,7 +41,7 @@ ORDER = (Job.priority.desc(), Job.number)
 
 
 def find_place(session: Session, job: Job) -> int | None:
-    """Return a queued job's place in its queue (1 is next; FAR is beyond MOST_PLACES), or None for other jobs."""
+    """Return a queued job's place in its queue (1 is next; FAR means beyond MOST_PLACES), or None for other jobs."""
     if job.status is not JobStatus.QUEUED:
         return None
     values = {"queue": job.queue, "priority": job.priority, "number": job.number}

@@ -1,8 +1,8 @@
 """Hosts reserved for queued multi-GPU jobs. A reservation ends when the job starts, is paused or cancelled, or fails.
 
 If the reserved host does not start the job in time, another host that asks for a job takes over the reservation and
-gets twice as much time. A host whose attempt runs for days therefore cannot block the job: eventually, a host has more
-time than its running attempts need.
+gets twice as much time. A host whose attempt runs for days therefore cannot block the job forever: eventually, a host
+has more time than its running attempts need.
 """
 
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ LONGEST_SECONDS = 2**29
 
 
 class LargeJob(NamedTuple):
-    """The columns of a queued multi-GPU job."""
+    """The relevant columns of a queued multi-GPU job."""
 
     number: int
     priority: int

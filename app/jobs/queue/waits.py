@@ -1,4 +1,4 @@
-"""Why a queued job has not started, in English and Chinese. A job that is only waiting for its turn has none."""
+"""Why a queued job has not started, in English and Chinese. A job that is only waiting for its turn has no reason."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -117,7 +117,7 @@ def find_wait(waiting: Waiting, live: Sequence[WorkerInfo], language: Language) 
 
 
 def _memory_wait(waiting: Waiting, able: Sequence[WorkerInfo], language: Language) -> JobWait:
-    """Return the reason `too_little_memory`, with the figures of the largest device."""
+    """Return the reason `too_little_memory`, with the memory of the largest device."""
     reason = waiting.least.reason(able)
     advice = WORDS["too_little_memory"][language]
     return JobWait(
@@ -167,7 +167,7 @@ def _find_larger_wait(
 
 
 def find_candidates(live: Sequence[WorkerInfo], model: str) -> Sequence[WorkerInfo]:
-    """Return the workers that may claim a job: those that have or can download its model, or all if there are none.
+    """Return the workers that may claim a job: those that have its model or can download it, or all if there are none.
 
     If no worker has the model, any worker may claim the job, which then fails with a reason.
     """

@@ -1,1 +1,1 @@
-"""Requests about a job that are conditional, repeated or kept waiting. Nothing here changes a job."""
+"""Support for conditional, repeated and waiting requests about jobs. Nothing here changes a job."""

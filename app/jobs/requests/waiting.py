@@ -37,7 +37,7 @@ class Waits:
     async def wait_for_change(
         self, request: Request, job_id: str, version: int, seconds: float
     ) -> None:
-        """Return when the job's version changes, the time elapses, the client disconnects, or the server stops."""
+        """Wait until the job's version changes, the time elapses, the client disconnects, or the server stops."""
         changed = asyncio.Event()
         self._waiting[changed] = (job_id, version)
         if self._watching is None or self._watching.done():

@@ -1,1 +1,1 @@
-"""Request and response models in OpenAI's shape; nothing that computes."""
+"""Request and response models in OpenAI's format. Contains no logic."""

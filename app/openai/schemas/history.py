@@ -1,4 +1,4 @@
-"""The history of a fine-tuning job in OpenAI's shape. Times are seconds since 1970."""
+"""The history of a fine-tuning job in OpenAI's format. Times are seconds since 1970."""
 
 from typing import Any, Literal
 
@@ -19,12 +19,12 @@ class FineTuningEvent(BaseModel):
     message: str
     type: Literal["message", "metrics"]
     data: dict[str, Any]
-    """Of a `metrics` event: `step`, `train_loss`, `train_mean_token_accuracy`, and if an evaluation followed the step,
-    `valid_loss` and `valid_mean_token_accuracy`. Of a message: our own `code` and its values."""
+    """For a `metrics` event: `step`, `train_loss`, `train_mean_token_accuracy` and, if an evaluation followed the step,
+    `valid_loss` and `valid_mean_token_accuracy`. For a message: our own `code` and its values."""
 
 
 class CheckpointMetrics(BaseModel):
-    """Metrics at the step of a checkpoint. Absent ones were not measured at this step."""
+    """Metrics at the step of a checkpoint. Null ones were not measured at this step."""
 
     step: int
     train_loss: float | None = None

@@ -25,7 +25,7 @@ class DeletedModel(BaseModel):
 
 
 class UsedHyperparameters(BaseModel):
-    """The hyperparameters of a job, with figures for those that were `auto`."""
+    """The hyperparameters of a job, with numbers for those that were `auto`."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -78,10 +78,10 @@ class FineTuningJob(BaseModel):
     hyperparameters: UsedHyperparameters
     method: UsedMethod
     training_file: str
-    """The file that the job was created with, or the id or hub repository of the dataset of a job from our own API."""
+    """The file named in the request; for a job created through our own API, the dataset's id or its repository on the hub."""
     validation_file: str | None
     result_files: list[str]
-    """The file with the metrics; empty until the job has succeeded."""
+    """The id of the file with the metrics; empty until the job has succeeded."""
     trained_tokens: int | None
     """Supervised tokens in all steps; null until the job has succeeded."""
     error: FineTuningError | None
@@ -95,6 +95,6 @@ class FineTuningJob(BaseModel):
     """The labels of the job."""
     user_provided_suffix: str | None
     adapter_file: str | None
-    """Our own field: the file with the adapter, for `GET /v1/files/{id}/content`. Null until the job has succeeded."""
+    """Our own field: the id of the file with the adapter, for `GET /v1/files/{id}/content`. Null until the job has succeeded."""
     stepline: JobView
     """Our own field: the job as `GET /v1/jobs/{id}` returns it."""

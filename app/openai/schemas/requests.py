@@ -35,7 +35,7 @@ class Hyperparameters(Strict):
     batch_size: BatchSize | None = None
     """Samples per optimizer update: our effective batch size."""
     learning_rate_multiplier: Multiplier | None = None
-    """Factor of our default learning rate, 2e-4, or of the learning rate in `stepline` or its preset."""
+    """Factor by which to multiply our default learning rate, 2e-4, or the learning rate in `stepline` or its preset."""
     n_epochs: Epochs | None = None
     """Number of epochs: passes over the training rows."""
 
@@ -59,18 +59,18 @@ class NewFineTuningJob(Strict):
     """A new fine-tuning job."""
 
     model: ModelName
-    """The base model: the id of a model in `GET /v1/models`, or on the hub."""
+    """The base model: an id from `GET /v1/models`, or of a model on the hub."""
     training_file: FileId
     """The id of a file, or of a dataset (`ds_…`)."""
     validation_file: FileId | None = None
-    """The id of a file, or of a dataset (`ds_…`). Null holds out rows of the training file."""
+    """The id of a file, or of a dataset (`ds_…`). If null, rows of the training file are held out."""
     hyperparameters: Hyperparameters | None = None
-    """The older place of `method.supervised.hyperparameters`, which take precedence."""
+    """The former place for hyperparameters; those in `method.supervised.hyperparameters` take precedence."""
     method: Method | None = None
     suffix: str | None = Field(None, min_length=1, max_length=64)
     """Part of the name of the fine-tuned model, and the name of the job."""
     seed: int | None = Field(None, ge=0, le=2**31 - 1)
-    """Null uses our default seed."""
+    """If null, our default seed is used."""
     metadata: dict[Label, LabelValue] | None = Field(None, max_length=16)
     """The labels of the job."""
     integrations: list[Any] | None = Field(None, max_length=5)

@@ -1,4 +1,4 @@
-"""Plain text: `{"text": …}`. Every token is trained."""
+"""Plain text: `{"text": …}`. The model is trained on every token."""
 
 from typing import Any
 

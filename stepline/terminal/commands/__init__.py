@@ -1,1 +1,1 @@
-"""The commands, each in the module that `main.py` names. A module must not be imported before its command runs."""
+"""The commands, each in the module listed in `main.py`. A module must not be imported before its command runs."""

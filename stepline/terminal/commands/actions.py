@@ -12,7 +12,7 @@ from stepline.terminal.words import say
 
 
 def _action(name: str) -> click.Command:
-    """Return the command that asks the server for an action on jobs."""
+    """Return the command that requests an action on jobs from the server."""
 
     @client_command
     def run(session: Session, jobs: tuple[str, ...]) -> int:
@@ -42,7 +42,7 @@ def delete(session: Session, jobs: tuple[str, ...], *, yes: bool) -> int:
 
 
 def _each(session: Session, jobs: tuple[str, ...], act: Callable[[str], None]) -> int:
-    """Act on each job, also after one fails; return the exit status of the first failure."""
+    """Act on each job, even after a failure; return the exit status of the first failure."""
     results = [run_safely(session, lambda job_id=job_id: act(job_id)) for job_id in jobs]  # type: ignore[misc]
     return next((status for status in results if status), exits.SUCCEEDED)
 

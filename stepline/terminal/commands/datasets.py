@@ -15,7 +15,7 @@ from stepline.terminal.words import say
 
 @click.group(help=say("help.datasets"))
 def datasets() -> None:
-    """Hold the commands below."""
+    """Group the commands below."""
 
 
 @datasets.command(help=say("help.datasets.upload"))

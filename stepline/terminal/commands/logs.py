@@ -1,4 +1,4 @@
-"""`stepline logs`: a job's log, also while it grows."""
+"""`stepline logs`: prints a job's log, optionally while it grows."""
 
 import time
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ def logs(session: Session, job: str, *, follow: bool) -> int:
     cursor: str | None = None
 
     def read() -> "tuple[bool, list[LogLine], str | None, bool]":
-        # The status is read before the lines, so that none is missed.
+        # The status is read before the lines, so that no line is missed.
         is_settled = found.refresh().is_settled
         lines, after, has_more = found.log_page(cursor)
         return is_settled, lines, after, has_more

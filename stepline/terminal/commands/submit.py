@@ -1,4 +1,4 @@
-"""`stepline submit`: upload the data, show the plan, ask, submit."""
+"""`stepline submit`: uploads the data, shows the plan, asks for confirmation, and submits the job."""
 
 import json
 from pathlib import Path
@@ -119,7 +119,7 @@ def _set(session: Session, spec: dict[str, Any], given: str) -> None:
 
 
 def _dataset_id(session: Session, source: str) -> str:
-    """Return the id of a dataset; a file is uploaded."""
+    """Return the id of a dataset, uploading it if it is a file."""
     path = Path(source)
     if source.startswith("ds_") and not path.exists():
         return source

@@ -1,4 +1,4 @@
-"""`stepline watch`: follow a job until it ends."""
+"""`stepline watch`: follows a job until it ends."""
 
 from typing import TYPE_CHECKING
 
@@ -23,10 +23,10 @@ def watch(session: Session, job: str, timeout: float | None) -> int:
 
 
 def watch_job(session: Session, job: "Job", timeout_seconds: float | None = None) -> int:
-    """Follow a job; return the exit status for the status that it ends with."""
+    """Follow a job; return the exit status for the job's final status."""
     from stepline.client.errors import WaitTimeout  # noqa: PLC0415
 
-    job.refresh()  # reports an unknown job or an unreachable server at once
+    job.refresh()  # reports an unknown job or an unreachable server immediately
     try:
         if session.is_live:
             status = _watch_on_screen(session, job, timeout_seconds)
@@ -51,7 +51,7 @@ def _watch_on_screen(session: Session, job: "Job", timeout_seconds: float | None
     from stepline.terminal.screen import Screen  # noqa: PLC0415
 
     screen = Screen(session.language, job.id)
-    # The history is sampled, so that a job of a million steps appears at once; the stream continues after it.
+    # The history is sampled, so that a job with a million steps appears immediately; the stream continues after it.
     past = job.metrics()
     screen.add_series({name: Columns.model_validate(each) for name, each in past["series"].items()})
     for event in job.events():

@@ -10,7 +10,7 @@ HELP: dict[str, tuple[str, str]] = {
     "help.help": ("Show this message and exit.", "显示此帮助并退出。"),
     "help.version": ("Show the version and exit.", "显示版本并退出。"),
     "help.login": (
-        "Check that a Stepline server answers at SERVER, and use it from now on.",
+        "Check that a Stepline server responds at SERVER, and use it from now on.",
         "检查 SERVER 处的 Stepline 服务器是否应答，此后使用该服务器。",
     ),
     "help.config": (
@@ -22,7 +22,7 @@ HELP: dict[str, tuple[str, str]] = {
         '打印用于 shell 补全命令和 ID 的脚本：eval "$(stepline completion bash)"',
     ),
     "help.submit": (
-        "Submit a job: a SPEC.json, or --model and --data. Shows the plan and asks before it submits.",
+        "Submit a job from a SPEC.json, or with --model and --data. Shows the plan and asks before submitting.",
         "提交任务：给出 SPEC.json，或者 --model 和 --data。提交前显示计划并询问。",
     ),
     "help.watch": (
@@ -45,8 +45,8 @@ HELP: dict[str, tuple[str, str]] = {
     "help.resume": ("Queue paused jobs again.", "让暂停的任务重新排队。"),
     "help.retry": ("Queue failed or cancelled jobs again.", "让失败或已取消的任务重新排队。"),
     "help.delete": (
-        "Delete jobs that are not running, with their files. Asks first.",
-        "删除未在运行的任务及其文件。会先询问。",
+        "Delete jobs that are not running, with their files. Asks for confirmation.",
+        "删除未在运行的任务及其文件，删除前会询问。",
     ),
     "help.datasets": (
         "Upload, list, preview and delete datasets.",
@@ -59,9 +59,12 @@ HELP: dict[str, tuple[str, str]] = {
     "help.datasets.list": ("List datasets, newest first.", "列出数据集，最新的在前。"),
     "help.datasets.preview": (
         "Show rows as a model's chat template renders them.",
-        "按模型的对话模板显示数据。",
+        "按模型的对话模板渲染并显示数据。",
     ),
-    "help.datasets.delete": ("Delete datasets. Asks first.", "删除数据集。会先询问。"),
+    "help.datasets.delete": (
+        "Delete datasets. Asks for confirmation.",
+        "删除数据集，删除前会询问。",
+    ),
     "help.models": (
         "List the models on the workers, and the adapters that jobs have trained.",
         "列出工作节点上的模型，以及任务训练出的适配器。",

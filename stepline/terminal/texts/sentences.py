@@ -7,11 +7,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "无法连接 {url}（{reason}）。请在该地址启动服务，或用 --server、`stepline login` 选择其他地址。",
     ),
     "error.timeout": (
-        "Job {job} has not ended within {seconds} s. It continues; follow it with: stepline watch {job}",
-        "任务 {job} 未在 {seconds} 秒内结束，仍在继续。要查看它，请运行：stepline watch {job}",
+        "Job {job} did not end within {seconds} s. It continues; follow it with: stepline watch {job}",
+        "任务 {job} 未在 {seconds} 秒内结束，任务不受影响。要继续跟踪，请运行：stepline watch {job}",
     ),
     "error.no_spec": (
-        "Give a SPEC.json, or --model and --data.",
+        "Specify a SPEC.json, or --model and --data.",
         "请给出 SPEC.json，或者 --model 和 --data。",
     ),
     "error.set": (
@@ -51,8 +51,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "请给出服务器地址，例如 http://gpu-host:8000",
     ),
     "error.needs_yes": (
-        "Cannot ask, because standard input is not a terminal. Add --yes.",
-        "标准输入不是终端，无法询问。请加上 --yes。",
+        "Cannot ask for confirmation, because standard input is not a terminal. Add --yes.",
+        "标准输入不是终端，无法确认。请加上 --yes。",
     ),
     "warning.plain_http": (
         "Warning: the address begins with http://, so the key crosses the network unencrypted.",
@@ -63,14 +63,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "ask.submit": ("Submit this job?", "提交该任务？"),
     "ask.delete": ("Delete {what}?", "删除 {what}？"),
     "said.logged_in": (
-        "{url} answers; workers online: {count}. Saved in {file}.",
+        "{url} responds; workers online: {count}. Saved in {file}.",
         "{url} 应答正常；在线工作节点：{count}。已保存到 {file}。",
     ),
     "said.not_submitted": ("Not submitted.", "未提交。"),
     "said.submitted": ("Submitted {job}.", "已提交 {job}。"),
     "said.follow": (
         "Follow it with: stepline watch {job}",
-        "要查看它，请运行：stepline watch {job}",
+        "要跟踪该任务，请运行：stepline watch {job}",
     ),
     "said.next": (
         "Report:   stepline report {job}\nAdapter:  stepline download {job}",
@@ -78,7 +78,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "said.interrupted": (
         "Stopped watching. Job {job} continues.\n  follow it again:  stepline watch {job}\n  cancel it:        stepline cancel {job}",
-        "已停止跟踪。任务 {job} 仍在继续。\n  再次跟踪：  stepline watch {job}\n  取消任务：  stepline cancel {job}",
+        "已停止跟踪，任务 {job} 不受影响。\n  再次跟踪：  stepline watch {job}\n  取消任务：  stepline cancel {job}",
     ),
     "said.uploading": ("Uploading {file}", "正在上传 {file}"),
     "said.checking": ("Checking {file}", "正在校验 {file}"),
@@ -87,7 +87,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "said.saved": ("Saved {path} ({size}).", "已保存 {path}（{size}）。"),
     "said.deleted": ("Deleted {id}.", "已删除 {id}。"),
     "said.none": ("None.", "无。"),
-    "said.more": ("There are more; raise --limit.", "还有更多；请调大 --limit。"),
+    "said.more": ("There are more entries; raise --limit.", "还有更多条目；请调大 --limit。"),
     "said.more_below": ("There are more jobs.", "还有更多任务。"),
     "said.refreshing": (
         "Refreshes every 2 s. Ctrl-C ends the list, not the jobs.",

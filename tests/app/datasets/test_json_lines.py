@@ -1,4 +1,4 @@
-"""Reading JSONL with the fast parser: it decides nothing that the exact parser would decide differently."""
+"""Reading JSONL with the fast parser, whose results must equal those of the exact parser."""
 
 import io
 import json
@@ -53,7 +53,7 @@ LINES: dict[str, bytes] = {
 
 
 def collect(read: Callable[[io.BytesIO], Iterator[Found]], content: bytes) -> list[str]:
-    """Return what a reader finds: values with their places, and problems as users read them."""
+    """Return the results of a reader: values with their places, and problems as users see them."""
     found: list[Found] = []
     try:
         found.extend(read(io.BytesIO(content)))

@@ -65,7 +65,7 @@ def stored_files(validator: Validator) -> list[Path]:
 
 
 @pytest.mark.parametrize("make", [make_jsonl, make_parquet])
-def test_a_large_file_is_answered_at_once_and_becomes_the_dataset_that_a_small_one_becomes(
+def test_a_large_file_gets_an_immediate_response_and_becomes_the_same_dataset_as_a_small_one(
     player: Player, validator: Validator, settings: Settings, make: Callable[[Any], bytes]
 ) -> None:
     content = make(ROWS)
@@ -116,7 +116,7 @@ def test_a_review_that_fails_does_not_end_the_check(player: Player, validator: V
     assert (dataset["status"], dataset["review"]) == ("ready", None)
 
 
-def test_a_child_without_progress_is_started_once_more(
+def test_a_child_without_progress_is_restarted_once(
     player: Player, validator: Validator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset_id = upload(player, make_jsonl(ROWS))["id"]
@@ -206,7 +206,7 @@ def test_another_server_takes_over_a_check_when_the_lease_expires(
     assert player.get(f"/v1/datasets/{dataset_id}")["rows"] == len(ROWS)
 
 
-def test_a_check_whose_servers_always_fall_silent_ends(
+def test_a_check_fails_if_every_server_that_takes_it_over_falls_silent(
     player: Player, validator: Validator, database: Database
 ) -> None:
     dataset_id = upload(player, make_jsonl(ROWS))["id"]
@@ -243,7 +243,7 @@ def test_a_failed_dataset_is_deleted_after_a_week(
     assert player.client.get(f"/v1/datasets/{dataset_id}").status_code == 404
 
 
-def test_a_killed_child_is_started_once_more_and_a_hung_or_late_one_ends_the_check(
+def test_a_killed_child_is_restarted_once_and_a_hung_or_slow_one_ends_the_check(
     player: Player, validator: Validator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset_id = upload(player, make_jsonl(ROWS))["id"]
@@ -265,7 +265,7 @@ def test_a_killed_child_is_started_once_more_and_a_hung_or_late_one_ends_the_che
     assert stored_files(validator) == []
 
 
-def test_a_full_disk_is_told_apart_from_other_errors_of_the_disk(
+def test_a_full_disk_is_distinguished_from_other_disk_errors(
     player: Player, validator: Validator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, code in ((errno.ENOSPC, "storage_full"), (errno.EIO, "storage_unavailable")):
@@ -288,7 +288,7 @@ def test_a_full_disk_is_told_apart_from_other_errors_of_the_disk(
     assert json.loads(written.getvalue().splitlines()[-1]) == ["no_room", errno.ENOSPC]
 
 
-def test_a_check_survives_the_kill_of_its_child_and_of_the_server(
+def test_a_check_survives_when_its_child_and_the_server_are_killed(
     tmp_path: Path, sqlite_url: str
 ) -> None:
     content = make_jsonl([{"instruction": f"question {n}", "output": "a"} for n in range(40_000)])

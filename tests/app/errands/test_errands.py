@@ -85,7 +85,7 @@ def test_a_download_that_makes_progress_survives_lost_workers_and_outages_of_the
 
     held = workers[-1].claim()
     expire(database, held.errand_id)
-    with database.writing() as session:  # the server was away for longer than a lease
+    with database.writing() as session:  # the server was down for longer than a lease
         session.execute(
             update(Leader).values(beat_at=database_now(session) - timedelta(seconds=30))
         )

@@ -55,7 +55,7 @@ def test_a_job_that_has_not_started_has_no_findings(player: Player) -> None:
     assert player.job(job)["health"] == []
 
 
-def test_small_syncs_are_judged_at_most_once_in_two_seconds_and_no_record_is_missed(
+def test_small_syncs_are_judged_at_most_every_two_seconds_and_no_record_is_missed(
     player: Player, database: Database
 ) -> None:
     curve = read_curve("spiky")

@@ -1,4 +1,4 @@
-"""Imports of datasets from the hub: requests, the rows that a worker sends, and what it must not send."""
+"""Imports of datasets from the hub: requests, the rows that a worker sends, and the rows that are rejected."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +39,7 @@ def code_of(response: Response) -> tuple[int, str]:
     return response.status_code, response.json()["error"]["code"]
 
 
-def test_an_imported_dataset_has_its_origin_and_equals_the_upload_of_the_same_rows(
+def test_an_imported_dataset_names_its_source_and_equals_the_upload_of_the_same_rows(
     player: Player,
 ) -> None:
     worker = importer(player)
@@ -170,7 +170,7 @@ def test_an_import_that_cannot_start_is_rejected_with_the_field_or_the_reason(
         assert response.json()["error"]["param"] == param
 
 
-def test_datasets_with_equal_rows_share_one_file_until_the_last_one_is_deleted(
+def test_datasets_with_identical_rows_share_one_file_until_the_last_one_is_deleted(
     player: Player, settings: Settings
 ) -> None:
     stored = settings.data_dir / "datasets"

@@ -121,7 +121,7 @@ def test_the_priority_changes_the_place_in_the_queue_until_the_job_starts(player
     assert player.job(first)["queue_position"] == 1
 
 
-def test_lists_leave_an_archived_job_out_until_it_is_restored_or_retried(player: Player) -> None:
+def test_lists_omit_an_archived_job_until_it_is_restored_or_retried(player: Player) -> None:
     kept, job = player.submit(), cancelled(player, name="old", labels={"team": "web"})
     for query in ({}, {"search": "old"}, {"label": "team:web"}, {"status": "cancelled"}):
         assert job in found(player, **query)

@@ -212,7 +212,7 @@ def _claim_on_host(free_cards: int, **worker: Any) -> DatabaseRequest:
 
 
 def _claim_nothing(free_cards: int) -> DatabaseRequest:
-    """Claim on a host that has no model of the queue `large`, beside a worker that has all of them."""
+    """Claim on a host that has no model of the queue `large`, while another worker has all of them."""
 
     def send(session: Session, size: int) -> object:
         settings = Settings(worker_token="t")
@@ -319,7 +319,7 @@ REQUESTS: dict[str, DatabaseRequest] = {
 def test_no_request_does_more_work_with_four_times_as_many_jobs(
     databases: list[Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Lower the limits so that the small database exceeds them as well.
+    # Lower the limits so that the small database exceeds them too.
     monkeypatch.setattr(queue, "MOST_PLACES", 10)
     monkeypatch.setattr(lists, "MOST_SEARCHED", 30)
     monkeypatch.setattr(lists, "MOST_COUNTED", 30)

@@ -32,7 +32,7 @@ def test_the_plan_counts_each_row_as_often_as_its_weight_says(player: Player) ->
     )
 
     plan = response.json()
-    # 2 of the 6 rows are held out of the first dataset, and 4 of the second.
+    # Of the 6 held-out rows, 2 are from the first dataset and 4 from the second.
     assert (plan["train_rows"], plan["eval_rows"]) == (2 * 19 + 19, 6)
     assert plan["forecast"]["tokens"]["per_row"]["value"] > 0
     assert plan["spec"]["dataset"]["train"][1] == {"dataset": second, "weight": 0.5}

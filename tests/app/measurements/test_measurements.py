@@ -85,7 +85,7 @@ def warnings_of(player: Player, dataset: str, max_length: int, **headers: str) -
     return {each["code"]: each["message"] for each in plan["forecast"]["warnings"]}
 
 
-def test_a_worker_counts_once_and_the_counts_answer_for_any_length(player: Player) -> None:
+def test_a_worker_counts_once_and_the_counts_are_used_for_any_length(player: Player) -> None:
     worker = ErrandWorker(player, kinds=KINDS)
     dataset = player.upload(160)
     url = url_of(dataset)
@@ -230,7 +230,9 @@ def test_a_plan_uses_the_counts_and_warns_of_cut_answers_with_advice(player: Pla
     assert chinese["answers_cut"].endswith("若 training.max_length = 256，受影响的数据不到 1%。")
 
 
-def test_a_plan_by_a_sample_of_the_rows_says_so_and_names_rejected_rows(player: Player) -> None:
+def test_a_plan_based_on_a_sample_of_the_rows_says_so_and_names_rejected_rows(
+    player: Player,
+) -> None:
     worker = ErrandWorker(player, models=(QWEN.name,), kinds=KINDS)
     player.report_models("w1", QWEN.model_copy(update={"max_length": 128}))
     dataset = player.upload(320)
@@ -243,7 +245,7 @@ def test_a_plan_by_a_sample_of_the_rows_says_so_and_names_rejected_rows(player: 
         "about 256 (80 %), estimated from a sample of the rows."
     )
     assert warnings["answers_cut"].endswith(
-        "the model's longest context, 128 tokens, is too short for more than 1 % of them."
+        "the model's maximum context length, 128 tokens, is too short for more than 1 % of the rows."
     )
     assert "Row 7 (counted from 0): no bananas" in warnings["rows_refused"]
     tokens = forecast_of(player, dataset, training={"max_length": 128})["tokens"]

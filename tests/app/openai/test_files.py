@@ -1,4 +1,4 @@
-"""Files in OpenAI's shape: upload, list, content and deletion, and what becomes of their datasets."""
+"""Files in OpenAI's format: upload, list, content and deletion, and their effect on datasets."""
 
 import json
 from datetime import timedelta
@@ -39,7 +39,7 @@ def code_of(response: Response) -> tuple[int, str, str | None]:
     return response.status_code, error["code"], error["param"]
 
 
-def test_equal_bytes_are_two_files_with_one_dataset(player: Player) -> None:
+def test_identical_uploads_become_two_files_with_one_dataset(player: Player) -> None:
     first, second = create(player), create(player, name="b.jsonl")
 
     assert first["id"] != second["id"]
@@ -59,7 +59,7 @@ def test_equal_bytes_are_two_files_with_one_dataset(player: Player) -> None:
     assert player.client.get(f"/v1/files/{first['id']}/content").content == CONTENT
 
 
-def test_the_list_of_files_ends_and_continues_after_a_file(player: Player) -> None:
+def test_the_list_of_files_continues_after_a_given_file_and_ends(player: Player) -> None:
     ids = [create(player)["id"] for _ in range(3)]
 
     newest = player.get("/v1/files", limit=2)
@@ -113,7 +113,7 @@ def test_a_file_of_a_queued_job_cannot_be_deleted(player: Player) -> None:
     assert player.get(f"/v1/files/{file['id']}") == file
 
 
-def test_an_expired_file_is_gone_and_the_sweep_deletes_its_dataset(
+def test_an_expired_file_is_not_found_and_the_sweep_deletes_its_dataset(
     player: Player, app: FastAPI
 ) -> None:
     file = create(player, **_lifetime("3600"))
@@ -129,7 +129,7 @@ def test_an_expired_file_is_gone_and_the_sweep_deletes_its_dataset(
     assert player.get("/v1/datasets")["data"] == []
 
 
-def test_bad_uploads_are_rejected_with_the_field_and_the_rows(player: Player) -> None:
+def test_invalid_uploads_are_rejected_with_the_field_and_the_line(player: Player) -> None:
     rows = post(player, b'{"messages": []}\n')
     other_purpose = post(player, purpose="assistants")
     no_file = player.client.post("/v1/files", data={"purpose": "fine-tune"})

@@ -1,4 +1,4 @@
-"""Fine-tuning jobs in OpenAI's shape: creation and its errors, lists, and the actions on jobs."""
+"""Fine-tuning jobs in OpenAI's format: creation and its errors, lists, and the actions on jobs."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ def test_a_new_job_has_every_field_of_openais_object(player: Player) -> None:
     assert own["name"] == "My model"
 
 
-def test_hyperparameters_of_both_places_and_our_own_spec_reach_the_job(player: Player) -> None:
+def test_hyperparameters_from_both_places_and_our_own_spec_reach_the_job(player: Player) -> None:
     files = [create_file(player)["id"] for _ in range(2)]
     job = create(
         player,
@@ -167,7 +167,7 @@ def test_a_rejected_job_names_the_field(
     assert player.get(JOBS)["data"] == []
 
 
-def test_lists_terminate_and_filter_by_metadata(player: Player) -> None:
+def test_lists_end_and_can_be_filtered_by_metadata(player: Player) -> None:
     file = create_file(player)["id"]
     ids = [
         create(player, training_file=file, metadata={"n": str(n % 2), "all": "x"})["id"]

@@ -60,7 +60,7 @@ def forecast_of(player: Player, dataset: str, **changes: Any) -> Any:
 
 
 def summary_of(peak_bytes: int, **changes: Any) -> dict[str, Any]:
-    """Return figures of a summary: 160 and 3 rows of 50 tokens in 10 steps, 61 seconds of training."""
+    """Return values of a summary: 160 and 3 rows of 50 tokens in 10 steps, 61 seconds of training."""
     choices = {"compute_dtype": "float32", "token_budget": 512, "activation_checkpointing": False}
     return {
         "peak_memory_bytes": peak_bytes,

@@ -104,7 +104,7 @@ def test_a_forecast_weighs_the_rows_of_several_datasets_and_learns_from_the_same
     assert per_row(1, 3)[1]["basis"] == "sample"
 
 
-def test_several_results_set_the_error_band(player: Player) -> None:
+def test_several_results_determine_the_error_band(player: Player) -> None:
     info, dataset = start_worker(player), player.upload(163)
     for peak in (4, 5, 6):
         finish_job(player, dataset, info, **summary_of(peak * GIB))
@@ -116,7 +116,9 @@ def test_several_results_set_the_error_band(player: Player) -> None:
     assert found["high"] > 6 * GIB
 
 
-def test_a_device_of_another_kind_learns_nothing(player: Player) -> None:
+def test_a_finished_job_does_not_correct_forecasts_for_another_kind_of_device(
+    player: Player,
+) -> None:
     info, dataset = start_worker(player), player.upload(163)
     finish_job(player, dataset, info, **summary_of(5 * GIB))
     start_worker(player, CPU.model_copy(update={"name": "another CPU"}), "worker-2")
@@ -127,7 +129,7 @@ def test_a_device_of_another_kind_learns_nothing(player: Player) -> None:
     assert (unknown["worker"], unknown["seconds"]["value"]) == ("worker-2", None)
 
 
-def test_what_a_deleted_job_taught_is_kept(player: Player) -> None:
+def test_corrections_from_a_deleted_job_are_kept(player: Player) -> None:
     info, dataset = start_worker(player), player.upload(163)
     job = finish_job(player, dataset, info, **summary_of(5 * GIB))
 
@@ -149,7 +151,7 @@ def test_what_a_deleted_job_taught_is_kept(player: Player) -> None:
         {"steps": 10**30, "train_rows": 10**30},
     ],
 )
-def test_a_strange_summary_does_not_fail_the_job_or_a_forecast(
+def test_an_implausible_summary_fails_neither_the_job_nor_a_forecast(
     player: Player, summary: dict[str, Any]
 ) -> None:
     info, dataset = start_worker(player), player.upload()
@@ -200,7 +202,7 @@ def test_a_job_that_fits_no_device_waits_with_that_reason_until_a_larger_one_is_
 
 
 @pytest.mark.parametrize("query", ["require_fit=true", "require_fit=true&dry_run=true"])
-def test_require_fit_rejects_a_job_with_the_figures_and_advice(player: Player, query: str) -> None:
+def test_require_fit_rejects_a_job_with_both_sizes_and_advice(player: Player, query: str) -> None:
     start_worker(player, Device(kind="cuda", name="small", memory_bytes=GIB // 2))
 
     response = player.client.post(f"/v1/jobs?{query}", json=body_of(player.upload()))
@@ -254,7 +256,7 @@ def test_large_numbers_in_a_message_have_all_digits() -> None:
     assert "2,000,000 步" in message_of(note, "zh")
 
 
-def test_each_note_has_words_in_both_languages() -> None:
+def test_every_note_has_a_text_in_both_languages() -> None:
     assert all(set(words) == {"en", "zh"} and all(words.values()) for words in WORDS.values())
 
 

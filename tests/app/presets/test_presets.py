@@ -23,7 +23,7 @@ def test_each_preset_makes_a_valid_spec(name: str) -> None:
     assert merge(spec.model_dump(mode="json"), settings) == spec.model_dump(mode="json")
 
 
-def test_a_preset_never_changes_what_a_job_says(player: Player) -> None:
+def test_a_preset_never_overrides_the_fields_of_a_job(player: Player) -> None:
     own = {"max_steps": 7, "early_stopping": {"patience": 2}}
     response = player.post_job(
         preset="quick-try", dataset={"train": player.upload(50)}, training=own, labels={"a": "b"}

@@ -69,7 +69,7 @@ def test_a_preview_is_rendered_once_and_then_returned_as_json_or_text(player: Pl
         "# row 5 · alpaca · 7 tokens, 2 trained",
         r"<b>\x1b[2J↵",
         "⟦二🙂⟧",
-        "! cut: 4 tokens beyond max_length=16 are not used",
+        "! truncated: 4 tokens beyond max_length=16 are not used",
     ]
     chinese = player.client.get(
         url, params=query | {"color": "false"}, headers=plain | {"Accept-Language": "zh"}
@@ -182,7 +182,7 @@ def test_a_preview_at_a_revision_is_rendered_only_by_workers_that_honour_it(play
     assert error_of(player, dataset, model=MODEL, revision="../x")[1]["param"] == "revision"
 
 
-def test_a_preview_of_a_dataset_that_is_deleted_meanwhile_says_so(
+def test_a_pending_preview_reports_that_its_dataset_was_deleted(
     player: Player, database: Database
 ) -> None:
     ErrandWorker(player)

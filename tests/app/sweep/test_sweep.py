@@ -143,7 +143,7 @@ def test_after_its_own_downtime_the_server_gives_every_worker_time_to_sync(
     assert player.job(job)["status"] == "queued", "the server waits only once after its downtime"
 
 
-def test_only_one_of_two_servers_sweeps_until_that_server_is_gone(
+def test_only_one_of_two_servers_sweeps_until_that_server_ends(
     player: Player, database: Database, settings: Settings, sweeper: Sweeper, bell: Bellringer
 ) -> None:
     other = Sweeper(database, settings, bell)

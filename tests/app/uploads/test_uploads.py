@@ -147,7 +147,9 @@ def test_a_rejected_file_leaves_the_upload_open(player: Player) -> None:
     assert complete(player, upload_id, [first, second]).json()["status"] == "completed"
 
 
-def test_wrong_requests_name_the_field(player: Player, settings: Settings) -> None:
+def test_an_invalid_request_is_rejected_and_its_field_is_named(
+    player: Player, settings: Settings
+) -> None:
     upload_id = create(player)
     other = create(player)
     part = add(player, upload_id, CONTENT[:9]).json()["id"]
@@ -224,7 +226,7 @@ def test_an_idle_sweep_does_not_write_for_uploads(
     assert [each for each in statements if not each.startswith("SELECT")] == []
 
 
-def test_an_upload_expires_and_is_forgotten_later(
+def test_an_upload_expires_and_is_deleted_later(
     player: Player, database: Database, settings: Settings
 ) -> None:
     upload_id = create(player)
@@ -262,12 +264,12 @@ class CancellingStorage(Storage):
     moment: str
 
     def path(self, relative: str) -> Path:
-        """Return a path, after cancelling the upload if that is the moment."""
+        """Cancel the upload if this is the chosen moment; return a path."""
         self._cancel_at("path")
         return super().path(relative)
 
     def dataset(self, dataset_id: str) -> str:
-        """Return a path, after cancelling the upload if that is the moment."""
+        """Cancel the upload if this is the chosen moment; return a path."""
         self._cancel_at("dataset")
         return super().dataset(dataset_id)
 

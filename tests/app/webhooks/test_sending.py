@@ -1,4 +1,4 @@
-"""Where webhooks are sent, and how a try can fail; without a database."""
+"""The addresses to which webhooks may be sent, and the ways in which a try can fail. No database is needed."""
 
 import socket
 import threading
@@ -39,7 +39,7 @@ def test_public_addresses_and_names_are_accepted(host: str) -> None:
 @pytest.mark.parametrize(
     "url", ["", "http://", "http://a:99999/", "http://a/#b", "http://a b/", "file:///etc/passwd"]
 )
-def test_a_url_without_a_receiver_is_refused(url: str) -> None:
+def test_an_invalid_url_is_refused(url: str) -> None:
     with pytest.raises(UrlRefused):
         check_url(url, [])
 
@@ -73,7 +73,7 @@ def test_the_connection_goes_to_the_address_that_was_checked() -> None:
     assert answers == [Answer(302, "redirect")]
 
 
-def test_a_receiver_that_sends_a_byte_at_a_time_is_ended_after_the_time_limit() -> None:
+def test_a_receiver_that_sends_one_byte_at_a_time_is_disconnected_at_the_time_limit() -> None:
     is_over = threading.Event()
 
     def drip(server: socket.socket) -> None:
@@ -97,7 +97,7 @@ def test_a_receiver_that_sends_a_byte_at_a_time_is_ended_after_the_time_limit() 
     assert answer == Answer(None, "timeout")
 
 
-def test_a_receiver_without_tls_fails_an_https_url() -> None:
+def test_an_https_url_fails_if_the_receiver_does_not_use_tls() -> None:
     def greet(server: socket.socket) -> None:
         opened, _ = server.accept()
         with opened:

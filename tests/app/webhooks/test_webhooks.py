@@ -84,7 +84,7 @@ def create(local: TestClient, url: str, *types: str) -> Any:
 
 
 def deliver(database: Database, settings: Settings) -> None:
-    """Make every due try."""
+    """Make every try that is due."""
     courier = Courier(database, settings)
     while claimed := courier.claim_due():
         for each in claimed:
@@ -115,7 +115,7 @@ def signature(secret: str, headers: dict[str, str], body: str) -> str:
     return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
 
 
-def test_each_end_of_a_job_is_sent_once_and_signed(
+def test_the_end_of_a_job_is_sent_once_and_signed(
     local: TestClient, player: Player, database: Database, settings: Settings, receiver: Receiver
 ) -> None:
     endpoint = create(local, receiver.url)
@@ -162,7 +162,7 @@ def test_a_failed_delivery_is_retried_later_and_is_dead_after_the_last_try(
     assert len({headers["webhook-id"] for headers, _ in receiver.received}) == 1
 
 
-def test_a_try_of_a_killed_server_is_repeated_and_its_late_result_is_ignored(
+def test_a_try_by_a_killed_server_is_repeated_and_its_late_result_is_ignored(
     local: TestClient, player: Player, database: Database, settings: Settings, receiver: Receiver
 ) -> None:
     endpoint = create(local, receiver.url)
@@ -180,7 +180,7 @@ def test_a_try_of_a_killed_server_is_repeated_and_its_late_result_is_ignored(
     assert (delivered["status"], len(delivered["tries"])) == ("delivered", 1)
 
 
-def test_after_a_rotation_both_secrets_sign_if_the_old_one_is_kept(
+def test_after_a_rotation_requests_are_signed_with_both_secrets_if_the_old_one_is_kept(
     local: TestClient, player: Player, database: Database, settings: Settings, receiver: Receiver
 ) -> None:
     old = create(local, receiver.url)

@@ -1,4 +1,4 @@
-"""What pages from other origins in a real Chromium can do to a server on the visitor's machine.
+"""Attacks by pages from other origins, in a real Chromium, on a server on the visitor's machine.
 
 The test serves the attacker's pages; every other request goes from the browser to a real server. Two names
 resolve to this machine: the attacker's, as after DNS rebinding, and the name of a page that the server trusts.

@@ -33,7 +33,7 @@ def client(service: Service) -> Iterator[Client]:
 
 @dataclass
 class Watched:
-    """A job that has succeeded, and what its upload and its watch reported."""
+    """A job that has succeeded, and the updates received while uploading its rows and watching it."""
 
     job: Job
     file_bytes: int

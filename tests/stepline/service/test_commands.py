@@ -24,7 +24,7 @@ NOBODY = "nobody"
 """A queue without workers."""
 
 
-def test_watching_ends_at_the_time_limit_and_leaves_the_job_alone(
+def test_watching_ends_at_the_time_limit_and_does_not_affect_the_job(
     client: Client, environment: dict[str, str], service: Service
 ) -> None:
     job = client.submit(make_job(service, queue=NOBODY))
@@ -39,7 +39,7 @@ def test_watching_ends_at_the_time_limit_and_leaves_the_job_alone(
 
 
 @pytest.mark.slow
-def test_the_exit_status_of_watch_says_that_a_job_is_paused_or_cancelled(
+def test_the_exit_status_of_watch_shows_that_a_job_is_paused_or_cancelled(
     service: Service, environment: dict[str, str]
 ) -> None:
     job = service.post_job(**make_job(service, queue=NOBODY))
@@ -116,7 +116,7 @@ def test_watch_prints_plain_lines_outside_a_terminal(
     assert "\x1b" not in watched.stdout
 
 
-def test_download_and_logs_write_what_the_job_left(
+def test_download_saves_the_adapter_and_logs_prints_the_log(
     finished: Job, environment: dict[str, str], tmp_path: Path
 ) -> None:
     saved = run(environment, "download", finished.id, "--output", str(tmp_path), "--json")

@@ -31,7 +31,7 @@ def test_the_screen_shows_the_job_and_fits_the_terminal(
     assert max(cell_len(line) for line in terminal.last_frame.splitlines()) <= columns
 
 
-def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(
+def test_ctrl_c_leaves_the_job_running_and_prints_how_to_watch_it_again(
     service: Service, running: str, environment: dict[str, str]
 ) -> None:
     with Terminal(stepline("watch", running), environment, 80) as terminal:

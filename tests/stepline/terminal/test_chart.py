@@ -25,5 +25,5 @@ def test_equal_values_are_drawn_as_a_flat_line() -> None:
     assert set(lines[1] + lines[2]) == {EMPTY}
 
 
-def test_no_points_draw_nothing() -> None:
+def test_a_chart_without_points_is_empty() -> None:
     assert draw_curve([], width=10, height=4) == []

@@ -1,4 +1,4 @@
-"""The command without a service: its start, its help, its texts."""
+"""The command without a service: its startup, its help and its texts."""
 
 import string
 import subprocess
@@ -35,7 +35,7 @@ def test_the_help_names_all_commands(capsys: pytest.CaptureFixture[str]) -> None
     assert all(name in shown for name in (*CLIENT_COMMANDS, *SERVER_COMMANDS))
 
 
-def test_every_command_has_a_help_text_and_takes_the_common_options() -> None:
+def test_every_command_has_a_help_text_and_accepts_the_common_options() -> None:
     for name in CLIENT_COMMANDS:
         command = commands.get_command(None, name)  # type: ignore[arg-type]  # the context is not used
         assert command is not None

@@ -55,7 +55,7 @@ def make_charted_job(
                 loss = eval_loss_at(step) + shift
                 records.append(EvalRecord(seq=seq, at=at, step=step, loss=loss, tokens=10))
             if step in SAMPLED:
-                # The server assigns a sample to the last step that it knew, so the step comes first.
+                # The server assigns a sample to the latest step that it has received, so the step is sent first.
                 player.sync(claim, *records)
                 records = []
                 samples += 1

@@ -39,7 +39,7 @@ def test_missing_jobs_are_named_and_requested_only_once(visit: Visit, site: Site
 
 @pytest.fixture(scope="module")
 def pair(site: Site) -> Iterator[list[str]]:
-    """A job, and one with a higher loss, a different learning rate and half the pace."""
+    """A job, and one with a higher loss, a different learning rate and half the speed."""
     rate = {"training": {"learning_rate": 1e-3}}
     jobs = [
         make_charted_job(site, "plain"),
@@ -86,7 +86,7 @@ def test_the_jobs_can_be_compared_by_training_time_and_hidden(
     page.wait_for_function("() => Math.abs(window.__stepline.scales[0].x[1] - 320) < 1")
     hover(page, 80)
     legend = page.locator(".readout")
-    # After 80 s, the first job is at step 40 and the other one, with half the pace, at step 20.
+    # After 80 s, the first job is at step 40 and the other one, at half the speed, at step 20.
     expect(legend).to_contain_text("1m 20s")
     expect(legend).to_contain_text("0.7280")
     expect(legend).to_contain_text("0.9640")
@@ -96,7 +96,7 @@ def test_the_jobs_can_be_compared_by_training_time_and_hidden(
     page.wait_for_function("() => Math.abs(window.__stepline?.scales?.[0]?.x[1] - 160) < 1")
 
 
-def test_a_bar_stays_with_the_selection_and_compares_up_to_twelve_jobs(
+def test_the_selection_bar_stays_visible_and_compares_up_to_twelve_jobs(
     visit: Visit, site: Site
 ) -> None:
     player = Player(site.service.client)

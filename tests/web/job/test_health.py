@@ -18,7 +18,7 @@ Visit = Callable[..., Visitor]
 NAMES = {
     "diverged": ("Diverged", "loss 发散"),
     "plateau": ("Not learning", "loss 未下降"),
-    "eval_loss_rising": ("Eval loss rises", "验证 loss 上升"),
+    "eval_loss_rising": ("Eval loss rising", "验证 loss 上升"),
     "loss_spike": ("Loss spike", "loss 尖峰"),
 }
 SHOWN = {name: code.value for name, code in UNHEALTHY.items() if code.value in NAMES}
@@ -78,7 +78,7 @@ def recorded(claimed: Claims) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("locale", "language"), [("en-US", 0), ("zh-CN", 1)])
-def test_recorded_runs_have_the_right_chip_and_badge_and_a_healthy_one_has_none(
+def test_recorded_runs_show_the_right_chip_and_badge_and_a_healthy_one_shows_none(
     site: Site, claimed: Claims, visit: Visit, locale: str, language: int
 ) -> None:
     player = Player(site.service.client)

@@ -123,7 +123,7 @@ def test_attempts_and_files_appear_without_a_reload(
 
     assert player.put_artifact(claim, "output.log").status_code == 201
 
-    # The stream looks for events of a job that has not changed otherwise every 5 s.
+    # Every 5 s, the stream looks for new events of a job that has not changed otherwise.
     expect(table).to_contain_text("output.log", timeout=4 * DEADLINE_MS)
     player.client.post(f"/v1/jobs/{job}/pause").raise_for_status()
     player.finish(claim, "paused", last_seq=1)

@@ -22,10 +22,10 @@ def test_datasets_are_uploaded_searched_read_used_and_deleted(visit: Visit, site
     uploaded = page.locator("main").get_by_role("status").filter(has_text="pears.csv")
     expect(uploaded).to_have_text("pears.csv: 3 rows", timeout=30_000)
 
-    # The review opens by itself, because the rows are equal.
+    # The review opens automatically, because the rows are identical.
     review = page.get_by_role("region", name="Review")
     expect(review).to_contain_text("Rows that repeat an earlier row: 2.")
-    review.get_by_text("First places").click()
+    review.get_by_text("First occurrences").click()
     expect(review).to_contain_text("row 2 · line 3 · same as row 1")
     expect(review).to_contain_text("20 to 50 characters")
     assert "review=ds_" in page.url
@@ -58,7 +58,7 @@ def test_datasets_are_uploaded_searched_read_used_and_deleted(visit: Visit, site
     expect(page.locator("main")).to_contain_text("No dataset matches")
     assert site.service.client.get("/v1/datasets?search=pears").json()["data"] == []
 
-    # A dataset in use stays, and the dialog says which job uses it.
+    # A dataset in use is not deleted, and the dialog says which job uses it.
     running = site.service.job(site.running)["spec"]["dataset"]["train"]
     page.get_by_role("searchbox").fill(running)
     page.get_by_role("button", name="Delete dataset").click()
@@ -133,7 +133,7 @@ def _check_tokens(page: Page) -> None:
     counts = page.get_by_role("region", name="Token counts")
     counts.get_by_role("button", name="Count the tokens of all rows").click()
     expect(counts).to_contain_text("Cut at 1,024 tokens", timeout=60_000)
-    expect(counts.get_by_role("listitem")).to_have_count(1)  # the rows are equal
+    expect(counts.get_by_role("listitem")).to_have_count(1)  # the rows are identical
     expect(counts.get_by_role("listitem")).to_contain_text("3 rows")
     view.get_by_label("Rows", exact=True).fill("2")
     view.get_by_label("max_length").fill("8")

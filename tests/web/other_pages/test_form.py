@@ -219,7 +219,7 @@ def test_a_model_beyond_the_listed_ones_can_be_typed(visit: Visit, site: Site) -
     page = visitor.go("/new")
     expect(page.locator("main")).to_contain_text("Only the first 1 model is listed.")
 
-    page.locator("#field-model").select_option(label="Another model of the workers…")
+    page.locator("#field-model").select_option(label="Another model on the workers…")
     page.locator("input#field-model").fill("zeta")
 
     expect(page.locator("#field-model")).to_have_value("zeta")
@@ -280,7 +280,7 @@ def test_a_link_can_open_the_form_at_a_field(visit: Visit, site: Site) -> None:
     expect(page.locator("#field-lora-alpha")).to_be_in_viewport()
 
 
-def test_a_preset_fills_the_placeholders_and_what_the_user_enters_takes_precedence(
+def test_a_preset_fills_the_placeholders_and_the_users_input_takes_precedence(
     visit: Visit, site: Site
 ) -> None:
     for locale, title in (("en-US", "Low memory"), ("zh-CN", "低显存")):

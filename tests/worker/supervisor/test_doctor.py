@@ -61,7 +61,7 @@ def test_the_doctor_accepts_a_local_server_and_broker_that_are_not_running_yet()
 
 
 @pytest.mark.parametrize("address", ["hf-mirror.com", "ftp://mirror", "https://", "http://a:x"])
-def test_an_invalid_address_of_a_mirror_is_reported_and_stops_a_worker_that_uses_the_hub(
+def test_an_invalid_mirror_address_is_reported_and_stops_a_worker_that_uses_the_hub(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = doctor._hub(Settings(), {"HF_ENDPOINT": address})

@@ -136,7 +136,7 @@ def test_a_worker_whose_card_is_borrowed_passes_its_ring_on_once_and_claims_when
     assert second.count("passes the ring on") == 1
 
 
-def test_a_worker_that_waits_for_its_card_stops_at_once(host: FakeHost) -> None:
+def test_a_worker_that_waits_for_its_card_stops_immediately(host: FakeHost) -> None:
     host.server.jobs = [("job-4", 4)]
     first, second = host.start("GPU-0"), host.start("GPU-1")
     first.ring()
@@ -172,7 +172,7 @@ def test_a_borrowed_card_that_breaks_stops_its_own_worker_and_no_other(host: Fak
     assert "the card is broken" in host.server.hellos[-1]["device_check"]["reason"]
 
 
-def test_a_killed_supervisor_takes_every_rank_with_it_and_all_cards_become_free(
+def test_killing_a_supervisor_ends_every_rank_and_frees_all_cards(
     host: FakeHost,
 ) -> None:
     host.server.jobs = [("job-4", 4)]

@@ -1,4 +1,4 @@
-"""Counts of a dataset's tokens equal what the training program makes of the rows."""
+"""Counts of a dataset's tokens equal those of the samples that the training program makes from the rows."""
 
 import itertools
 import json
@@ -40,7 +40,7 @@ def write(path: Path, rows: list[Any]) -> Path:
 
 
 def measured(model: Path, data: Path, seconds: int = 1000, tick: float = 0.0) -> TokenCounts:
-    """Count. `tick`: how much later it is at each look at the clock."""
+    """Count the tokens. `tick`: seconds by which the clock advances each time it is read."""
     task = MeasureTask(
         data=data,
         model=model,
@@ -62,7 +62,9 @@ def chats(count: int) -> list[Any]:
     ]
 
 
-def test_counts_equal_what_training_keeps_at_any_length(model: Path, tmp_path: Path) -> None:
+def test_counts_equal_those_of_the_training_program_at_any_length(
+    model: Path, tmp_path: Path
+) -> None:
     data = write(tmp_path / "rows.jsonl", chats(300))
     tokenizer = load_tokenizer(model)
     rows = read_rows(data, Bounds())
@@ -96,7 +98,7 @@ def test_counts_equal_what_training_keeps_at_any_length(model: Path, tmp_path: P
     assert at_length(counts, advised).answers_cut < 3 <= at_length(counts, advised - 64).answers_cut
 
 
-def test_documents_are_counted_apart_and_rejected_rows_are_named(
+def test_documents_are_counted_separately_and_rejected_rows_are_named(
     model: Path, tmp_path: Path
 ) -> None:
     tokenizer = make_tokenizer(["one two three"], vocabulary=300)
@@ -130,7 +132,7 @@ def test_if_time_runs_out_the_measured_rows_are_a_sample_of_the_whole_file(
     assert not partial.is_complete
     assert BLOCK_ROWS < partial.measured_rows < rows / 2
     assert partial.measured_rows == partial.conversations
-    # The first rows of the file alone would have about a quarter of the mean.
+    # The mean of the first rows alone would be about a quarter of this mean.
     assert partial.mean == pytest.approx(everything.mean, rel=0.2)
     assert len(everything.sample) <= 512
     assert max(each.tokens for each in everything.sample) == everything.longest

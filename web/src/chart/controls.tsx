@@ -9,7 +9,7 @@ import { X_KINDS, type XKind } from "./scales/x-axis";
 interface Props {
   view: ChartView;
   actions: ChartActions;
-  /** More controls of the page, after the check boxes. */
+  /** Additional controls, shown after the check boxes. */
   children?: ComponentChildren;
 }
 

@@ -1,10 +1,10 @@
-// Fills the window with a chart's card. Meanwhile, the rest of the page is inaccessible.
+// Fills the window with a chart's card. While the chart fills the window, the rest of the page is inaccessible.
 import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 
 const LEAST = 220;
 
-/** Return the height of the main chart: `normal`, or what fills the window if `isFull`. */
+/** Return the height of the main chart: `normal`, or the height that fills the window if `isFull`. */
 export function useFullHeight(place: RefObject<HTMLElement | null>, isFull: boolean, normal: number): number {
   const [height, setHeight] = useState(normal);
   const fit = (): void => {

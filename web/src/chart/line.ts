@@ -23,7 +23,7 @@ export interface Mark {
   kind: "attempt" | "checkpoint" | "warning";
   step: number;
   x: number;
-  /** A short text beside the line. */
+  /** A short text next to the line. */
   label?: string;
   text: string;
 }
@@ -34,7 +34,7 @@ export type Range = [from: number, to: number];
 /** How the values of a chart are scaled. */
 export interface YScale {
   isLog: boolean;
-  /** Whether the few largest and smallest values do not widen the range. */
+  /** Whether the range excludes the few largest and smallest values. */
   ignoresOutliers: boolean;
   /** The minimum range, such as 0 to 100 for a load. */
   span?: Range | undefined;
@@ -50,7 +50,7 @@ export function points(series: Series, axis: XAxis): Pick<Line, "series" | "x"> 
   return { series: new Series([...series.step], [...series.value]), x: series.step.map(axis.at) };
 }
 
-/** Return the index of the last of ascending positions that is not greater than `x`; -1 if there is none. */
+/** Return the index of the last position, in ascending order, that is not greater than `x`; -1 if there is none. */
 function lastUpTo(positions: number[], x: number): number {
   let [low, high] = [0, positions.length];
   while (low < high) {
@@ -61,7 +61,7 @@ function lastUpTo(positions: number[], x: number): number {
   return low - 1;
 }
 
-/** Return the indices of the first and the last of ascending positions within a range; the first is greater if there is none. */
+/** Return the indices of the first and last positions, in ascending order, within a range; the first is greater if there is none. */
 function within(positions: number[], [from, to]: Range): [first: number, last: number] {
   const at = lastUpTo(positions, from);
   return [positions[at] === from ? at : at + 1, lastUpTo(positions, to)];

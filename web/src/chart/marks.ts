@@ -16,7 +16,7 @@ export function drawBehind(plot: uPlot, { remainder, marks }: PlotProps): void {
   pen.strokeStyle = pen.fillStyle = ink("--muted");
   pen.lineWidth = ratio;
   pen.setLineDash([4 * ratio, 3 * ratio]);
-  pen.textAlign = "left"; // the axes, drawn before, may leave another one
+  pen.textAlign = "left"; // the axes, which are drawn first, may leave a different value
   pen.font = `${10 * ratio}px ${getComputedStyle(document.body).fontFamily}`;
   for (const mark of visible(plot, marks, "attempt")) {
     const x = Math.round(plot.valToPos(mark.x, "x", true));

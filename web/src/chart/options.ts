@@ -9,7 +9,7 @@ import { formatX, xTicks } from "./scales/x-axis";
 
 /** Minimum pixels per dot, so that dots do not overlap. */
 const DOT_WIDTH = 12;
-/** Pixels between the cursor and a point of a line that is marked. */
+/** A line's point is marked if it is within this many pixels of the cursor. */
 const NEAR = 30;
 const TICK_WIDTH = 80;
 const TICK_HEIGHT = 34;

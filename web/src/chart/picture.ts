@@ -17,7 +17,7 @@ interface Chart extends Pick<PlotProps, "lines" | "marks" | "remainder" | "x" | 
   subtitle: string;
 }
 
-/** Let the browser save the chart as `name`.png or `name`.svg. */
+/** Make the browser save the chart as `name`.png or `name`.svg. */
 export function saveChart(chart: Chart, name: string, format: "png" | "svg"): void {
   const picture = pictureOf(chart);
   if (format === "svg") return save(new Blob([toSvg(picture)], { type: "image/svg+xml" }), `${name}.svg`);

@@ -11,7 +11,7 @@ import type { XKind } from "./scales/x-axis";
 /** The position of the cursor on the horizontal axis. */
 export interface Cursor {
   x: number;
-  /** The distance at which a mark counts as pointed at. */
+  /** Maximum distance at which the cursor points at a mark. */
   reach: number;
   /** The chart under the mouse. */
   by: unknown;
@@ -30,7 +30,7 @@ export interface PlotProps {
   onRange: (range: [from: number, to: number] | null) => void;
   cursor: Signal<Cursor | null>;
   marks?: Mark[];
-  /** The part of the run that is still to come, and how long it takes. */
+  /** The part of the run that is still to come, and how long it will take. */
   remainder?: { from: number; label: string } | null;
 }
 
@@ -45,7 +45,7 @@ interface Aligned {
 
 /**
  * Align the lines on one axis. A line that has no point at a position is drawn straight to its next point. `before` is returned if the
- * points are the same, because aligning many lines takes long.
+ * points are the same, because aligning many lines takes time.
  */
 function align(lines: Line[], before: Aligned | null): Aligned {
   const isSame = ({ x, series }: Line, at: number): boolean =>
@@ -55,7 +55,7 @@ function align(lines: Line[], before: Aligned | null): Aligned {
   return { lines, data: points.length === 1 ? points[0]! : uPlot.join(points) };
 }
 
-/** Connect a chart's mouse with the shared cursor and with the selection of a range. */
+/** Connect a chart's mouse events to the shared cursor and to the selection of a range. */
 function hooks(latest: { current: PlotProps }): uPlot.Hooks.Arrays {
   return {
     setCursor: [
@@ -94,7 +94,7 @@ function make(place: HTMLElement, latest: { current: PlotProps }, data: uPlot.Al
   return new uPlot({ ...all, plugins: [{ hooks: hooks(latest) }] }, data, place);
 }
 
-/** Let a chart show these lines, whose points are `data`. */
+/** Make a chart show these lines, whose points are `data`. */
 function update(plot: uPlot, lines: Line[], data: uPlot.AlignedData): void {
   plot.batch(() => {
     lines.forEach((line, at) => {
@@ -141,7 +141,7 @@ export function Plot(props: PlotProps) {
   useEffect(() => {
     if (plot.current && !isNew.current) update(plot.current, props.lines, data);
     isNew.current = false;
-    // With the shape, so that it runs after each new chart and the next change is not skipped.
+    // Depends on the shape too, so that it runs after each new chart and the next change is not skipped.
   }, [shape, props.lines, ...props.x.range, props.x.kind, props.y.ignoresOutliers, props.marks, props.remainder?.from]);
 
   useEffect(() => {

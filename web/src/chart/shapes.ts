@@ -14,7 +14,7 @@ export interface Picture {
   height: number;
   font: string;
   background: string;
-  /** The shapes within `frame` are cut off at its edges; the others are drawn over them. */
+  /** The shapes within `frame` are clipped at its edges; the others are drawn over them. */
   frame: { x: number; y: number; width: number; height: number };
   inside: Shape[];
   outside: Shape[];

@@ -15,7 +15,7 @@ import { readCurve, readNewPoints } from "../history";
 import { takeKnownJob } from "./known";
 import type { JobStore } from "./store";
 
-/** The form of a job's id. No job has an id of another form. */
+/** The format of a job's id. No job has an id in another format. */
 const JOB_ID = /^job_[0-9a-f]{24}$/;
 
 /** Codes of the events that change a job's attempts or files. */
@@ -28,7 +28,7 @@ interface Rest {
   summary: Summary | null;
 }
 
-/** Find a job in the list, which answers with an empty list instead of an error if there is no such job. */
+/** Find a job through the list, which returns an empty list instead of an error if there is no such job. */
 async function findJob(id: string): Promise<Job | null> {
   if (!JOB_ID.test(id)) return null;
   const found = await get<List<Job>>(withQuery("/v1/jobs", { search: id, archived: "any", limit: 1 }));
@@ -53,8 +53,8 @@ export class JobReader {
   constructor(private readonly store: JobStore) {}
 
   /**
-   * Read the job; return null if it does not exist. The first time, everything else about it is requested at once too, so that its page
-   * opens sooner. A job that the list has not shown is first looked up, because the browser would log each failed request.
+   * Read the job; return null if it does not exist. The first time, everything else about it is requested in parallel, so that its page
+   * opens sooner. A job that the list has not shown is looked up first, because the browser would log each failed request.
    */
   async readJob(): Promise<Job | null> {
     const { id } = this.store;

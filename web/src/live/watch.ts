@@ -37,7 +37,7 @@ export const toast = signal("");
 
 export const isWatched = (id: string): boolean => Object.hasOwn(watched.value, id);
 
-/** Watch a job, or stop. Asks for permission to show notifications; call it only from a click. */
+/** Start or stop watching a job. Asks for permission to show notifications; call it only from a click. */
 export async function toggleWatch(job: Job): Promise<void> {
   if (isWatched(job.id)) {
     forget(job.id);
@@ -107,7 +107,7 @@ function announce(job: Job, title: string, body: string): void {
   };
 }
 
-// Pages may set the title at any time, so the notice is put in front of it again after each change.
+// Pages may set the title at any time, so the notice is prepended again after each change.
 let notice = "";
 
 const mark = (): string => `● ${notice} · `;

@@ -232,7 +232,7 @@ function Checking({ dataset }: { dataset: Dataset }) {
   return <Doing text={text} share={share} />;
 }
 
-/** Why a large file was rejected, and all its problems that were counted. */
+/** Why a large file was rejected, and all problems that were counted in it. */
 function Failure({ dataset }: { dataset: Dataset }) {
   const [problems, setProblems] = useState<string[]>([]);
   useEffect(() => {

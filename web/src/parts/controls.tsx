@@ -68,9 +68,9 @@ interface AskProps {
   question: string;
   action: () => Promise<unknown>;
   children: string;
-  /** The button of the dialog that acts; by default, it has the same text as the one that opens the dialog. */
+  /** The text of the button that runs the action; by default, that of the button that opens the dialog. */
   confirm?: string;
-  /** The button of the dialog that changes nothing. */
+  /** The text of the button that closes the dialog and changes nothing. */
   keep?: string;
   kind?: "danger" | "primary";
 }
@@ -134,7 +134,7 @@ export function Sparkline({ values }: { values: Value[] }) {
   );
 }
 
-/** What is being done, in words and as a bar; without `share`, the end of the bar is unknown. */
+/** What is being done, in words and as a bar; without `share`, the bar is indeterminate. */
 export function Doing({ text, share }: { text: string; share: number | undefined }) {
   return (
     <>
@@ -194,7 +194,7 @@ export function useClock(isOn: boolean): number {
   return now;
 }
 
-/** Return false in the first render, and true once that has been drawn: for parts that are out of sight at first. */
+/** Return false in the first render, and true once that has been drawn: for parts that are initially out of view. */
 export function useDrawn(): boolean {
   const [isDrawn, setDrawn] = useState(false);
   useEffect(() => setDrawn(true), []);

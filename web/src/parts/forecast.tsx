@@ -11,7 +11,7 @@ type Quantity = components["schemas"]["Quantity"];
 type Worker = components["schemas"]["WorkerForecast"];
 type Row = [name: string, value: ComponentChildren];
 
-/** The first workers are those that the job fits, the fastest first. */
+/** The workers that the job fits on come first, in order of speed. */
 const SHOWN = 3;
 
 export function Forecast({ forecast }: { forecast: ForecastData }) {

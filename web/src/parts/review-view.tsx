@@ -1,4 +1,4 @@
-// The review of a dataset: warnings with their first places, statistics, and a histogram of the lengths.
+// The review of a dataset: warnings with their first occurrences, statistics, and a histogram of the lengths.
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { type ApiError, type components, getWithRetries } from "../api";
@@ -64,7 +64,7 @@ export function ReviewView({ dataset, rows }: { dataset: string; rows: number })
   );
 }
 
-/** Duplicates are not compared again, so fewer rows than reviewed do not mean a sample. */
+/** Duplicates are not compared again, so comparing fewer rows than were reviewed does not imply a sample. */
 function isSampled(review: Review): boolean {
   const duplicates = review.warnings.find((warning) => warning.code === "duplicates")?.rows ?? 0;
   return review.compared_rows < review.reviewed_rows - duplicates;

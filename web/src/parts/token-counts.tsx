@@ -1,4 +1,4 @@
-// How many tokens the rows of a dataset have by a model's own tokenizer, and what a job cuts. A worker counts them on request.
+// How many tokens a dataset's rows have with a model's own tokenizer, and what a job truncates. A worker counts them on request.
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { type ApiError, call, type components, get, getWithRetries, withQuery } from "../api";

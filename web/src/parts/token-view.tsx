@@ -1,4 +1,4 @@
-// Rows of a dataset as a model reads them, token by token. The tokens that the model learns are marked.
+// Rows of a dataset as a model reads them, token by token. The tokens that the model learns to predict are marked.
 import { useEffect, useState } from "preact/hooks";
 import { type ApiError, call, type components, getWithRetries, withQuery } from "../api";
 import { count } from "../format";
@@ -135,7 +135,7 @@ function isCounted(counted: DatasetDetail["token_counts"], model: Model | undefi
 }
 
 function Field({ label, value, set }: { label: string; value: string; set: (text: string) => void }) {
-  // What is typed survives a render, which would otherwise put the old value back.
+  // Keep the typed text across renders, which would otherwise restore the old value.
   const [draft, setDraft] = useState(value);
   useEffect(() => setDraft(value), [value]);
   return (
@@ -189,7 +189,7 @@ function firstRows(from: number, total: number): string {
   return Array.from({ length: Math.max(1, Math.min(STEP, total - first)) }, (_, at) => first + at).join(",");
 }
 
-/** Ask until the preview is ready. */
+/** Repeat the request until the preview is ready. */
 async function load(path: string, isCurrent: () => boolean): Promise<Preview> {
   for (;;) {
     const found = await call<Preview | Errand>("GET", path, { headers: { Prefer: `wait=${WAIT_SECONDS}` } });

@@ -1,4 +1,4 @@
-// Uploading a dataset: the button, and the message about the file that is being uploaded, checked or was rejected.
+// Uploading a dataset: the button, and the message about the file that is being uploaded or checked, or was rejected.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type ApiError, type components, type Dataset, getWithRetries, sendForm } from "../api";
 import { count } from "../format";
@@ -17,7 +17,7 @@ interface Upload {
 }
 
 /**
- * Return how to upload a file, and the message about the last one. `use` is called with the dataset once it is ready, and
+ * Return a function that uploads a file, and the message about the last upload. `use` is called with the dataset once it is ready, and
  * `received` as soon as a large file is being checked.
  */
 export function useUpload(use: (dataset: DatasetDetail) => void, received?: () => void): Upload {

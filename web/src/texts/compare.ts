@@ -23,7 +23,7 @@ export const COMPARE = texts({
   steps: ["Steps", "步数"],
   last_loss: ["Last train loss", "最新训练 loss"],
   best_loss: ["Lowest train loss", "最低训练 loss"],
-  adapter_step: ["Step of the adapter", "适配器所属步数"],
+  adapter_step: ["Step of the adapter", "适配器对应步数"],
   best_eval_loss: ["Lowest eval loss", "最低验证 loss"],
   perplexity: ["Perplexity", "困惑度"],
   duration: ["Training time", "训练时长"],

@@ -10,7 +10,7 @@ export const DATASETS = texts({
   search: ["Search by name or id", "按名称或 ID 搜索"],
   none: ["No datasets yet", "还没有数据集"],
   none_hint: [
-    "Upload JSON, JSONL, CSV, Parquet or Arrow, also as gzip, zstd or ZIP, with Alpaca, prompt/completion, chat, ShareGPT, plain text or preference rows.",
+    "Upload JSON, JSONL, CSV, Parquet or Arrow, optionally compressed with gzip, zstd or ZIP, with Alpaca, prompt/completion, chat, ShareGPT, plain text or preference rows.",
     "请上传 JSON、JSONL、CSV、Parquet 或 Arrow 文件，也可以是 gzip、zstd 或 ZIP 压缩文件；支持 Alpaca、prompt/completion、对话、ShareGPT、纯文本和偏好数据。",
   ],
   no_match: ["No dataset matches “{search}”.", "没有匹配“{search}”的数据集。"],

@@ -9,7 +9,7 @@ export const IMPORT = texts({
   newest: ["newest commit", "最新提交"],
   start: ["Import", "导入"],
   note: [
-    "A worker that may use the Hub downloads the rows; the server then checks them like an uploaded file. Part of a split: train[:1000].",
+    "A worker that may use the Hub downloads the rows; the server then checks them like an uploaded file. To import only part of a split, enter for example train[:1000].",
     "由允许访问 Hub 的工作节点下载，服务器再像上传文件一样校验。可只导入一部分，如 train[:1000]。",
   ],
   waiting: ["{name}: waiting for a worker…", "{name}：等待工作节点……"],

@@ -23,7 +23,7 @@ export const JOBS = texts({
   sort_name_descending: ["Name Z–A", "名称降序"],
   sort_eval_loss: ["Lowest eval loss", "验证 loss 从低到高"],
   sort_eval_loss_descending: ["Highest eval loss", "验证 loss 从高到低"],
-  sort_ended: ["Ended last", "最近结束在前"],
+  sort_ended: ["Most recently ended", "最近结束在前"],
 
   choose_to_compare: ["Select {name} for comparison", "将 {name} 加入对比"],
   select_page: ["Select the jobs on this page", "选择本页任务"],

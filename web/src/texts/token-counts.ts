@@ -6,7 +6,7 @@ export const TOKEN_COUNTS = texts({
   count: ["Count the tokens of all rows", "统计全部数据的 token"],
   count_hint: [
     "A worker counts them with the model's own tokenizer, even while it is training. The plan then uses the counts.",
-    "由工作节点用模型自己的分词器统计，训练期间也可进行；之后训练计划会采用统计结果。",
+    "由工作节点用模型自带的分词器统计，训练期间也可进行；之后训练计划会采用统计结果。",
   ],
   waiting: ["Waiting for a worker…", "正在等待工作节点……"],
   counting: ["A worker is counting the tokens: {percent} % of the rows done", "工作节点正在统计：已完成 {percent}%"],
@@ -26,9 +26,9 @@ export const TOKEN_COUNTS = texts({
     "{over} {over:row|rows} longer, {cut} of them lose part of an answer, {dropped} are skipped",
     "{over} 条超长，其中 {cut} 条的回答被截断，{dropped} 条被跳过",
   ],
-  advised: ["Shortest length that cuts fewer than 1%", "截断不到 1% 的最小长度"],
+  advised: ["Shortest length that cuts fewer than 1% of the conversations", "截断的对话不到 1% 的最小长度"],
   refused: [
-    "Rows rejected by the chat template: {rows}. A job with them fails.",
+    "Rows rejected by the chat template: {rows}. A job that uses them fails.",
     "对话模板拒绝了 {rows} 条数据，任务遇到它们会失败。",
   ],
   refused_row: ["row {row}: {error}", "第 {row} 行：{error}"],

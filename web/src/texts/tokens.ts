@@ -13,17 +13,14 @@ export const TOKENS = texts({
     "No worker has a model on its disk. A preview does not download models.",
     "所有工作节点上都没有模型。预览不会下载模型。",
   ],
-  rendering: ["A worker renders the rows…", "工作节点正在渲染……"],
+  rendering: ["A worker is rendering the rows…", "工作节点正在渲染……"],
   marked: ["Marked", "带标记的"],
   legend: [
-    "tokens are trained: the model learns to predict them. Move the pointer over a token to see its id.",
+    "tokens count towards the loss: the model learns to predict them. Move the pointer over a token to see its id.",
     " token 计入 loss，模型会学习预测它们。鼠标悬停可查看 token 的 ID。",
   ],
   row: ["Row {row}", "第 {row} 行"],
-  tokens: ["{tokens} tokens, {trained} trained", "{tokens} 个 token，训练 {trained} 个"],
-  dropped: [
-    "A job skips this row, because none of its tokens would be trained.",
-    "训练时会跳过此行：没有可训练的 token。",
-  ],
+  tokens: ["{tokens} tokens, {trained} trained", "{tokens} 个 token，其中 {trained} 个参与训练"],
+  dropped: ["A job skips this row, because it has no token to train on.", "训练时会跳过此行：没有可训练的 token。"],
   cut: ["✂ {n} more {n:token|tokens} cut off", "✂ 其余 {n} 个 token 已被截断"],
 });

@@ -10,7 +10,7 @@ export const WORKERS = texts({
   current_job: ["Current job", "当前任务"],
   idle: ["idle", "空闲"],
   lends: ["lends its GPU to", "GPU 已借给"],
-  for_one_job: ["For one job", "单任务最多可用"],
+  for_one_job: ["Available to one job", "单任务最多可用"],
   queue: ["Queue", "队列"],
   last_seen: ["Last seen", "最近在线"],
   ago: ["{age} ago", "{age}前"],

@@ -1,4 +1,4 @@
-"""Checks each card with a small 4-bit product in a separate process (`python -m worker.training --check-device`).
+"""Checks each card with a small 4-bit matrix product in a separate process (`python -m worker.training --check-device`).
 
 A process that loses access to a GPU cannot regain it, so the supervisor itself never uses one.
 """

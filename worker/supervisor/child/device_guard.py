@@ -54,7 +54,7 @@ class DeviceGuard:
         self._checks = CardChecks(settings, environ, program, check_seconds, clock)
         self._is_usable = worker.device.kind == "cpu"
         self._unstored: DeviceCheck | None = None
-        """The newest state if the disk is full. Otherwise the file contains it; siblings also write the file."""
+        """The newest state, if the disk was too full to store it. Otherwise it is in the file, which siblings also write."""
         self._failed_at: float | None = None
         """Time of the last failed check; None if a check is due immediately."""
         if self._is_usable:
@@ -140,7 +140,7 @@ class DeviceGuard:
                 _store_for_sibling(other, next_failed(state, failure.detail, pending=True))
 
     def _notice_failure_in_other_process(self) -> None:
-        """Adopt the failure of this card that a sibling stored while it held the lock, which this process holds now."""
+        """Adopt a failure of this card that a sibling stored while it held the lock. This process must hold the lock now."""
         if not self._is_usable or self._device.kind == "cpu":
             return
         state = self.state

@@ -1,4 +1,4 @@
-"""Runs errands: short tasks beside the attempts, outside the training slot. They use no GPU.
+"""Runs errands: short tasks that run alongside attempts, outside the training slot. They use no GPU.
 
 Start reading in lane.py.
 """

@@ -52,10 +52,10 @@ def run_import(
     environ: Mapping[str, str],
     pulse: Callable[[ErrandProgress | None], object],
 ) -> ErrandOutcome | None:
-    """Import a dataset. Return the failure, or None if the server has received the rows and so ended the errand.
+    """Import a dataset. Return the failure, or None if the server has received the rows, which ends the errand.
 
     `directory` holds the rows until the server has them; it must belong to this worker alone. Calls pulse regularly with the progress;
-    if pulse raises, ends the download. The download runs in the process that also serves jobs (placing/hub_process.py); only that process
+    stops the download if pulse raises. A separate process does the download, as for a job (placing/hub_process.py); only it
     gets the hub's token.
     """
     if not settings.hub:
@@ -101,7 +101,7 @@ def run_import(
 
 
 def import_dir(settings: Settings, worker_id: str) -> Path:
-    """Return the directory of a worker's imports. A worker that was killed leaves it; the next one deletes it when it starts."""
+    """Return the directory of a worker's imports. A killed worker leaves it behind; the next worker deletes it at startup."""
     return settings.work_dir.resolve() / f"import-{slug(worker_id)}"
 
 

@@ -1,8 +1,8 @@
 """Lane: runs the errands of one kind, one after the other, in a thread of the worker's main process.
 
-The pool process may train for days, so errands do not wait for it: they run while a job trains, and if the GPU has failed.
-A claim waits at the server, which answers as soon as there is an errand. A server of an earlier version answers 404; the
-lane then asks again only after the next hello.
+The pool process may train for days, so errands do not wait for it: they run while a job trains, and even if the GPU has failed.
+A claim waits on the server, which responds as soon as there is an errand. An older server responds with 404; the lane
+then claims again only after the next hello.
 """
 
 import shutil
@@ -39,7 +39,7 @@ from worker.supervisor.server.errands import ErrandServer
 log = structlog.get_logger(__name__)
 
 WAIT_SECONDS = 20.0
-"""How long a claim waits at the server."""
+"""How long a claim waits on the server."""
 PAUSE_SECONDS = 2.0
 """Pause after a failed claim."""
 LONGEST_PAUSE_SECONDS = 30.0
@@ -85,15 +85,19 @@ class Lane:
                     self._run_one(server)
                     pause = PAUSE_SECONDS
                 except Refused as refusal:
-                    # 404: an earlier version. Otherwise, a retry does not help either, until something changes.
+                    # 404 means an older server. Other refusals also persist until something changes.
                     self.hello.clear()
                     if refusal.status != 404:
-                        log.warning("errands are refused", kind=self.kind, reason=str(refusal))
+                        log.warning(
+                            "the server rejected a claim of errands",
+                            kind=self.kind,
+                            reason=str(refusal),
+                        )
                 except ServerUnavailable as error:
                     self.stop.wait(max(pause, error.retry_after_seconds))
                     pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
                 except Exception:
-                    # This is the outermost handler: a defect in one errand must not end the lane.
+                    # This is the outermost handler: an error in one errand must not end the lane.
                     log.exception("an errand failed", kind=self.kind)
                     self.stop.wait(pause)
 
@@ -201,7 +205,7 @@ class Lane:
 
 
 class Pulse:
-    """Renews the lease of an errand while it runs. Raises ErrandLost if the server does not want it any more."""
+    """Renews the lease of an errand while it runs. Raises ErrandLost if this worker no longer holds the errand."""
 
     def __init__(self, server: ErrandServer, claim: ErrandClaim) -> None:
         self._server = server
@@ -211,7 +215,7 @@ class Pulse:
         self._next = time.monotonic() + self._interval_seconds
 
     def __call__(self, progress: ErrandProgress | None = None) -> None:
-        """Send a beat if one is due, or if there is progress for the first time."""
+        """Renew the lease if it is due, or if there is progress to report for the first time."""
         now = time.monotonic()
         is_first = progress is not None and not self._has_progress
         if now < self._next and not is_first:
@@ -223,7 +227,7 @@ class Pulse:
         except Refused as refusal:
             raise ErrandLost(str(refusal)) from refusal
         except ServerUnavailable as error:
-            # The errand may be finished before the server gives it to another worker.
+            # The errand may still finish before the server gives it to another worker.
             log.warning("could not renew the lease of an errand", reason=str(error))
 
 

@@ -1,4 +1,4 @@
-"""Counts the tokens of a dataset, in a child process that is limited and gets no secrets."""
+"""Counts the tokens of a dataset, in a child process with resource limits and no secrets."""
 
 import errno
 import tempfile
@@ -20,9 +20,9 @@ from worker.supervisor.host.models.model_files import identify
 from worker.supervisor.placing.models import PlacingFailed
 
 SPARE_SECONDS = 120
-"""Time for loading the tokenizer, finding the rows and the last batch, beyond the time for measuring."""
+"""Time to load the tokenizer, find the rows and finish the last batch, in addition to the time for measuring."""
 MEMORY_BYTES = 6 * 1024**3
-"""Address space of the process, most of which is reserved by libraries; it uses about 250 MB, and 50 bytes per row."""
+"""Limit on the process's address space, most of which libraries only reserve; it uses about 250 MB, and 50 bytes per row."""
 _PROGRAM = "worker.training.measure"
 
 Pulse = Callable[[ErrandProgress | None], object]
@@ -37,7 +37,7 @@ def run_measurement(
     environ: Mapping[str, str],
     pulse: Pulse,
 ) -> ErrandOutcome:
-    """Return the token counts or the failure. Calls pulse regularly with the progress; if it raises, ends the process."""
+    """Return the token counts or the failure. Calls pulse regularly with the progress; kills the process if pulse raises."""
     try:
         model = find_model(request.model, None, settings, environ)
     except PlacingFailed as error:
@@ -68,7 +68,7 @@ def run_measurement(
                 task,
                 environ,
                 lambda: pulse(_read_progress(progress)),
-                # A worker under load gets less than one processor.
+                # On a busy host, the process gets less than one processor.
                 seconds=2 * task.cpu_seconds,
                 limit=f"at most {task.cpu_seconds} seconds are allowed",
                 descriptors=[data.fileno()],

@@ -32,9 +32,9 @@ def run_prefetch(
     environ: Mapping[str, str],
     pulse: Callable[[ErrandProgress | None], object],
 ) -> ErrandOutcome:
-    """Download the model. Calls pulse regularly with the progress; if pulse raises, ends the download.
+    """Download the model. Calls pulse regularly with the progress; stops the download if pulse raises.
 
-    The download runs in the process that also serves jobs (placing/hub_process.py); only that process gets the hub's token.
+    A separate process does the download, as for a job (placing/hub_process.py); only it gets the hub's token.
     """
     if not settings.hub:
         return _failed(ErrandReason.DOWNLOAD_FAILED, "this worker does not download from the hub")
@@ -75,14 +75,14 @@ def _read_size(path: Path) -> DownloadSize | None:
 
 
 def size_of(directory: Path) -> int:
-    """Return the number of bytes in the files of a directory, also of those that are still being downloaded."""
+    """Return the total size in bytes of a directory's files, including files that are still being downloaded."""
     total = 0
     try:
         for path in directory.iterdir():
             try:
                 total += path.stat().st_size
             except FileNotFoundError:
-                continue  # has just been renamed
+                continue  # it has just been renamed
     except OSError:
         return total
     return total

@@ -1,4 +1,4 @@
-"""Renders rows for a preview, in a child process that is limited and gets no secrets: the chat template is untrusted code."""
+"""Renders rows for a preview, in a child process with resource limits and no secrets: the chat template is untrusted code."""
 
 from collections.abc import Callable, Mapping
 
@@ -15,10 +15,10 @@ from worker.supervisor.errands.program import failed, find_model, run_program
 from worker.supervisor.placing.models import PlacingFailed
 
 SECONDS = 120
-"""Time limit of the process. It takes about two seconds, most of them for imports."""
+"""Time limit of the process. It takes about two seconds, mostly for imports."""
 CPU_SECONDS = 60
 MEMORY_BYTES = 4 * 1024**3
-"""Address space of the process, most of which is the tokenizer's; it uses about 250 MB of memory."""
+"""Limit on the process's address space, most of which the tokenizer takes; it uses about 250 MB of memory."""
 _PROGRAM = "worker.training.preview"
 
 
@@ -29,7 +29,7 @@ def run_preview(
     environ: Mapping[str, str],
     pulse: Callable[[], object],
 ) -> ErrandOutcome:
-    """Return the preview or the failure. Calls pulse regularly; if pulse raises, ends the process. `rows` gets them from the server."""
+    """Return the preview or the failure. Calls pulse regularly; kills the process if pulse raises. `rows` fetches the rows."""
     try:
         model = find_model(request.model, request.revision, settings, environ)
     except PlacingFailed as error:

@@ -1,4 +1,4 @@
-"""Runs a program of the training package for an errand: in a child process that is limited and gets no secrets.
+"""Runs a program of the training package for an errand, in a child process with resource limits and no secrets.
 
 A chat template is untrusted code.
 """
@@ -28,7 +28,7 @@ _SETTINGS = {
     "CUDA_VISIBLE_DEVICES": "",
     "HF_HUB_OFFLINE": "1",
     "PYTHONSAFEPATH": "1",
-    # One thread and one arena, so that stacks do not use up the memory limit.
+    # Use one thread and one malloc arena: each additional one reserves address space, which is limited.
     "MALLOC_ARENA_MAX": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -39,7 +39,7 @@ _SETTINGS = {
 def find_model(
     name: str, revision: str | None, settings: Settings, environ: Mapping[str, str]
 ) -> PlacedModel | None:
-    """Return a model on this worker's disk, found like that of a job, or None.
+    """Return a model on this worker's disk, or None. It is found in the same way as a job's model.
 
     A directory under the models root has no revision and takes precedence. Raises PlacingFailed if the model's links point
     outside the allowed roots.
@@ -64,10 +64,10 @@ def run_program(
     limit: str,
     descriptors: Sequence[int] = (),
 ) -> ErrandOutcome:
-    """Run a program that reads the task from stdin, in a process group of its own, for at most `seconds`.
+    """Run a program that reads the task from stdin, in its own process group, for at most `seconds`.
 
-    Calls pulse regularly; if it raises, ends the process. `limit`: the time limit in words. `descriptors`: open files that the program
-    inherits.
+    Calls pulse regularly; kills the process if pulse raises. `limit`: the time limit in words. `descriptors`: open files that the
+    program inherits.
     """
     with (
         tempfile.TemporaryFile() as given,
@@ -136,7 +136,7 @@ def _read(status: int, out: IO[bytes], err: IO[bytes]) -> ErrandOutcome:
         err.seek(max(0, err.seek(0, os.SEEK_END) - 2000))
         said = err.read().decode(errors="replace")
     if status == -signal.SIGKILL:
-        return failed(ErrandReason.MEMORY_LIMIT, "the kernel ended the process")
+        return failed(ErrandReason.MEMORY_LIMIT, "the kernel killed the process")
     how = f"signal {-status}" if status < 0 else f"exit status {status}"
     is_memory = "MemoryError" in said or "memory allocation" in said
     reason = ErrandReason.MEMORY_LIMIT if is_memory else ErrandReason.CRASHED

@@ -99,7 +99,7 @@ class ClaimTurn:
 
     def _write_name(self, lock_fd: int) -> None:
         holder = TurnHolder(worker=self._worker, pid=os.getpid(), since=self._clock())
-        os.ftruncate(lock_fd, 0)  # the name of a worker that was killed
+        os.ftruncate(lock_fd, 0)  # remove the name of a worker that was killed
         try:
             os.pwrite(lock_fd, holder.model_dump_json().encode(), 0)
         except OSError as error:  # a full disk; the lock is still held

@@ -29,15 +29,15 @@ class ModelRequest(Tolerant):
     name: str
     revision: str | None = None
     size_file: Path | None = None
-    """Where the process writes a DownloadSize before it downloads; null if nobody needs it."""
+    """File into which the process writes a DownloadSize before it downloads; null if the size is not needed."""
 
 
 class DownloadSize(Tolerant):
-    """How large the files of a model or dataset are."""
+    """The size of the files of a model or dataset."""
 
     bytes_total: int
     bytes_cached: int
-    """The part that is in the cache already."""
+    """The part that is already in the cache."""
 
 
 class HubProblem(StrEnum):
@@ -57,7 +57,7 @@ class DatasetRequest(Tolerant):
     source: HubDataset
     target: Path
     size_file: Path | None = None
-    """Where the process writes a DownloadSize before it downloads; null if nobody needs it."""
+    """File into which the process writes a DownloadSize before it downloads; null if the size is not needed."""
     limit_bytes: int | None = None
     """Maximum size of the JSONL."""
 
@@ -72,7 +72,7 @@ class HubAnswer(Tolerant):
     path: Path | None = None
     failure: Failure | None = None
     problem: HubProblem | None = None
-    """The cause of the failure, if it is one that datasets are known to have."""
+    """The cause of a dataset's failure, if it is one of the known causes."""
 
 
 def fetch(
@@ -81,7 +81,7 @@ def fetch(
     parent_pid: int,
     pulse: Callable[[], object],
 ) -> HubAnswer:
-    """Run a hub request in a separate process. Calls pulse about ten times a second; if pulse raises, kills the process."""
+    """Run a hub request in a separate process. Calls pulse about ten times a second; kills the process if pulse raises."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(
             [

@@ -30,7 +30,7 @@ from worker.supervisor.placing.hub import (
 
 _NO_SPLIT = ("Unknown split", "BuilderConfig", "Unrecognized instruction format")
 COPIES = 3
-"""How much disk space a dataset needs, as a multiple of its files: the files, the tables that `datasets` makes from them, and the JSONL."""
+"""Disk space that a dataset needs, as a multiple of the size of its files: the files, the tables that `datasets` makes from them, and the JSONL."""
 ALLOWED = (
     "*.safetensors",
     "*.safetensors.index.json",
@@ -106,7 +106,7 @@ def download_dataset(request: DatasetRequest) -> HubAnswer:
             line = json.dumps(row, ensure_ascii=False, default=str).encode(errors="replace") + b"\n"
             written += len(line)
             if request.limit_bytes is not None and written > request.limit_bytes:
-                raise TooLarge(f"the rows have more than {request.limit_bytes} bytes as JSONL")
+                raise TooLarge(f"as JSONL, the rows take up more than {request.limit_bytes} bytes")
             file.write(line)
     temporary.replace(request.target)
     return HubAnswer(commit=commit)
@@ -126,8 +126,8 @@ def require_space(directory: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed_bytes:
         what = (
-            f"the download needs {needed_bytes} bytes, but only {free} are free in {existing}: "
-            f"{needed_bytes - free} bytes are missing"
+            f"the download needs {needed_bytes} bytes, but only {free} are free in {existing}. "
+            f"Free at least {needed_bytes - free} more bytes"
         )
         raise OSError(errno.ENOSPC, what)
 

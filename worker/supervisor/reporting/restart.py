@@ -78,7 +78,7 @@ class RestartReport:
             self._is_made = True
 
     def is_due(self) -> bool:
-        """Return whether the report is due, so this worker should ring now.
+        """Return whether the report is still due and this worker should ring now.
 
         Each claim sends it, and increments the lock's turn.
         """

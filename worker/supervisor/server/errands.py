@@ -35,7 +35,7 @@ from worker.supervisor.server.transfer import read_chunks, receive_file, send_fi
 CHECK_SECONDS = 900
 """Time limit for the server to check the rows of an import."""
 READ_SECONDS = 60
-"""Time limit for the server to answer, in addition to the time that it is asked to wait."""
+"""Time limit for a response, in addition to the time that the server is asked to wait."""
 
 
 class ErrandServer:
@@ -79,7 +79,7 @@ class ErrandServer:
     def send_rows(
         self, claim: ErrandClaim, rows: Path, commit: str, pulse: Callable[[], object]
     ) -> None:
-        """Send the rows of an import. The server answers when it has checked them, and has then ended the errand."""
+        """Send the rows of an import. The server responds after it has checked them and ended the errand."""
         digest = hashlib.sha256()
         for chunk in read_chunks(rows):
             digest.update(chunk)

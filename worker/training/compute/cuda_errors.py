@@ -1,4 +1,4 @@
-"""Recognises two kinds of GPU errors, whichever library raised them: out of memory, and a failed device."""
+"""Recognizes two kinds of GPU errors, whichever library raised them: out of memory, and a failed device."""
 
 import re
 from collections.abc import Iterator

@@ -107,7 +107,7 @@ def divide_threads(device: Device, ranks: int) -> None:
 
 
 def check_four_bit(device: Device) -> None:
-    """Compute a small NF4 product, forward and backward, and compare the results with the exact values."""
+    """Compute a small NF4 matrix product, forward and backward, and compare the results with the exact values."""
     try:
         error = _four_bit_error(device)
     except (RuntimeError, OSError, AttributeError, ValueError, NotImplementedError) as problem:

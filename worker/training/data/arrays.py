@@ -41,7 +41,7 @@ class Samples(Sequence[Sample]):
         *,
         starts: npt.NDArray[np.int64] | None = None,
     ) -> None:
-        """`problem`: why the arrays are in memory, although they should be in files.
+        """`problem`: why the arrays are in memory although files were requested.
 
         `starts`: one entry per sample; None if each sample begins where the previous one ends.
         """
@@ -102,7 +102,7 @@ class Samples(Sequence[Sample]):
 
 
 class Writer:
-    """Collects samples one after another: in files of a directory, or in memory if there is none or it is full."""
+    """Collects samples one after another: in files, or in memory if there is no directory or its disk is full."""
 
     def __init__(self, directory: Path | None = None) -> None:
         """`directory`: must not exist yet, but its parent must."""
@@ -183,7 +183,7 @@ class Writer:
         for file in files:
             try:
                 file.close()
-            except OSError:  # closing writes what is still buffered, on a full disk in vain
+            except OSError:  # closing flushes the buffer, which fails on a full disk
                 continue
 
 

@@ -1,7 +1,7 @@
 """Limits the CPU time and memory of a chat template, which is code supplied with the model; stops it on request.
 
 An exception from a signal handler ends an endless loop, but cannot interrupt a single operation of the interpreter. If
-such an operation takes too long, another signal, which the supervisor recognises, kills this process.
+such an operation takes too long, another signal, which the supervisor recognizes, kills this process.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ RENDER_SECONDS = 10.0
 RUNAWAY_SECONDS = 30.0
 """CPU time per row after which the process is killed, if the signal handler could not end the rendering."""
 RENDER_BYTES = 1024**3
-"""Memory that rendering may allocate beyond the process's current memory; this is 250 times the longest row."""
+"""Memory that rendering may allocate beyond the process's current memory; 250 times the size of the longest row."""
 POLL_SECONDS = 0.25
 """Time between two checks for a stop request."""
 _RAISE_AGAIN_SECONDS = 0.1

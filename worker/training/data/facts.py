@@ -48,7 +48,7 @@ def data_warnings(facts: DataFacts, unwritten: Mapping[str, int]) -> list[str]:
     `unwritten` counts the rows by the part that the chat template omits.
     """
     warnings = [
-        f"the model's chat template does not write {name}, which {rows} rows have, so the model does not learn from it"
+        f"the model's chat template does not render {name}, which {rows} rows have, so the model does not learn from it"
         for name, rows in unwritten.items()
     ]
     for name, rows in (("training", facts.train), ("evaluation", facts.evaluation)):

@@ -1,7 +1,7 @@
 """Helpers: processes that render and encode rows for the training program, which uses the results in the order of the rows.
 
 A helper reads batches of rows from stdin and writes their tokens to stdout. It runs the model's chat template under the same limits as the
-training program does, and ends with it. Starting one takes about three seconds, so small datasets are prepared without them.
+training program, and ends when that program ends. Starting one takes about three seconds, so small datasets are prepared without them.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from worker.training.errors import TrainingError
 WORTH_SECONDS = 15.0
 """Helpers are started if preparing the remaining rows would take at least this long without them."""
 HELPER_BYTES = 400_000_000
-"""Memory of a helper; most of it is the tokenizer's."""
+"""Memory that a helper needs; the tokenizer takes most of it."""
 _PROGRAM = "worker.training.helper"
 _SIZE = struct.Struct("!Q")
 
@@ -38,13 +38,13 @@ class MadeRow(NamedTuple):
     """A row as tokens."""
 
     sample: Sample
-    """Of a conversation, cut to the maximum length; of a document, all of its tokens."""
+    """For a conversation, truncated to the maximum length; for a document, all of its tokens."""
     total: int
     """Number of tokens before truncation."""
 
 
 class _Header(BaseModel):
-    """Begins the answer to a batch. The ids and masks of all rows follow."""
+    """The header of the response to a batch. The ids and masks of all rows follow."""
 
     totals: list[int] = []
     lengths: list[int] = []
@@ -52,7 +52,7 @@ class _Header(BaseModel):
 
 
 class Helpers:
-    """Several helpers for one model. They are started when they are first needed."""
+    """The helpers for one model. They are started when they are first needed."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Helpers:
         return bool(self._processes)
 
     def submit(self, batch: Sequence[Row]) -> Future[list[MadeRow]]:
-        """Give a batch to the next free helper. Main thread only. The result raises TrainingError as the training program would."""
+        """Send a batch to the next free helper. Main thread only. The future raises TrainingError for an unusable row."""
         if self._threads is None:
             self._start()
         assert self._threads is not None  # noqa: S101  # it has been started
@@ -93,7 +93,7 @@ class Helpers:
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
-                    with contextlib.suppress(OSError):  # the process has not read what was written
+                    with contextlib.suppress(OSError):  # the process did not read all of its input
                         pipe.close()
         self._processes.clear()
 

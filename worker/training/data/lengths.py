@@ -1,4 +1,4 @@
-"""Collects the lengths of rows in tokens, and computes from them what a job with any `training.max_length` trains on."""
+"""Collects the lengths of rows in tokens, and computes from them what a job would train on for any `training.max_length`."""
 
 from collections.abc import Iterator
 
@@ -16,9 +16,9 @@ from worker.training.data.arrays import Sample
 
 _UNKNOWN = -1
 _NEVER = 2**62
-"""Place of the first and last trained token of a row that has none, so that it counts as dropped at any length."""
+"""Position of the first and last supervised token of a row that has none, so that the row counts as dropped at any length."""
 _FINE, _FINE_END, _COARSE, _COARSE_END = 64, 8192, 1024, 65_536
-"""Figures are exact for lengths that are multiples of these steps, up to these ends, and interpolated between them."""
+"""The results are exact for lengths that are multiples of these steps, up to these ends, and interpolated in between."""
 _PERCENTILES = (*range(1, 100), 99.5, 99.9)
 _EDGES = (0, *(digit * 2**power for power in range(4, 30) for digit in (2, 3)))
 """Edges of the histogram's bins in tokens: 0, 32, 48, 64, 96, …"""
@@ -27,7 +27,7 @@ Lengths = npt.NDArray[np.int64]
 
 
 class RowLengths:
-    """The lengths of the rows of a dataset, of which some may not be measured."""
+    """The lengths of a dataset's rows, some of which may not have been measured."""
 
     def __init__(self, rows: int) -> None:
         self._tokens = np.full(rows, _UNKNOWN, dtype=np.int64)
@@ -36,10 +36,10 @@ class RowLengths:
         self._last = np.full(rows, _UNKNOWN, dtype=np.int64)
         self._is_document = np.zeros(rows, dtype=np.bool_)
         self._trained_at: Lengths = np.zeros(1024, dtype=np.int64)
-        """Number of trained tokens at each position of a conversation."""
+        """Number of conversations with a supervised token at each position."""
 
     def add_conversation(self, row: int, sample: Sample) -> None:
-        """Add a row from which nothing has been cut."""
+        """Add a row that has not been truncated."""
         positions = np.flatnonzero(sample.supervised)
         self._tokens[row] = len(sample)
         self._trained[row] = len(positions)
@@ -52,14 +52,14 @@ class RowLengths:
         self._trained_at[positions] += 1
 
     def add_document(self, row: int, tokens: int) -> None:
-        """Add a document with its end-of-text token. All of its tokens are trained."""
+        """Add a document with its end-of-text token. All of its tokens are supervised."""
         self._tokens[row] = self._trained[row] = tokens
         self._is_document[row] = True
 
     def count(
         self, *, measured_rows: int, untrained_rows: int, refused_rows: int, seconds: float
     ) -> TokenCounts:
-        """Return the figures, without the rejected rows themselves. `measured_rows`: rows that were read, whatever the result."""
+        """Return the counts, without the rejected rows themselves. `measured_rows`: all rows that were read, including rejected ones."""
         known = self._tokens != _UNKNOWN
         lengths = np.sort(self._tokens[known])
         documents = int(self._is_document.sum())

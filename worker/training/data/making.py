@@ -1,4 +1,4 @@
-"""Makes batches of rows in order: in this process, or by helpers if there is enough to do."""
+"""Tokenizes batches of rows in order: in this process, or in helpers if there is enough work."""
 
 import itertools
 import time
@@ -11,7 +11,7 @@ from worker.training.data.helpers import Helpers, MadeRow
 from worker.training.data.rows import Row
 
 AHEAD = 2
-"""Batches that are given to each helper before the first of them is used."""
+"""Number of batches sent to each helper before the first result is used."""
 
 Batch = Sequence[Row]
 Make = Callable[[Batch], list[MadeRow]]
@@ -20,9 +20,9 @@ Make = Callable[[Batch], list[MadeRow]]
 def make_in_order(
     batches: Iterable[Batch], rows: int, make: Make, helpers: Helpers | None, bounds: Bounds
 ) -> Iterator[tuple[Batch, list[MadeRow]]]:
-    """Yield each batch with its tokens. `rows`: their number in all batches.
+    """Yield each batch with its tokens. `rows`: the number of rows in all batches.
 
-    An error is raised in place of the first batch that has one, whichever process found it.
+    If a batch fails, its error is raised in its place, whichever process found it.
     """
     remaining = iter(batches)
     begun, done = time.monotonic(), 0

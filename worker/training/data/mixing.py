@@ -1,7 +1,7 @@
 """Splits the rows of one or several datasets into training and evaluation rows, and applies the weights of the datasets.
 
 Only the rows that are used are tokenized, and each of them once: a row that is used several times is repeated by its
-index. Rows are held out first, so a repeated row is never on both sides.
+index. Rows are held out first, so a repeated row is never in both splits.
 """
 
 import hashlib
@@ -66,7 +66,7 @@ def select_rows(parts: Parts, spec: JobSpec) -> Parts:
 
 
 def repeat_samples(data: Data, spec: JobSpec) -> Data:
-    """Repeat the samples of each dataset according to its weight. Data of a single dataset are unchanged."""
+    """Repeat the samples of each dataset according to its weight. The data of a single dataset is unchanged."""
     if not spec.dataset.is_mixed:
         return data
     uses, first = [], 0

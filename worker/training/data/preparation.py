@@ -45,7 +45,7 @@ def prepare(
     """Read, split, render and tokenize the rows, or read their tokens from the cache.
 
     Raises TrainingError for unusable rows or too few of them. `bounds` limits the template; an error raised by its `check`
-    stops the preparation within about a second. `helpers` are closed.
+    stops the preparation within about a second. Closes `helpers`.
     `loaded_from`: the state of the model's files before the tokenizer was loaded.
     """
     bounds = bounds or Bounds()

@@ -1,4 +1,4 @@
-"""Data: the samples of a run with what the summary reports of them, and its files in a directory of the cache."""
+"""Data: the samples of a run, the facts about them for the summary, and their files in a directory of the cache."""
 
 import hashlib
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ _FIGURES = "figures.json"
 
 @dataclass(frozen=True)
 class Data:
-    """The training and evaluation samples of a run, and how many rows were cut or dropped."""
+    """The training and evaluation samples of a run, and how many rows were truncated or dropped."""
 
     train: Samples
     evaluation: Samples
@@ -32,10 +32,10 @@ class Data:
     digest: str
     """SHA-256 over all tokens and masks, used to verify after a resume that the data is unchanged."""
     source: str = ""
-    """Where the tokens are from and how long that took, for the log."""
+    """Where the tokens came from and how long it took, for the log."""
 
     def write_figures(self, directory: Path) -> None:
-        """Write all but the samples to a directory in which the samples already are. Raises OSError."""
+        """Write everything but the samples to the directory that already contains them. Raises OSError."""
         figures = _Figures.model_validate(vars(self), from_attributes=True)
         write_model(directory / _FIGURES, _Written(figures=figures, sha256=_hash_figures(figures)))
 
@@ -78,7 +78,7 @@ class _Figures(Tolerant):
 class _Written(Tolerant):
     figures: _Figures
     sha256: str
-    """Of the figures, among which the digest covers the tokens."""
+    """Hash of the figures; the digest among them covers the tokens."""
 
 
 def _hash_figures(figures: _Figures) -> str:

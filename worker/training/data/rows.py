@@ -31,8 +31,8 @@ def read_rows(
 ) -> list[Row]:
     """Return the rows of a JSONL file that contain something to train on.
 
-    `name`: what error messages call the file, by default the name of the file. Raises TrainingError if the file is missing or unreadable, or if it rates answers and the job does not set
-    `preference`.
+    `name`: the name in error messages; by default, that of the file. Raises TrainingError if the file is missing or unreadable, or if
+    its rows rate answers and the job does not set `preference`.
     """
     rows, name = [], name or path.name
     try:

@@ -1,4 +1,4 @@
-"""Makes samples of rows: renders them, encodes them, and marks the supervised tokens."""
+"""Makes samples from rows: renders them, encodes them, and marks the supervised tokens."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -28,7 +28,7 @@ _CHARACTERS_PER_BATCH = 1_000_000
 
 @dataclass(frozen=True)
 class Tokenized:
-    """How many samples were made of some rows, and how many rows were cut or dropped."""
+    """The number of samples made from some rows, and how many of the rows were truncated or dropped."""
 
     samples: int
     truncated: int
@@ -53,7 +53,7 @@ def tokenize(
     """
     before, truncated, dropped = len(writer), 0, 0
     joiner = Joiner(max_length, tokenizer.eos_token_id)
-    # Encode in a separate thread, which releases the interpreter's lock: a stop request must not wait for the encoding.
+    # Encode in a separate thread: encoding releases the interpreter's lock, so a stop request does not have to wait for it.
     encoder = ThreadPoolExecutor(1, "encoder")
     make = partial(
         make_rows,
@@ -95,7 +95,7 @@ def make_rows(
     bounds: Bounds,
     encoder: ThreadPoolExecutor,
 ) -> list[MadeRow]:
-    """Return the tokens of each row. The rows are all conversations or all documents. Raises TrainingError."""
+    """Return the tokens of each row. The rows must be all conversations or all documents. Raises TrainingError."""
     texts = _encode_batch(batch, tokenizer, template, bounds, encoder)
     if isinstance(batch[0].content, Document):
         samples = [whole_sample(np.array(encoding.ids, np.int32)) for _, encoding in texts]
@@ -125,7 +125,7 @@ def _encode_batch(
     bounds: Bounds,
     encoder: ThreadPoolExecutor,
 ) -> list[tuple[Rendered, Any]]:
-    """Return the text and the tokens of each row. The rows are all conversations or all documents."""
+    """Return the text and the tokens of each row. The rows must be all conversations or all documents."""
     with bounds.prepared():
         texts = [render_row(row, template, bounds) for row in batch]
     encodings = encode_texts(
@@ -143,7 +143,7 @@ def encode_texts(
     bounds: Bounds,
     encoder: ThreadPoolExecutor,
 ) -> Sequence[Any]:
-    """Return the tokens of rendered rows, which are all conversations or all documents. Raises TrainingError."""
+    """Return the tokens of rendered rows, which must be all conversations or all documents. Raises TrainingError."""
     adds_special_tokens = isinstance(batch[0].content, Document) or template.adds_special_tokens
     encode = partial(_encode, tokenizer, texts, adds_special_tokens)
     encodings: Sequence[Any] = _wait_for(encoder.submit(encode), batch, bounds).encodings
@@ -151,7 +151,7 @@ def encode_texts(
 
 
 def batch_rows(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Yield rows in batches, each of conversations only or of documents only."""
+    """Yield rows in batches, each of which contains only conversations or only documents."""
     batch: list[Row] = []
     characters = 0
     for row in rows:
@@ -217,7 +217,7 @@ def _encode(tokenizer: Any, texts: Sequence[Rendered], add_special_tokens: bool)
         [text.text for text in texts],
         add_special_tokens=add_special_tokens,
         return_attention_mask=False,
-        verbose=False,  # otherwise it warns about long rows, which are cut below
+        verbose=False,  # otherwise it warns about long rows, which are truncated below
     )
 
 
@@ -247,7 +247,7 @@ def whole_sample(ids: npt.NDArray[np.int32]) -> Sample:
 
 
 def build_sample(text: Rendered, encoding: Any, max_length: int) -> Sample:
-    """Return the sample of a conversation from its text and its tokens."""
+    """Return the sample of a conversation, given its text and its tokens."""
     ids = np.array(encoding.ids, dtype=np.int32)
     supervised = np.zeros(len(ids), dtype=np.bool_)
     for span in text.answers:

@@ -32,7 +32,7 @@ class Evaluation:
     """Number of supervised tokens of each row."""
     seconds: float
     correct_tokens: int | None = None
-    """Number of supervised tokens that the model predicts; None if it was restored from a checkpoint of an earlier version."""
+    """Number of supervised tokens that the model predicts correctly; None if it was restored from a checkpoint of an earlier version."""
 
     @property
     def loss(self) -> float:
@@ -41,7 +41,7 @@ class Evaluation:
 
     @property
     def token_accuracy(self) -> float | None:
-        """Fraction of the supervised tokens that the model predicts; None if not measured."""
+        """Fraction of the supervised tokens that the model predicts correctly; None if not measured."""
         return None if self.correct_tokens is None else self.correct_tokens / self.tokens
 
     @property

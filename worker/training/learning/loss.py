@@ -1,6 +1,6 @@
 """The loss: summed negative log-likelihood of the supervised tokens; the caller divides once by the number of tokens.
 
-The same pass counts the tokens that the model predicts, from which the caller computes the token accuracy.
+The same pass counts the tokens that the model predicts correctly, from which the caller computes the token accuracy.
 
 The logits of a whole micro-batch are never in memory at the same time. The head and the cross-entropy process the
 supervised tokens in chunks. If a gradient is needed, the same pass computes it chunk by chunk: the head is frozen, so only
@@ -21,7 +21,7 @@ _CHUNK_BYTES = {"cpu": 128 * 2**20, "cuda": 512 * 2**20}
 
 
 class Score(NamedTuple):
-    """How well a model predicts a batch's supervised tokens: of each token, or summed over them."""
+    """How well a model predicts a batch's supervised tokens: for each token, or summed over all of them."""
 
     nll: Tensor
     """In nats; float32."""
@@ -86,7 +86,7 @@ def chunk_tokens(weight: Tensor) -> int:
 
 
 def _is_largest(logits: Tensor, goal: Tensor) -> Tensor:
-    """Return whether the largest of each row's logits [N, V] is that of `goal` [N, 1]: [N]."""
+    """Return, for each row of logits [N, V], whether its largest logit is that of `goal` [N, 1]: [N]."""
     return logits.argmax(dim=-1) == goal[:, 0]
 
 

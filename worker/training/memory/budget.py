@@ -16,7 +16,7 @@ _UNKNOWN_TOKENS = 2048
 """Used if config.json does not specify the layer sizes; halved if memory runs out."""
 _LEAST_TOKENS = 64
 _MEMORY_SHARE = 0.7
-"""Share of the free memory that the estimate may fill; the estimate is accurate to about 30 %."""
+"""Share of the free memory that the estimate may fill; the estimate is accurate to within about 30 %."""
 
 
 @dataclass(frozen=True)

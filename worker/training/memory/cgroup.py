@@ -42,8 +42,8 @@ class MemoryGroup:
 
 
 def memory_groups(root: Path = ROOT, proc: Path = Path("/proc")) -> list[MemoryGroup]:
-    """Return this process's cgroups that have a memory limit: any of them, own or ancestor, may have the smallest."""
-    directories = dict.fromkeys(_directories(root, proc))  # in order, each once
+    """Return the cgroups with a memory limit among this process's cgroups and their ancestors; any of them may have the smallest."""
+    directories = dict.fromkeys(_directories(root, proc))  # in order, without duplicates
     found = (_read(directory, files) for directory, files in directories)
     return [group for group in found if group is not None]
 

@@ -136,7 +136,7 @@ def largest_tokens(demand: Demand, room: int, most: int, *, recomputes: bool) ->
 
 
 def raised_tokens(demand: Demand, choice: Choice, measured: int) -> int:
-    """Return the budget that fits if all predictions are too high by the same factor as that of the `measured` bytes.
+    """Return the budget that fits if all predictions are too high by the same factor as the one for the `measured` bytes.
 
     Never less than the chosen budget.
     """

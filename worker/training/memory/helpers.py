@@ -1,4 +1,4 @@
-"""How many processes may render rows at the same time, by the host's processors and free memory."""
+"""Determines from the host's processors and free memory how many processes may render rows at the same time."""
 
 import os
 
@@ -8,7 +8,7 @@ from worker.training.data.helpers import HELPER_BYTES, Helpers
 from worker.training.memory.host import free_host_bytes
 
 LEAST, MOST = 3, 8
-"""Two helpers are not faster than the training program alone, because the tokenizer's own threads use both processors as well."""
+"""Two helpers are not faster than the training program alone, because the tokenizer's own threads already use both processors."""
 SHARE = 0.25
 """Share of the free memory that they may use."""
 

@@ -48,7 +48,7 @@ def mapped_bytes(directory: Path, dtype: torch.dtype, kept: int) -> int:
 
 
 def loading_bytes(directory: Path, dtype: torch.dtype) -> int:
-    """Return the maximum memory for loading, in bytes.
+    """Return the maximum memory that loading takes, in bytes.
 
     It holds the mapped files and, if their type differs from the compute type, all converted weights. transformers
     converts in several threads, which may be far ahead of the thread that stores the weights in 4 bits.

@@ -39,7 +39,7 @@ from worker.training.model.trainable import TrainableModel
 _SMALL_MODEL = 100_000_000
 """On a CPU, models with fewer parameters are not traced: a trace takes seconds, and they need little memory."""
 _SHORT_SAMPLE = 4096
-"""In tokens. With longer samples, even a small model can need much memory."""
+"""In tokens. With longer samples, even a small model can need a lot of memory."""
 
 _UNTRACEABLE = (
     RuntimeError,  # an operation without a fake kernel, or one that needs a value; includes NotImplementedError
@@ -50,7 +50,7 @@ _UNTRACEABLE = (
     AssertionError,
     ImportError,
 )
-"""Exceptions that an architecture's code may raise on fake tensors. Any other, such as a lack of memory, is an
+"""Exceptions that an architecture's code may raise on fake tensors. Any other exception, such as a lack of memory, is an
 error."""
 
 _OFF_ON_CPU = "off on a CPU, where the gain depends on its caches"
@@ -141,7 +141,7 @@ class Planner:
     def plan(self) -> MemoryPlan:
         """Return the plan for a model that is not loaded yet.
 
-        Raises SPEC_REFUSED, with figures, if the longest sample does not fit.
+        Raises SPEC_REFUSED, stating the sizes, if the longest sample does not fit.
         """
         if self._is_small():
             return MemoryPlan(

@@ -45,7 +45,7 @@ def check_model_files(directory: Path, roots: Sequence[Path] | None = None) -> N
             _check_no_code(name, _read_json(directory / name))
     if config.get("quantization_config"):
         raise _refused(
-            "config.json has quantization_config: the weights are already quantised. Use the unquantised model"
+            "config.json has quantization_config: the weights are already quantized. Use the unquantized model"
         )
     for name in _NAMED_FILES.intersection(config):
         raise _refused(

@@ -41,7 +41,7 @@ from worker.training.model.trainable import TrainableModel
 from worker.training.model.varlen import LEAST_CAPABILITY, VARLEN
 
 DOUBLE_QUANT_FROM = 3_000_000_000
-"""`auto` also quantises the scales of models with at least this many parameters. For smaller models, that saves little
+"""`auto` also quantizes the scales of models with at least this many parameters. For smaller models, that saves little
 memory and adds kernels per layer."""
 
 
@@ -129,7 +129,7 @@ def wants_fused_lora(spec: JobSpec, device: Device, *, compiles: bool) -> tuple[
 
 
 def uses_double_quant(directory: Path, spec: JobSpec) -> bool:
-    """Return whether the scales are quantised too."""
+    """Return whether the scales are quantized too."""
     setting = spec.quantization.double_quant
     if setting != "auto":
         return setting
@@ -216,7 +216,7 @@ def _check_quantized(layers: list[Any]) -> None:
             FailureReason.DEVICE_FAILED,
             f"{len(unpacked)} of {len(layers)} layers were not packed into 4 bits",
         )
-    for layer in layers:  # transformers does not check the shapes of quantised layers
+    for layer in layers:  # transformers does not check the shapes of quantized layers
         shape = tuple(layer.weight.quant_state.shape)
         if shape != (layer.out_features, layer.in_features):
             raise TrainingError(

@@ -150,7 +150,7 @@ def _has_plain_head(base: Any, body: Any, head: nn.Linear) -> bool:
 def prefer(attention: str, base: Any, body: Any, head: nn.Linear) -> str | None:
     """Use an attention without a mask (SEGMENTS or VARLEN) if the model supports it; otherwise return why it does not.
 
-    Its result must be the same as under SDPA's mask, and packed samples must not influence each other.
+    Its result must be the same as with SDPA's mask, and packed samples must not influence each other.
     """
     if attention_of(base) != "sdpa":
         return "the architecture does not support SDPA"

@@ -45,7 +45,7 @@ class TrainableModel:
     plain_head: bool
     """Whether the logits are exactly head(hidden): no soft-capping, no scaling."""
     copies: AdapterCopies | None
-    """The adapter in the compute dtype, if the fused LoRA function computes it (see model/fused_lora.py)."""
+    """The adapter in the compute dtype, if the fused LoRA function computes it (see model/lora/fused_lora.py)."""
     fused_reason: str
     """Why the fused function is or is not used."""
     compiled: bool

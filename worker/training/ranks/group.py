@@ -27,7 +27,7 @@ from worker.training.ranks.signs import Signs
 _FOREVER = timedelta(days=365)
 """In practice unlimited: the watchdog ends a run that hangs, and it detects which rank the others are waiting for."""
 _ORPHAN_SECONDS = 60.0
-"""Time after which a rank reports a failed operation itself. Normally, rank 0 kills the rank earlier."""
+"""Time after which a rank reports a failed operation itself. Normally, rank 0 kills the rank before that."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Group:
         return divide(samples, self.count)[self.rank]
 
     def sum_update(self, gradients: Sequence[Tensor], sums: Tensor, tokens: int) -> None:
-        """Add up the gradients and the `sums` [2] (NLL, predicted tokens) of all ranks, in place.
+        """Add up the gradients and the `sums` [2] (NLL, correctly predicted tokens) of all ranks, in place.
 
         `tokens` is the number of supervised tokens of the whole window. All ranks must agree on it, because each divides by it.
         """

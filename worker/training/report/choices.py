@@ -129,7 +129,7 @@ def _expert_choice(run: Run) -> dict[str, Any]:
         "experts": _choice(
             dtype,
             f"not stored in 4 bits: {count:,} expert parameters are stored as one tensor per layer, and only linear layers "
-            "are quantised. Routers are not trained",
+            "are quantized. Routers are not trained",
         )
     }
 

@@ -52,7 +52,7 @@ class CheckpointState(Tolerant):
     phase_seconds: dict[str, float]
     evaluations: list[EvalPoint]
     base_correct_tokens: int | None = None
-    """Number of evaluation tokens that the model predicted before training; None in checkpoints of earlier versions."""
+    """Number of evaluation tokens that the model predicted correctly before training; None in checkpoints of earlier versions."""
 
 
 @dataclass(frozen=True)

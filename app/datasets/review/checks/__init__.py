@@ -1,1 +1,1 @@
-"""The checks of a review, one module each. They see texts and rows, and know neither HTTP nor the database."""
+"""The checks of a review, one module each. They process texts and rows, and use neither HTTP nor the database."""

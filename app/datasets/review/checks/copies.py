@@ -1,4 +1,4 @@
-"""Finds rows that repeat an earlier row, apart from case, whitespace and the form of characters."""
+"""Finds rows that repeat an earlier row, ignoring case, whitespace and Unicode normalization."""
 
 from array import array
 from collections.abc import Collection, Iterable
@@ -6,21 +6,21 @@ from collections.abc import Collection, Iterable
 from contracts.dataset.comparison import hash_texts, normalize
 
 MOST_REMEMBERED = 1_000_000
-"""Rows are compared with at most this many different earlier rows, to bound memory to about 200 MB."""
+"""Rows are compared with at most this many distinct earlier rows, which limits memory to about 200 MB."""
 MOST_STORED = 200_000
-"""Maximum number of hashes in a dump, to bound its size and the time of a comparison."""
+"""Maximum number of hashes in a dump, which limits its size and the time for a comparison."""
 HASH_BYTES = 8
 
 
 class Copies:
-    """The hashes of a dataset's different rows."""
+    """The hashes of a dataset's distinct rows."""
 
     def __init__(self) -> None:
         self._first_rows: dict[int, int] = {}
         self._repeated: set[int] = set()
         self._copies = 0
         self.is_complete = True
-        """False if there are more different rows than are remembered."""
+        """False if there are more distinct rows than the limit."""
 
     def add(self, row: int, texts: Iterable[tuple[str, str]]) -> int | None:
         """Count a row; return the earlier row that it repeats, or None."""
@@ -42,7 +42,7 @@ class Copies:
         return self._copies + len(self._repeated)
 
     def dump(self) -> bytes:
-        """Return hashes of the different rows. If there are many, return every second, fourth, eighth … of them.
+        """Return hashes of the distinct rows. If there are many, return only half, a quarter, an eighth, … of them.
 
         The format is an array of 64-bit integers in native byte order, of which the first is the sampling rate.
         """
@@ -55,7 +55,7 @@ class Copies:
 
 
 def merge(dumps: Iterable[bytes]) -> bytes:
-    """Return one dump of several datasets' rows."""
+    """Combine the dumps of several datasets into one."""
     loaded = [_load(dump) for dump in dumps]
     rate = max(each for each, _ in loaded)
     hashes = {key for _, keys in loaded for key in keys if key % rate == 0}
@@ -63,11 +63,11 @@ def merge(dumps: Iterable[bytes]) -> bytes:
 
 
 def count_common(one: bytes, other: bytes) -> tuple[int, bool]:
-    """Return how many different rows two datasets have in common, by their dumps, and whether that is exact."""
+    """Return how many distinct rows two datasets have in common according to their dumps, and whether that is exact."""
     (one_rate, ones), (other_rate, others) = _load(one), _load(other)
     rate = max(one_rate, other_rate)
     fewer, more = sorted((ones, others), key=len)
-    # A sample at a rate contains every hash that is divisible by it.
+    # A sample contains every hash that is divisible by its rate.
     kept = {key for key in fewer if key % rate == 0}
     return rate * len(kept.intersection(more)), rate == 1
 

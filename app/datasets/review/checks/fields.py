@@ -1,4 +1,4 @@
-"""Finds the field of a row that contains a text. Used for the few places that a finding shows."""
+"""Finds the field of a row that contains a text, for the few places that a finding shows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ _COLUMNS: dict[str, Role] = {
 
 
 def find_field(row: Any, role: str, fragment: str) -> str | None:
-    """Return the path of the first field of this role that contains the fragment, or of any other field, or None.
+    """Return the path of the first field that contains the fragment, preferring fields with this role; None if there is none.
 
     An empty fragment matches a field without text.
     """
@@ -38,7 +38,7 @@ def find_field(row: Any, role: str, fragment: str) -> str | None:
 def _texts(value: Any, path: str, role: str | None) -> Iterator[tuple[str, str | None, str]]:
     """Yield the path, role and content of each string."""
     if isinstance(value, str):
-        # Only a column contains turns as JSON. Further levels could be nested without bound.
+        # Only a column contains turns as JSON. Deeper levels are not searched, because their nesting is unbounded.
         inner = None if "." in path or "[" in path else _load(value)
         if inner is None:
             yield path, role, value

@@ -1,4 +1,4 @@
-"""Finds rows that differ from an earlier row in few words, with MinHash signatures and locality-sensitive hashing.
+"""Finds rows that differ from an earlier row in only a few words, with MinHash signatures and locality-sensitive hashing.
 
 Lines that many rows share, such as an instruction that introduces every row, are ignored. Otherwise, all rows that follow the
 same template would be near duplicates.
@@ -18,13 +18,13 @@ MOST_CHARACTERS = 2000
 """Only the beginning of a longer row is compared."""
 SHARED_LINE_ROWS = 20
 SHARED_LINE_SHARE = 0.02
-"""A line is part of a template if it occurs in at least this many rows and in this share of them."""
+"""A line counts as part of a template if it occurs in at least this many rows and in at least this share of them."""
 FEWEST_TRIPLES = 6
 """Shorter rows are not compared, because a single word is a large part of them."""
 MOST_COMPARED = 3
 MOST_CANDIDATES = 100
-"""A row is compared with at most this many similar rows, and joins them only below this number. Otherwise, rows that share
-half of their words would all be compared with each other."""
+"""A row is compared with at most MOST_COMPARED similar rows, and is added to the index only if it has fewer than MOST_CANDIDATES
+of them. Otherwise, rows that share half of their words would all be compared with each other."""
 _PERMUTATIONS = 128
 _BANDS = 16
 _SEED = 1
@@ -48,8 +48,8 @@ class NearCopies:
         self._texts.append((row, text[:MOST_CHARACTERS]))
 
     def find(self) -> Iterator[tuple[int, int]]:
-        """Yield (row, earlier row) for each row that nearly repeats an earlier one."""
-        from rensa import RMinHash, RMinHashLSH  # noqa: PLC0415  # only the review needs it
+        """Yield (row, earlier row) for each row that is a near duplicate of an earlier one."""
+        from rensa import RMinHash, RMinHashLSH  # noqa: PLC0415  # only reviews need it
 
         shared = self._shared_lines()
         index = RMinHashLSH(SIMILARITY, _PERMUTATIONS, _BANDS)

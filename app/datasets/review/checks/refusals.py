@@ -1,9 +1,9 @@
-"""Finds answers that refuse, or that speak as an AI model, in English, Chinese and Japanese."""
+"""Finds answers that refuse the request, or that speak as an AI model, in English, Chinese and Japanese."""
 
 import re
 
 HEAD_CHARACTERS = 300
-"""A refusal is near the beginning of an answer."""
+"""Refusals are searched for in this many characters at the beginning of an answer."""
 _PEOPLE = (
     "researcher|engineer|scientist|student|developer|expert|specialist|consultant|enthusiast|professor|professional"
     "|architect|practitioner|teacher|company|startup|team"
@@ -34,9 +34,9 @@ _SIMPLIFIED = str.maketrans(
     "無為爲語對機沒協幫滿執個種遺問規開發訓練創從應訪覽們這",
     "无为为语对机没协帮满执个种遗问规开发训练创从应访览们这",
 )
-"""The characters of refusals that Traditional Chinese writes differently."""
+"""Characters in refusals that differ between Traditional and Simplified Chinese."""
 
 
 def is_refusal(answer: str) -> bool:
-    """Return whether an answer refuses, or speaks as an AI model, near its beginning."""
+    """Return whether an answer refuses the request, or speaks as an AI model, near its beginning."""
     return _REFUSAL.search(answer[:HEAD_CHARACTERS].casefold().translate(_SIMPLIFIED)) is not None

@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Mapping
 
 FEWEST_LETTERS = 20
-"""A text with fewer letters is too short to compare its language with the others."""
+"""A text with fewer letters is too short for its language to be compared with that of the others."""
 MAIN_SHARE = 0.8
 """A dataset has a main script if at least this share of the rows with letters is written in it."""
 FOREIGN_SHARE = 0.1
-"""A row differs from the rest if less than this share of its letters belongs to the main script."""
+"""A row counts as different if less than this share of its letters belongs to the main script."""
 FEWEST_ROWS = 20
 """With fewer rows than this, a dataset has no main script."""
 _KANA_SHARE = 0.05
@@ -55,7 +55,7 @@ def count_letters(text: str) -> dict[str, int]:
 
 
 def main_script(letters: Mapping[str, int]) -> str:
-    """Return the script of most letters; `none` for a text without letters."""
+    """Return the most frequent script of the letters; `none` for a text without letters."""
     return max(letters, key=letters.__getitem__, default="none")
 
 
@@ -74,7 +74,7 @@ class Scripts:
             self._letters[row] = letters
 
     def find_foreign(self) -> list[tuple[int, str]]:
-        """Return (row, script) of each row in another script than nearly all others."""
+        """Return (row, script) of each row whose script differs from that of nearly all others."""
         if len(self._letters) < FEWEST_ROWS:
             return []
         scripts = Counter(main_script(letters) for letters in self._letters.values())
@@ -89,7 +89,7 @@ class Scripts:
 
 
 def _without_code(text: str) -> str:
-    """Return the text without code blocks, and without ASCII lines that contain symbols of code."""
+    """Return the text without code blocks and without ASCII lines that contain symbols typical of code."""
     lines = _CODE_BLOCK.sub("", text).split("\n")
     return "\n".join(line for line in lines if not (line.isascii() and _CODE_SYMBOL.search(line)))
 

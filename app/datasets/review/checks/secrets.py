@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 FEWEST_DISTINCT = 8
-"""A random key has more different characters than this; `sk-xxxxxxxxxxxxxxxx` does not."""
+"""A random key has more distinct characters than this; `sk-xxxxxxxxxxxxxxxx` does not."""
 _EXAMPLE = re.compile(
     r"example|x{4}|\*{3}|\.{3}|your|1234567|abcdefg|0{8}|placeholder|dummy|test", re.IGNORECASE
 )
@@ -17,12 +17,12 @@ _EXAMPLE = re.compile(
 class _Kind:
     name: str
     marker: str
-    """Every secret of this kind contains this text, which is much faster to find than the pattern."""
+    """Every secret of this kind contains this text. Searching for it is much faster than matching the pattern."""
     pattern: re.Pattern[str]
 
 
 def _kind(name: str, marker: str, pattern: str) -> _Kind:
-    # A secret begins and ends at the border of a word.
+    # A secret begins and ends at a word boundary.
     return _Kind(name, marker, re.compile(rf"(?<![A-Za-z0-9_\-])(?:{pattern})(?![A-Za-z0-9_\-])"))
 
 
@@ -30,7 +30,7 @@ _KINDS = (
     _Kind(
         "private_key",
         "PRIVATE KEY",
-        # A header that is followed by content; texts about keys often contain the header alone.
+        # The header must be followed by content, because texts about keys often contain the header alone.
         re.compile(
             r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY(?: BLOCK)?-----(?:\s|\\n|\\r)*[A-Za-z0-9+/=:\- ,\r\n]{64}"
         ),

@@ -1,4 +1,4 @@
-"""Checks of a single text: special tokens, wrongly decoded text. Each pattern takes time linear in the text."""
+"""Checks of a single text for special tokens and wrongly decoded characters. Each pattern runs in linear time."""
 
 import re
 
@@ -10,9 +10,9 @@ _SPECIAL_TOKEN = re.compile(
     r"|<(?:bos|eos|pad|unk|sop|eop)>|\[gMASK\]"
 )
 _EDGE_TOKEN = re.compile(r"\A\s*<s>(?![^<]*</s>\s*\S)|</s>\s*\Z")
-"""`<s>` and `</s>` also strike text through in HTML, so they count only where a tokenizer would write them."""
+"""`<s>` and `</s>` are also HTML tags for strikethrough, so they count only where a tokenizer would write them."""
 
-# The characters that cp1252 shows for the bytes 0x80 to 0xBF, without NBSP, quotes and dashes, which follow letters in
+# The characters for the bytes 0x80 to 0xBF in cp1252, except NBSP, quotes and dashes, which also follow letters in
 # correct text.
 _TAIL = r"\x80-\x9f¡-ª¬-º¼-¿€‚ƒ„†‡ˆ‰Š‹ŒŽ•˜™š›œžŸ"
 _GARBLED = re.compile(
@@ -24,24 +24,24 @@ _GARBLED = re.compile(
     "|锟斤拷|[锛銆鈥][^锛銆鈥]{0,200}[锛銆鈥]"  # UTF-8 read as GBK
     "|(?:[縺繧繝]..?){3}"  # UTF-8 read as Shift JIS
     "|(?:[РС][°±Ііґµ¶·ё№є»јЅѕїЂЃ‚ѓ„…†‡€‰Љ‹ЊЌЋЏђ‘’“”•–—™љ›њќћџ]){3}"  # UTF-8 read as Windows-1251
-    # GBK read as Latin-1 or cp1252: four Chinese characters, in none of which a character is repeated.
+    # GBK read as Latin-1 or cp1252: four Chinese characters, each shown as two different characters.
     "|(?:([±-¶¸-ÖØ-÷])(?!\\1)[¡-þ]){4}"
 )
 
 
 def _gbk(leads: range, trails: range) -> str:
-    """Return a class of the characters whose two bytes in GBK are in these ranges."""
+    """Return a regular expression for the letters whose two bytes in GBK are in these ranges."""
     pairs = (bytes([lead, trail]) for lead in leads for trail in trails)
     characters = (pair.decode("gbk", "ignore") for pair in pairs)
     return f"[{''.join(filter(str.isalpha, characters))}]"
 
 
 _CHINESE_LEADS, _TRAILS = range(0xE4, 0xEA), range(0x80, 0xC0)
-"""The first byte and the other two bytes of nearly all Chinese characters in UTF-8."""
+"""Ranges of the first byte, and of the other two bytes, of nearly all Chinese characters in UTF-8."""
 _READ_AS_GBK = re.compile(
     f"(?:{_gbk(_CHINESE_LEADS, _TRAILS)}{_gbk(_TRAILS, _CHINESE_LEADS)}{_gbk(_TRAILS, _TRAILS)}){{2}}"
 )
-"""Four Chinese characters in UTF-8, read as six in GBK. Their bytes occur in correct text with a probability below 1e-8."""
+"""Four Chinese characters in UTF-8, read as six in GBK. Correct text contains such bytes with a probability below 1e-8."""
 
 
 def find_special_token(text: str) -> str | None:
@@ -53,7 +53,7 @@ def find_special_token(text: str) -> str | None:
 
 
 def find_garbled(text: str) -> str | None:
-    """Return characters that show that a text was decoded with the wrong encoding, or None."""
+    """Return the characters that show that a text was decoded with the wrong encoding, or None."""
     if text.isascii():
         return None
     found = _GARBLED.search(text) or _READ_AS_GBK.search(text)

@@ -1,4 +1,4 @@
-"""Checks of the texts of rows: what each reports, and what it must not report."""
+"""Checks of the texts of rows: the texts that each check must report, and those that it must not."""
 
 import pytest
 
@@ -139,7 +139,7 @@ def test_answers_about_ai_and_polite_answers_are_not_refusals(answer: str) -> No
     assert WarningCode.REFUSALS not in find([alpaca("q", answer)])
 
 
-def test_rows_in_another_script_than_the_rest_differ() -> None:
+def test_rows_in_a_different_script_from_the_rest_are_reported() -> None:
     rows = [
         alpaca(
             f"第{n}题：请介绍这座城市的历史与文化", f"这座城市有{n}年的历史，文化十分丰富，值得一游"
@@ -162,7 +162,7 @@ def test_rows_in_another_script_than_the_rest_differ() -> None:
     assert (found.rows, found.found, found.places[0].row) == (1, {"latin": 1}, 8)
 
 
-def test_datasets_in_two_languages_have_no_rows_that_differ() -> None:
+def test_no_row_of_a_dataset_in_two_languages_is_reported() -> None:
     rows = [
         alpaca(f"这是第{n}个问题，请认真回答它吧", "好的，这就是问题的答案，请看一看")
         for n in range(20)
@@ -209,7 +209,7 @@ def test_placeholders_and_hashes_are_not_secrets(text: str) -> None:
 
 
 def test_a_line_of_a_million_characters_of_code_is_read_once() -> None:
-    # With a pattern that tries each symbol anew, this row takes hours.
+    # A pattern that starts again at each symbol needs hours for this row.
     long = alpaca("q", "x;" * 500_000 + "中文")
 
     assert review([long]).reviewed_rows == 1

@@ -19,7 +19,7 @@ def submit(player: Player, gpus: int | str = 1, **changes: Any) -> str:
 
 
 def card(host: str, number: int, cards: int) -> dict[str, Any]:
-    """Return the description of the worker of one card of a host."""
+    """Return the description of the worker that runs on one card of a host."""
     return {
         "worker_id": f"{host}-{number}",
         "host": f"{host}.example",

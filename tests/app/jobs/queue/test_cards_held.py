@@ -16,7 +16,7 @@ from tests.app.sweep.test_sweep import end_retry_delays
 
 
 def worker(number: int, count: int = 1, host: str = "a", cards: int = 3) -> dict[str, Any]:
-    """Return the description of the worker of a GPU that has passed `count` checks."""
+    """Return the description of a worker whose GPU has passed `count` checks."""
     device = {"kind": "cuda", "uuid": uuid(number, host)}
     return gpu("", count) | card(host, number, cards) | {"device": device}
 

@@ -20,7 +20,7 @@ from tests.app.sweep.test_sweep import end_retry_delays
 
 
 def with_gpu(host: str, number: int, count: int = 1) -> dict[str, Any]:
-    """Return the description of the worker of a GPU that has passed `count` checks, on a host with two."""
+    """Return the description of a worker whose GPU has passed `count` checks, on a host with two GPUs."""
     device = {"kind": "cuda", "uuid": f"GPU-{host}{number}"}
     return gpu(f"{host}-{number}", count) | card(host, number, 2) | {"device": device}
 
@@ -121,7 +121,7 @@ def test_a_job_on_two_gpus_reports_that_all_workers_are_too_old(
 
 
 @pytest.mark.parametrize("field", ["cards", "free_cards"])
-def test_a_claim_with_too_large_a_number_of_cards_is_rejected(player: Player, field: str) -> None:
+def test_a_claim_with_too_many_cards_is_rejected(player: Player, field: str) -> None:
     sent: dict[str, Any] = {"free_cards": 1, "host_id": "a", "cards": 1} | {field: 10**30}
 
     assert player.post_claim(**sent).status_code == 400

@@ -122,7 +122,7 @@ def test_a_borrowed_gpu_that_fails_counts_as_the_device_of_its_own_worker(
 # Rejected sizes
 
 
-def test_more_gpus_than_samples_per_update_are_rejected_with_both_figures(player: Player) -> None:
+def test_more_gpus_than_samples_per_update_are_rejected_with_both_numbers(player: Player) -> None:
     training = {"per_device_batch_size": 2, "gradient_accumulation_steps": 2}
 
     for query in ("", "?dry_run=true"):

@@ -56,7 +56,9 @@ def wait_until(is_met: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_a_server_without_errands_is_asked_once_after_each_hello(tmp_path: Path) -> None:
+def test_a_server_that_does_not_support_errands_is_asked_once_after_each_hello(
+    tmp_path: Path,
+) -> None:
     hello = threading.Event()
     with (
         ScriptedServer(error_answer(404, "unknown_path")) as peer,

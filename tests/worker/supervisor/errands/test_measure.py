@@ -1,4 +1,4 @@
-"""The process that counts tokens: where its rows come from, what it reports, and what it leaves."""
+"""The process that counts tokens: the source of its rows, its report, and the removal of its files."""
 
 import json
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def test_the_counts_name_the_tokenizer_that_the_worker_reports(root: Path) -> No
     assert (outcome.result.counts.rows, outcome.result.counts.measured_rows) == (100, 100)
 
 
-def test_counts_by_a_tokenizer_that_has_changed_meanwhile_are_discarded(root: Path) -> None:
+def test_counts_are_discarded_if_the_tokenizer_has_changed_in_the_meantime(root: Path) -> None:
     before = identify(root / "tiny")
 
     def download(path: Path) -> None:

@@ -66,7 +66,7 @@ def test_facts_of_templates_that_need_no_trial_equal_those_of_the_training_progr
     }
 
 
-def test_equal_templates_are_tried_once_and_later_reads_return_the_facts(
+def test_identical_templates_are_tried_once_and_later_reads_return_the_facts(
     tmp_path: Path,
 ) -> None:
     tried: list[str] = []

@@ -189,7 +189,7 @@ def test_a_download_that_does_not_fit_on_the_disk_fails_first_and_says_how_much_
     assert outcome.failure is not None
     assert outcome.failure.reason is ErrandReason.DISK_FULL
     assert f"needs {3 * 2**50} bytes" in outcome.failure.detail
-    assert "bytes are missing" in outcome.failure.detail
+    assert "more bytes" in outcome.failure.detail
     assert hub.downloaded == []
     require_space(tmp_path / "hub", 1)
 

@@ -99,7 +99,7 @@ def test_normalisation_is_idempotent() -> None:
     assert normalize(normalize(text)) == normalize(text)
 
 
-def test_normalisation_takes_no_quadratic_time_and_keeps_characters_whole() -> None:
+def test_normalisation_does_not_take_quadratic_time_and_keeps_characters_whole() -> None:
     marks = "a" + "\u0301\u0323" * 100_000
     hangul = "\u1112\u1161\u11ab" * 700
 

@@ -76,7 +76,9 @@ def helpers_for(model: Path, worth_seconds: float = 0.0) -> Helpers:
     return Helpers(2, model, None, MAX_LENGTH, worth_seconds)
 
 
-def test_helpers_make_equal_samples_in_equal_order_and_end(model: Path, tmp_path: Path) -> None:
+def test_helpers_make_the_same_samples_in_the_same_order_and_exit(
+    model: Path, tmp_path: Path
+) -> None:
     rows = rows_of(tmp_path / "rows.jsonl", 2000)
     before = set(children_of(os.getpid()))
     helpers = helpers_for(model)

@@ -129,7 +129,7 @@ def test_no_dataset_may_lose_all_its_rows_to_the_evaluation(tmp_path: Path, toke
     assert "holding out 7 of 1 and 7 rows" in caught.value.failure.detail
 
 
-def test_cached_tokens_are_found_for_equal_weights_only(
+def test_cached_tokens_are_found_only_for_the_same_weights(
     tmp_path: Path, tokenizer: Any, tiny_model: Path
 ) -> None:
     cache = Cache(tmp_path / "token_cache", 2**30)

@@ -169,7 +169,7 @@ def test_text_that_the_template_omits_is_counted_and_reported_as_a_warning(
 
     assert data.unwritten == {"tools": 2, "reasoning_content": 2}
     warnings = data_warnings(data.facts, data.unwritten)
-    assert "does not write tools, which 2 rows have" in warnings[0]
+    assert "does not render tools, which 2 rows have" in warnings[0]
 
 
 def test_truncated_rows_and_rows_dropped_for_lack_of_an_answer_are_counted(

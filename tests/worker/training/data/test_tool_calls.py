@@ -239,7 +239,7 @@ def test_a_row_with_calls_that_the_template_would_omit_is_rejected(
 ) -> None:
     template = Template(OtherTokenizer(tokenizer, kind))
 
-    with pytest.raises(RenderingFailed, match="does not write tool calls"):
+    with pytest.raises(RenderingFailed, match="does not render tool calls"):
         template.render(CONVERSATIONS[0].turns)
 
 

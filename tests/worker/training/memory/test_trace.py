@@ -82,7 +82,7 @@ def real_step_bytes(
     ],
     ids=["plain", "recomputed", "dropout", "bfloat16", "dequantized", "fused adapter"],
 )
-def test_a_traced_step_takes_what_a_real_step_takes(
+def test_a_traced_step_takes_as_much_memory_as_a_real_step(
     tiny_model: Path, changes: dict[str, Any], recomputes: bool
 ) -> None:
     spec, batch = small_spec(**changes), samples(4, 128)
@@ -112,7 +112,7 @@ def test_the_resident_bytes_are_those_of_the_loaded_model_and_its_optimizer(
     assert trace.model.quantized_layers == model.quantized_layers
 
 
-def test_a_dense_mask_costs_the_square_of_the_tokens_and_attention_without_one_does_not(
+def test_memory_grows_with_the_square_of_the_tokens_only_with_a_dense_mask(
     tiny_model: Path,
 ) -> None:
     def curvature(attention: str) -> float:

@@ -46,7 +46,7 @@ CASES: list[tuple[Callable[[Path], Any], str]] = [
         ),
         "_attn_implementation_internal",
     ),
-    (lambda m: change_json(m / "config.json", quantization_config={"a": 1}), "already quantised"),
+    (lambda m: change_json(m / "config.json", quantization_config={"a": 1}), "already quantized"),
     (lambda m: (m / "config.json").write_text("{"), "config.json is not valid JSON"),
     (lambda m: (m / "config.json").write_text("[]"), "does not contain a JSON object"),
     (lambda m: (m / "adapter_config.json").write_text("{}"), "adapter_config.json"),

@@ -1,4 +1,4 @@
-"""Sample-by-sample attention computes the same result as SDPA under a block-diagonal mask."""
+"""Sample-by-sample attention computes the same result as SDPA with a block-diagonal mask."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +37,7 @@ def assert_same(model: TrainableModel) -> None:
         assert (a - b).norm() <= 1e-5 * b.norm()
 
 
-def test_loss_and_gradients_equal_those_under_a_dense_mask(load: Load) -> None:
+def test_loss_and_gradients_equal_those_with_a_dense_mask(load: Load) -> None:
     model = set_nonzero_weights(load())
 
     assert model.attention == SEGMENTS

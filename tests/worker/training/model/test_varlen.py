@@ -93,7 +93,7 @@ def loss_and_gradients(model: TrainableModel) -> tuple[float, list[Tensor]]:
     return loss.item(), [p.grad.clone() for p in model.adapter_parameters if p.grad is not None]
 
 
-def test_loss_and_gradients_through_the_kernel_equal_those_under_a_dense_mask(
+def test_loss_and_gradients_through_the_kernel_equal_those_with_a_dense_mask(
     model: TrainableModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected, gradients = loss_and_gradients(model)
@@ -120,7 +120,7 @@ def test_torchs_own_kernel_is_not_used_on_a_cpu(model: TrainableModel) -> None:
     assert prefer_varlen(model) == "sdpa"
 
 
-def test_an_attention_with_a_mask_or_without_boundaries_is_rejected() -> None:
+def test_attention_with_a_mask_or_without_boundaries_is_rejected() -> None:
     part = torch.zeros(1, 2, 3, 8)
     with pytest.raises(ValueError, match="boundaries"):
         varlen.attend(None, part, part, part, None)

@@ -1,4 +1,4 @@
-// The horizontal axis of charts: steps, or what corresponds to them in epochs, tokens or training time.
+// The horizontal axis of charts: steps, or the corresponding epochs, tokens or training time.
 import { count, duration, shortStep } from "../../format";
 import type { Series } from "../../curve";
 import { clockTicks, linearTicks, type Ticks } from "./ticks";

@@ -67,7 +67,7 @@ export function Overlay({ sides }: { sides: Side[] }) {
           <>
             <ChartControls
               view={view}
-              // Positions on different axes cannot be converted, because each job has its own, so the zoom is reset.
+              // Choosing another axis resets the zoom, because each job converts steps to positions differently.
               actions={{ ...actions, chooseX: (x) => setQuery({ x: x === "step" ? null : x, from: null, to: null }) }}
             >
               <Check

@@ -22,7 +22,7 @@ interface Fields {
 export function EditButton({ live, job }: { live: LiveJob; job: Job }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [original, setOriginal] = useState<Original | null>(null);
-  // Kept apart from the job, so that what the reader types is not lost when the newest state of the job arrives.
+  // Kept separate from the job, so that the reader's input is not lost when a newer state of the job arrives.
   const [typed, setTyped] = useState<Partial<Fields>>({});
   const fields = original && { ...fieldsOf(original.job), ...typed };
   const [problem, setProblem] = useState<{ message: string; isConflict: boolean } | null>(null);
@@ -198,7 +198,7 @@ function fieldsOf(job: Job): Fields {
   };
 }
 
-/** Return the labels, and the first line that is not one. */
+/** Return the labels, and the first line that is not a label. */
 function parseLabels(text: string): [Record<string, string>, string | null] {
   const labels: Record<string, string> = {};
   for (const line of text.split("\n").map((one) => one.trim())) {

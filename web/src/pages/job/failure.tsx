@@ -67,7 +67,7 @@ function offendingField(job: Job): string | null {
     const paths = [...leaves(job.spec as Tree)].map(([path]) => path).filter((path) => path.includes("."));
     return paths.find((path) => detail.includes(path)) ?? null;
   }
-  // The detail of a job that used up its attempts names the reason of the last one.
+  // If a job has used up its attempts, the detail states the reason for the last failure.
   const reason = code === "attempts_exhausted" ? Object.keys(FIELDS).find((one) => detail.includes(one)) : code;
   return (reason && FIELDS[reason]) || null;
 }

@@ -56,7 +56,7 @@ function Chip({ live, job, finding }: { live: LiveJob; job: Job; finding: Findin
   );
 }
 
-/** Let the charts show the steps around a step, and scroll to them. */
+/** Show the steps around a step in the charts, and scroll to the charts. */
 function zoomTo(step: number, job: Job): void {
   const around = Math.max(FEWEST_AROUND, Math.round(AROUND * (job.progress.total_steps ?? 0)));
   setQuery({ from: String(Math.max(0, step - around)), to: String(step + around) }, true);

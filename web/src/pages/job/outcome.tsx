@@ -50,7 +50,7 @@ function headline(summary: Summary) {
   );
 }
 
-/** Return which step the adapter is from, and the other step whose eval loss the page shows: the lowest or the last one. */
+/** Return the step of the adapter, and the other step whose eval loss the page shows: the lowest or the last one. */
 function originOf(summary: Summary): string[] {
   const step = count(summary.adapter_step);
   const trained = (summary.evaluations ?? []).filter((one) => one.step > 0);

@@ -1,4 +1,4 @@
-// A job's plan: the forecast made at its submission and, once it has succeeded, predicted against actual figures.
+// A job's plan: the forecast made at its submission and, once it has succeeded, the predicted and the actual figures.
 import { useEffect, useState } from "preact/hooks";
 import { type components, get, isFinal, type Job } from "../../api";
 import { bytes, duration } from "../../format";

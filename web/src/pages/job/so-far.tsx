@@ -80,7 +80,7 @@ const pointOf = (point: { step: number; value: number | null }) => ({
   step: count(point.step),
 });
 
-/** Return the step of the first evaluation after the one of the base model. The last step is always evaluated. */
+/** Return the step of the first evaluation after that of the base model. The last step is always evaluated. */
 function firstEvaluation(job: Job): number {
   return Math.min(job.spec.evaluation?.every_steps ?? Infinity, job.progress.total_steps ?? Infinity);
 }

@@ -120,7 +120,7 @@ function timeTile(job: Job, summary: Summary | null, attempts: Attempt[], now: n
   );
 }
 
-/** Return when an attempt ended. One that is running ends now, or when its worker was last heard from. */
+/** Return when an attempt ended. For a running one, return the current time, or when its worker was last heard from. */
 function attemptEnd(attempt: Attempt, job: Job, now: number): number {
   if (attempt.ended_at) return Date.parse(attempt.ended_at);
   return job.status === "running" && !job.unreachable && unreachableSince.value === null

@@ -1,4 +1,4 @@
-// The loss trend in a job's row: a few dozen points, cached while the site is open. Few are read at a time, because a browser sends
+// The loss trend in a job's row: a few dozen points, cached while the site is open. Only a few are read at a time, because a browser sends
 // only six requests at once, and the next page of the list must not wait for the trends of this one.
 import { useEffect, useState } from "preact/hooks";
 import { isFinal, type Job } from "../../api";
@@ -12,7 +12,7 @@ const waiting = new Set<() => Promise<void>>();
 let reading = 0;
 let isPaused = false;
 
-/** Read no trends while the list is read; return a function that continues. */
+/** Pause reading trends while the list is read; return a function that resumes it. */
 export function pauseTrends(): () => void {
   isPaused = true;
   return () => {

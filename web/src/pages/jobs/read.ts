@@ -28,7 +28,7 @@ export interface Filters {
   cursor: string | null;
 }
 
-/** Read a page. `onPart` gets the jobs so far after each request that did not fill the page, and returns whether to continue. */
+/** Read a page. `onPart` receives the jobs so far after each request that did not fill the page, and returns whether to continue. */
 export async function readJobs(filters: Filters, limit: number, onPart: (part: Found) => boolean): Promise<Found> {
   let found: Found = { data: [], has_more: true, cursor: filters.cursor, searched: 0, counts: null };
   for (let request = 0; request < MAX_REQUESTS; request += 1) {

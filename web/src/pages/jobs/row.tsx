@@ -33,7 +33,7 @@ function hasMoved(event: MouseEvent): boolean {
 
 const openTab = (path: string): void => void window.open(path, "_blank", "noopener");
 
-/** A row is rendered again only if its properties change, so none of them is a function that is new in each render. */
+/** A row is rendered again only if its properties change, so none of them is a function that is created in each render. */
 export function Row({ job, marked, chosen }: Props) {
   const { step, total_steps } = job.progress;
   const name = job.name ?? shortId(job.id);

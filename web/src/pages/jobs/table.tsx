@@ -148,7 +148,7 @@ export function Table({ page, filters }: { page: Found; filters: JobsQuery }) {
   );
 }
 
-/** A column's heading; a click sorts by it, and a second one in the other direction. */
+/** A column's heading; a click sorts by it, and a second click reverses the order. */
 function Heading({ text, orders, sort }: { text: Text; orders: string[]; sort: string }) {
   const at = orders.indexOf(sort);
   const next = orders[(at + 1) % orders.length]!;

@@ -13,7 +13,7 @@ export interface DryRun {
   /** The server's reason for rejecting the spec in its current form. */
   rejection: ApiError | null;
   setRejection: (rejection: ApiError | null) => void;
-  /** Send the spec again, because the server knows more about its data now. */
+  /** Send the spec again, because the server now knows more about its data. */
   repeat: () => void;
 }
 

@@ -31,7 +31,7 @@ export function Mixture({ texts, set, attributes }: Props) {
         const name = say(NEW.dataset_of, { n: at + 1 });
         const own = at === 0 ? attributes : { ...attributes, id: `${attributes.id}-${at}`, "aria-label": name };
         return (
-          // After a removal, the choosers are new, because each one remembers whether it shows a dataset on the Hub.
+          // After a removal, the choosers are created anew, because each one remembers whether it shows a dataset on the Hub.
           <div key={`${removals} ${at}`} role={isMixed ? "group" : undefined} aria-label={isMixed ? name : undefined}>
             <DatasetChooser path={path} texts={texts} set={set} attributes={own} isRequired />
             {isMixed && (

@@ -1,4 +1,4 @@
-// What is known about the job before it is submitted: the model, its modules and its context, the rows, the cost of evaluation.
+// Shows what is known about the job before it is submitted: the model, its modules and its context, the rows, the cost of evaluation.
 import type { ComponentChildren } from "preact";
 import type { components } from "../../api";
 import { bytes, compact, count } from "../../format";
@@ -19,7 +19,7 @@ interface Props {
   /** The default of `training.max_length`. */
   defaultLength: number;
   choose: (id: string) => void;
-  /** Make the plan again. */
+  /** Request the plan again. */
   repeat: () => void;
 }
 

@@ -18,7 +18,7 @@ export function PresetChooser({ texts, set, attributes }: Props) {
   const chosen = findPreset(value);
   const choose = (name: string): void => {
     const model = pick((findPreset(name)?.settings ?? {}) as Tree, "model") as string | undefined;
-    // Model names that another preset filled in follow the preset; a model that the user chose stays.
+    // A model that another preset filled in changes with the preset; a model that the user chose stays.
     const earlier = pick((chosen?.settings ?? {}) as Tree, "model");
     const isOwn = Boolean(texts.model) && texts.model !== earlier;
     set({ preset: name, ...(isOwn ? {} : { model: model ?? "" }) });

@@ -10,7 +10,7 @@ export const EDIT = texts({
   priority: ["Priority (−1000 to 1000; higher starts first)", "优先级（−1000 到 1000，数值大的先执行）"],
   spec_stays: ["The submitted settings of the run do not change.", "训练配置保持提交时的内容不变。"],
   save: ["Save", "保存"],
-  reload: ["Discard mine and reload", "放弃修改并重新加载"],
+  reload: ["Discard my changes and reload", "放弃修改并重新加载"],
   overwrite: ["Overwrite", "覆盖"],
   archive: ["Archive", "归档"],
   restore: ["Restore from the archive", "取消归档"],

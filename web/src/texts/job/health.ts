@@ -24,10 +24,10 @@ export const HEALTH = texts({
 
 const NAMES = texts({
   diverged: ["Diverged", "loss 发散"],
-  eval_loss_rising: ["Eval loss rises", "验证 loss 上升"],
+  eval_loss_rising: ["Eval loss rising", "验证 loss 上升"],
   plateau: ["Not learning", "loss 未下降"],
   loss_spike: ["Loss spike", "loss 尖峰"],
-  gradient_exploding: ["Gradients explode", "梯度爆炸"],
+  gradient_exploding: ["Exploding gradients", "梯度爆炸"],
   gradient_clipped: ["Gradients clipped", "梯度持续裁剪"],
   stalled: ["Stalled", "训练停滞"],
   slowdown: ["Slow", "训练变慢"],
@@ -62,7 +62,7 @@ export const SENTENCES = texts({
     "几乎每一步的梯度范数都远超 max_grad_norm（{grad_norm}，上限 {max_grad_norm}）。",
   ],
   stalled: [
-    "No step for {silent_seconds} s. A step usually takes {usual_seconds} s.",
+    "No step has completed for {silent_seconds} s. A step usually takes {usual_seconds} s.",
     "已 {silent_seconds} 秒没有完成新的一步，平时每步约 {usual_seconds} 秒。",
   ],
   slowdown: [
@@ -74,7 +74,7 @@ export const SENTENCES = texts({
     "最近一分钟 GPU 平均利用率仅 {gpu_percent}%。",
   ],
   gpu_throttled: [
-    "The GPU has reduced its clocks because of heat or power for {share} of the last minute.",
+    "The GPU has reduced its clock speed because of heat or power for {share} of the last minute.",
     "最近一分钟内有 {share} 的时间，GPU 因温度或供电而降频。",
   ],
   disk_nearly_full: ["{free_bytes} are free on the worker's disk.", "工作节点磁盘剩余空间 {free_bytes}。"],
@@ -82,7 +82,7 @@ export const SENTENCES = texts({
 
 const ADVICE = texts({
   diverged: [
-    "Cancel it, and start again with a lower learning rate or with warm-up steps.",
+    "Cancel the job, and start again with a lower learning rate or with warm-up steps.",
     "建议取消任务，降低学习率或增加 warmup 步数后重新开始。",
   ],
   eval_loss_rising: [

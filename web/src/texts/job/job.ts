@@ -60,7 +60,7 @@ export const JOB = texts({
   perplexity_of: ["perplexity {value}", "困惑度 {value}"],
   step_seconds: ["{value} s/step", "{value} 秒/步"],
   eta: ["Time left", "剩余时间"],
-  until: ["until {clock}", "预计 {clock} 完成"],
+  until: ["ends at about {clock}", "预计 {clock} 完成"],
   training_time: ["Training time", "训练时长"],
   run_time: ["Run time", "运行时长"],
   without_waiting: ["excluding time queued or paused", "不含排队与暂停"],

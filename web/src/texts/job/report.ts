@@ -20,7 +20,7 @@ export const REPORT = texts({
     "未评估基座模型，因此无法得知提升幅度。",
   ],
   drop: [
-    "Fall in eval loss: {drop}, 95 % interval {low} to {high}",
+    "Decrease in eval loss: {drop}, 95 % interval {low} to {high}",
     "验证 loss 降幅：{drop}，95% 置信区间 {low} ~ {high}",
   ],
   no_change: ["no change", "无变化"],

@@ -9,9 +9,10 @@ export const ENGLISH_HELP: Record<string, string> = {
   "lora.target_modules": "all-linear (every linear layer except the head), or module names, separated by commas.",
   "training.per_device_batch_size":
     "Samples per accumulation step. Only its product with the next field affects the result.",
-  "training.max_steps": "Number of updates. The rows are repeated until it is reached. Empty: the epochs decide.",
+  "training.max_steps":
+    "Number of updates. The rows are repeated until it is reached. Empty: the number of epochs decides.",
   "training.early_stopping.patience":
     "Training stops after this many evaluations in a row without improvement. Both fields empty: no early stopping.",
-  name: "A name by which you will recognize the job; does not have to be unique.",
+  name: "Helps you to recognize the job; it does not have to be unique.",
   labels: "For filtering: one key:value per line, at most 16.",
 };

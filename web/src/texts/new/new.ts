@@ -29,7 +29,7 @@ export const NEW = texts({
 
   choose_model: ["Choose a model", "选择模型"],
   other_model: ["Another model from the Hub…", "Hub 上的其他模型……"],
-  unlisted_model: ["Another model of the workers…", "工作节点上的其他模型……"],
+  unlisted_model: ["Another model on the workers…", "工作节点上的其他模型……"],
   models_cut: [
     "Only the first {n} {n:model is|models are} listed. Enter the id of any other one.",
     "仅列出前 {n} 个模型，其他模型请直接输入 id。",
@@ -96,7 +96,7 @@ export const NEW = texts({
   problems: ["{n} {n:problem|problems}:", "{n} 处有误："],
   comma: [", ", "、"],
   no_answer: [
-    "No response from the server. Submit again when it is back: the job is never created twice.",
+    "No response from the server. Submit again once it responds; the job will not be created twice.",
     "服务器没有响应。恢复后请再次提交，不会重复创建任务。",
   ],
   is_required: ["This field is required.", "此项必填。"],

@@ -53,7 +53,7 @@ def list_snapshots(cache: Path) -> dict[str, Path]:
 
 
 def find_snapshot(cache: Path, name: str, revision: str) -> Path | None:
-    """Return the complete snapshot of a model at a commit, tag or branch, or None. Tags and branches are as of their download."""
+    """Return the complete snapshot of a model at a commit, tag or branch, or None. Tags and branches resolve as of their last download."""
     directory = model_dir(cache, name)
     if ".." in Path(revision).parts:
         return None
@@ -67,7 +67,7 @@ def find_snapshot(cache: Path, name: str, revision: str) -> Path | None:
 
 
 def _find_snapshot(directory: Path) -> Path | None:
-    """Return the snapshot of the main branch if it is complete, else the one that was downloaded last."""
+    """Return the snapshot of the main branch if it is complete, otherwise the most recently downloaded one."""
     try:
         snapshots = [path for path in (directory / "snapshots").iterdir() if path.is_dir()]
         main = directory / "refs" / "main"
@@ -79,7 +79,7 @@ def _find_snapshot(directory: Path) -> Path | None:
 
 
 def _is_complete(snapshot: Path) -> bool:
-    """Return whether a snapshot has a configuration, a tokenizer and all weights. A file appears in it only when it is complete."""
+    """Return whether a snapshot has a configuration, a tokenizer and all weights. A file appears in it only once it is complete."""
     try:
         files = {path.name for path in snapshot.iterdir() if path.is_file()}
         if "config.json" not in files or not files.intersection(_TOKENIZERS):

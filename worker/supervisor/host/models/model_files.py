@@ -1,4 +1,4 @@
-"""Reads facts about a model without torch: from config.json, the weights' headers, the tokenizer and the licence.
+"""Reads facts about a model without torch: from config.json, the weights' headers, the tokenizer and the license.
 
 If a file is missing, damaged or in an unexpected format, its facts remain unknown. The training program decides whether a
 model can be loaded.
@@ -20,9 +20,9 @@ from worker.supervisor.host.models.tokenizer_files import identify_tokenizer
 LONGEST_HEADER_BYTES = 100_000_000
 """Limit of the safetensors format for the header of a file."""
 LONGEST_TEXT_BYTES = 10_000_000
-"""A larger JSON or template file is not read. The tokenizer's vocabulary is in another file."""
+"""Larger JSON and template files are not read. The tokenizer's vocabulary is in another file."""
 README_BYTES = 10_000
-"""How much of a README is read; its front matter states the licence."""
+"""How much of a README is read; its front matter states the license."""
 QWEN2_TEMPLATE_SHA256 = "793202280c0910ab26bc6eb57c8212c2417324c6d8c4efd0d10d59092ab3e3eb"
 """SHA-256 of Qwen2's stock chat template."""
 PLAIN_NAMES = frozenset(
@@ -126,7 +126,7 @@ def _linear_paths(config: dict[str, Any], tensors: dict[str, list[int]]) -> list
 def _sizes(
     config: dict[str, Any], tensors: dict[str, list[int]], linear: list[str]
 ) -> ModelSizes | None:
-    """Return the decoder's dimensions; None if config.json or the weights' names do not give them."""
+    """Return the decoder's dimensions; None if config.json and the weights' names do not determine them."""
     hidden, heads = _number(config, "hidden_size"), _number(config, "num_attention_heads")
     layers, vocabulary = _number(config, "num_hidden_layers"), _number(config, "vocab_size")
     shapes = _linear_shapes(tensors, linear)
@@ -195,7 +195,7 @@ def _tokenizer(directory: Path, config: dict[str, Any]) -> str | None:
 
 
 def identify(directory: Path) -> str | None:
-    """Return the identity of a model's tokenizer and chat template, as in its facts."""
+    """Return the identity of a model's tokenizer and chat template, the same as in the model's facts."""
     return _tokenizer(directory, _read_object(directory / "config.json"))
 
 
@@ -205,7 +205,7 @@ def _license(directory: Path) -> str | None:
         found = {bool(entry[1]): entry[2].strip() for entry in _LICENSE.finditer(head[1])}
         named = (
             found.get(True) if found.get(False) == "other" else found.get(False)
-        )  # True and False are keys here
+        )  # the keys are True and False
         if named:
             return _name(named)
     for file in ("LICENSE", "LICENSE.txt", "LICENSE.md"):

@@ -1,4 +1,4 @@
-"""Determines what a model's chat template writes.
+"""Determines what a model's chat template renders.
 
 A separate process with limits renders it, because it is untrusted code.
 """

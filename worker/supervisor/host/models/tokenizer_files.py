@@ -22,7 +22,7 @@ _TEMPLATES = "additional_chat_templates"
 def identify_tokenizer(directory: Path, model_type: str) -> str | None:
     """Return the hash in hexadecimal; None if there are no such files. Raises OSError.
 
-    `model_type`: from config.json; transformers chooses the tokenizer's class by it.
+    `model_type`: from config.json; transformers uses it to choose the tokenizer class.
     """
     paths = [directory / name for name in _FILES]
     paths += sorted((directory / _TEMPLATES).glob("*.jinja"))

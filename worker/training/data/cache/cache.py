@@ -1,4 +1,4 @@
-"""Finds the tokens of a run in the cache, or makes them and keeps them there. Without a usable disk, they stay in memory."""
+"""Finds the tokens of a run in the cache, or creates and stores them. Without a usable disk, they stay in memory."""
 
 import contextlib
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from worker.training.data.cache.key import NotCacheable
 from worker.training.data.prepared import Data
 
 Make = Callable[[Path | None], Data]
-"""Makes the data, with the samples in files of the directory if possible. May raise TrainingError."""
+"""Creates the data; the samples are files in the directory if possible. May raise TrainingError."""
 _FOUND = "read from the cache"
 _CHANGED = "the model's files have changed since the tokenizer was loaded"
 
@@ -39,9 +39,9 @@ class Cache:
         bounds: Bounds,
         is_current: Callable[[], bool] = lambda: True,
     ) -> tuple[Data, str]:
-        """Return the data and how they were obtained, for the log. Raises only what `make` and `bounds` raise.
+        """Return the data and, for the log, how it was obtained. Raises only what `make` and `bounds` raise.
 
-        `find_key` may raise NotCacheable. `is_current`: whether the tokenizer in memory is that of the files that the key covers.
+        `find_key` may raise NotCacheable. `is_current`: whether the tokenizer in memory was loaded from the files that the key covers.
         """
         try:
             key = find_key()
@@ -59,8 +59,8 @@ class Cache:
             except OSError as error:
                 return _make_only(make, str(error))
             if not is_locked:
-                return _make_only(make, "another process has been making the same tokens")
-            found = _read(entries, key)  # another process may have made it in the meantime
+                return _make_only(make, "another process is still creating the same tokens")
+            found = _read(entries, key)  # another process may have created it in the meantime
             return (
                 (found, _FOUND)
                 if found is not None
@@ -69,7 +69,7 @@ class Cache:
 
 
 def _make_only(make: Make, reason: str) -> tuple[Data, str]:
-    return make(None), f"tokenized and not cached ({reason})"
+    return make(None), f"tokenized but not cached ({reason})"
 
 
 def _make_and_keep(
@@ -93,7 +93,7 @@ def _make_and_keep(
     finally:
         entries.abandon(key)
     if problem is not None:
-        return data, f"tokenized and not cached ({problem})"
+        return data, f"tokenized but not cached ({problem})"
     return data, "tokenized"
 
 
@@ -103,7 +103,7 @@ def _read(entries: Entries, key: str) -> Data | None:
         return None
     try:
         data = Data.read(path)
-    except (OSError, ValueError):  # damaged: make it again
+    except (OSError, ValueError):  # damaged: create it again
         entries.delete(key)
         return None
     entries.touch(key)

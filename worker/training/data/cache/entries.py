@@ -1,4 +1,4 @@
-"""The entries of the cache: one directory per key. An entry is complete, because it is renamed to its key last."""
+"""The entries of the cache: one directory per key. An entry is always complete, because it is renamed to its key last."""
 
 import contextlib
 import fcntl
@@ -11,7 +11,7 @@ from pathlib import Path
 from worker.training.data.bounds import Bounds
 
 WAIT_SECONDS = 600.0
-"""How long to wait for another process that makes the same entry. It may be suspended."""
+"""How long to wait for another process that is creating the same entry; that process may be suspended."""
 STALE_SECONDS = 86_400.0
 """Age of an unfinished entry after which no process can still be working on it."""
 _POLL_SECONDS = 0.1
@@ -34,9 +34,9 @@ class Entries:
 
     @contextlib.contextmanager
     def locked(self, key: str, bounds: Bounds) -> Iterator[bool]:
-        """Hold the lock of a key; yield whether this process has it. It waits WAIT_SECONDS for another process.
+        """Hold the lock of a key; yield whether this process has it. Waits up to WAIT_SECONDS for another process.
 
-        The file is never deleted: another process may hold the lock of the deleted one.
+        The file is never deleted: another process may hold a lock on the deleted one.
         """
         descriptor = os.open(self._directory / f"{key}{_LOCK}", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -65,7 +65,7 @@ class Entries:
         return unfinished
 
     def keep(self, key: str) -> None:
-        """Make the entry that `start` began available, and delete others until all fit into the limit."""
+        """Publish the entry that `start` began, and delete older ones until all fit within the limit."""
         unfinished = self._directory / f"{key}{_UNFINISHED}"
         for path in (*unfinished.rglob("*"), unfinished):
             _sync(path)
@@ -83,7 +83,7 @@ class Entries:
         shutil.rmtree(self.path(key), ignore_errors=True)
 
     def touch(self, key: str) -> None:
-        """Note that an entry has just been used."""
+        """Record that an entry has just been used."""
         with contextlib.suppress(OSError):
             os.utime(self.path(key))
 

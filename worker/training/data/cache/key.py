@@ -73,7 +73,7 @@ def find_key(
 
 @cache
 def _code() -> str:
-    """Return a hash of the modules that make tokens of rows, and the versions of the libraries that they call."""
+    """Return a hash of the modules that turn rows into tokens, and of the versions of the libraries that they call."""
     digest = hashlib.sha256()
     for package in (contracts, worker.training.data):
         for directory in package.__path__:

@@ -18,7 +18,7 @@ Turns = list[dict[str, Any]]
 """Turns in the format that a chat template expects."""
 OTHER_ARGUMENTS = {"other": "stepline"}
 MOST_AHEAD = 2_000_000
-"""Maximum characters of a conversation times its answers for which the beginnings are rendered together and kept."""
+"""All prefixes of a conversation are rendered in one call if its characters times its answers do not exceed this number."""
 
 
 class Span(NamedTuple):
@@ -29,14 +29,14 @@ class Span(NamedTuple):
 
 
 class Ahead(NamedTuple):
-    """Texts of a conversation's beginnings, by the place of the answer for which they are needed."""
+    """Rendered prefixes of a conversation, keyed by the index of the answer that they help to locate."""
 
     before: dict[int, str]
     """The turns before the answer, with the generation prompt."""
     through: dict[int, str]
     """The turns up to the answer."""
     other: dict[int, str]
-    """The same with other arguments in the answer's last tool call."""
+    """The same, but with different arguments in the answer's last tool call."""
 
 
 class RenderingFailed(Exception):
@@ -61,7 +61,7 @@ class Locator:
         return [self._locate(text, turns, place, ahead) for place in places]
 
     def _render_ahead(self, text: str, turns: Turns, places: Sequence[int]) -> Ahead:
-        """Return the texts that locating these answers usually needs; fewer if they are long or one of them fails."""
+        """Return the texts that are usually needed to locate these answers; fewer if they are long or one fails to render."""
         ahead = Ahead({}, {}, {})
         if places and places[-1] == len(turns) - 1:
             ahead.through[places[-1]] = text
@@ -80,7 +80,9 @@ class Locator:
                     *(_with_other_arguments(turns[: place + 1], place) for place in calling),
                 ]
             )
-        except RenderingFailed:  # of one conversation; the others are rendered when they are needed
+        except (
+            RenderingFailed
+        ):  # one of them failed; the texts are rendered one by one when they are needed
             return ahead
         ahead.before.update(zip(prompted, before, strict=True))
         ahead.through.update(zip(shorter, others, strict=False))
@@ -137,7 +139,7 @@ class Locator:
         start = _common_start(text, self.apply(_changed(turns, place, content=other)))
         if not text.startswith((content, content.strip()), start):
             raise RenderingFailed(
-                f"the model's chat template does not write the answer of turn {place + 1} unchanged"
+                f"the model's chat template does not render the answer of turn {place + 1} unchanged"
             )
         return start
 
@@ -148,7 +150,7 @@ class Locator:
         start = _common_start(text, one[:differs])
         if one[start:differs].strip():
             raise RenderingFailed(
-                f"the model's chat template writes the tool calls of turn {place + 1} differently without content"
+                f"the model's chat template renders the tool calls of turn {place + 1} differently without content"
             )
         return start
 
@@ -171,13 +173,13 @@ class Locator:
     def _end_of_calls(self, text: str, turns: Turns, place: int, other: str | None = None) -> int:
         """Return the end of the end-of-turn token after the tool calls, or of their line if the template has none.
 
-        `other`: the text with other arguments in the last call, if it is known.
+        `other`: the text with different arguments in the last call, if known.
         """
         if other is None:
             other = self.apply(_with_other_arguments(turns, place))
         if other == text:
             raise RenderingFailed(
-                f"the model's chat template does not write the tool calls of turn {place + 1}"
+                f"the model's chat template does not render the tool calls of turn {place + 1}"
             )
         after = len(text) - _common_start(text[::-1], other[::-1])
         found = [(text.find(token, after), -len(token)) for token in self.ends if token]
@@ -188,7 +190,7 @@ class Locator:
         return len(text.rstrip()) if line_end < 0 else line_end
 
     def _end_of_tokens(self, text: str, end: int) -> int:
-        """Return the end of the end-of-text token if it follows after other special tokens only, otherwise `end`."""
+        """Return the end of the end-of-text token if only special tokens precede it, otherwise `end`."""
         place = end
         while token := next(
             (each for each in self.ends if each and text.startswith(each, place)), None
@@ -200,7 +202,7 @@ class Locator:
 
 
 def _with_other_arguments(turns: Turns, place: int) -> Turns:
-    """Return the turns with other arguments in the last call of a turn."""
+    """Return the turns with different arguments in the last call of one turn."""
     calls = turns[place]["tool_calls"]
     arguments: Any = OTHER_ARGUMENTS
     if isinstance(calls[-1]["function"]["arguments"], str):

@@ -10,7 +10,7 @@ from typing import Any
 def with_short_ids(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the turns of a conversation with an id of nine characters for each tool call and its result.
 
-    A result without an id, or with one that no call has, belongs to the first call that has no result yet.
+    A result without an id, or with an id that matches no call, belongs to the first call that has no result yet.
     """
     replaced: list[dict[str, Any]] = []
     ids: dict[str, str] = {}

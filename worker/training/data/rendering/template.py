@@ -162,12 +162,12 @@ class Template:
     def _require_tool_calls(self) -> None:
         if not self.facts.tool_calls:
             raise RenderingFailed(
-                "the model's chat template does not write tool calls. Use a model whose template does, such as Qwen2.5 or Qwen3, "
+                "the model's chat template does not render tool calls. Use a model whose template does, such as Qwen2.5 or Qwen3, "
                 "or remove the rows with tool calls"
             )
 
     def _turn(self, message: Message) -> dict[str, Any]:
-        """Return a turn as templates read it; optional keys only if they have a value."""
+        """Return a turn as templates read it, with optional keys only if they have a value."""
         role = message.role
         if role == "developer" and not self._knows_developer:
             role = "system"

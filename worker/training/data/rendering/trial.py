@@ -60,7 +60,7 @@ def try_template(render: Render) -> TemplateFacts:
 
 
 def takes_arguments_as_text(render: Render) -> bool:
-    """Return whether the template writes the arguments of a tool call as JSON only if they are given as JSON text."""
+    """Return whether the template renders the arguments of a tool call as JSON only if they are passed as JSON text."""
     turns = [_ASK, _calling(as_text=False)]
     try:
         text = render(turns, [])

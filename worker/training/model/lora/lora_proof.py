@@ -95,7 +95,7 @@ def _results(
 
 @contextlib.contextmanager
 def _with_dropout(layer: Any) -> Iterator[None]:
-    """Let the adapter drop inputs, as in training."""
+    """Enable the adapter's dropout, as in training."""
     dropouts: nn.ModuleDict = layer.lora_dropout
     before = dropouts.training
     dropouts.train()

@@ -12,7 +12,7 @@ import { type Range, readCurve, readTimes, type Times } from "../../../history";
 import { CHART } from "../../../texts/job/chart";
 import { say } from "../../../texts/say";
 
-/** The share of the steps from which the axis extends to the last step; before, the curve would be too narrow to read. */
+/** Once this share of the steps is complete, the axis extends to the last step; before, the curve would be too narrow to read. */
 const SHARE = 0.05;
 
 /**

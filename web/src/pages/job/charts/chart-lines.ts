@@ -74,7 +74,7 @@ function joinGhosts(ghosts: Series[], isLog: boolean): Series {
 
 /** A small chart below the main one. */
 export interface Minor {
-  /** For the whole job or the first GPU, followed by the other GPUs. */
+  /** The line of the whole job or the first GPU, then those of the other GPUs. */
   lines: [Line, ...Line[]];
   /** Formats the value at a tick. */
   format: (value: number, increment: number) => string;
@@ -121,7 +121,7 @@ export function minorCharts(curve: Curve, axis: XAxis, hidden: ReadonlySet<strin
 
 type MakeLine = (key: string, name: string, label: string, color: string) => Line;
 
-/** Return the line of the steps and, if there are evaluations, theirs. */
+/** Return the line of the steps and, if there are evaluations, the line of the evaluations. */
 function accuracyLines(line: MakeLine): Minor["lines"] {
   const evaluations = line("eval_accuracy", "eval_token_accuracy", say(JOB.chart_eval_accuracy), "--eval");
   const steps = line("accuracy", "token_accuracy", say(JOB.chart_accuracy), "--train");

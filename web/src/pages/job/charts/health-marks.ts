@@ -30,7 +30,7 @@ export function withHealthMarks<Drawn extends { marks: object[] }>(
   return { ...drawn, marks: [...drawn.marks, ...marks] };
 }
 
-/** Whether something happened at the finding's step. The load of the host has no step. */
+/** Whether the finding is about something that happened at its step. Findings about the host's load are not. */
 export const hasStep = (finding: Finding): boolean => finding.step > 0 && !/^(gpu|disk)_/.test(finding.code);
 
 /** Return the finding's figures as a sentence; if it has none, because the loss is not a number, return its name. */

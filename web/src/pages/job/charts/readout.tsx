@@ -71,8 +71,8 @@ export function Readout(props: Props) {
 }
 
 /**
- * Return the step of the loss, or without losses of the evaluation, that is nearest to the cursor; without a cursor, the newest one.
- * Steps that the charts do not show do not count.
+ * Return the step nearest to the cursor that has a loss or, if there are no losses, an evaluation; without a cursor, the newest one.
+ * Steps that the charts do not show are ignored.
  */
 function stepAt(curve: Curve, axis: XAxis, cursor: Cursor | null, zoom: Props["zoom"]): number | null {
   const series = curve.of("loss").length ? curve.of("loss") : curve.of("eval_loss");
@@ -113,8 +113,8 @@ function LineValue({ line, axis, step, range }: ValueProps) {
 }
 
 /**
- * The text of the marks near the cursor; without a cursor, that of the newest attempt that resumed. Its line is always there, so that
- * the layout does not shift.
+ * The text of the marks near the cursor; without a cursor, that of the newest attempt that resumed. The text always takes up a
+ * line, so that the layout does not shift.
  */
 export function MarkTexts({ marks, cursor }: { marks: Mark[]; cursor: Signal<Cursor | null> }) {
   const at = cursor.value;
