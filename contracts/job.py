@@ -4,7 +4,6 @@ The defaults are those of the reference run; `{"model": …, "dataset": {"train"
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
@@ -12,38 +11,12 @@ from pydantic import Field, StringConstraints
 from contracts.base import Strict
 from contracts.data_spec import MOST_ROWS, DatasetSpec
 from contracts.field_error import FieldProblem, OneOf, one_error
+from contracts.job_status import JobStatus as JobStatus  # noqa: PLC0414  # callers import both from here
+from contracts.job_status import Phase as Phase  # noqa: PLC0414
 from contracts.values.hub_names import ModelName, Revision
 
 Auto = Literal["auto"]
 OnOffAuto = bool | Auto
-
-
-class JobStatus(StrEnum):
-    """The status of a job. Cancel and pause are requests, not states."""
-
-    QUEUED = "queued"  # submitted or requeued; next: running, paused, cancelled
-    RUNNING = "running"  # assigned to an attempt; next: any other status
-    PAUSED = "paused"  # on request; next: queued (resume), cancelled
-    SUCCEEDED = "succeeded"  # final: adapter and summary are available
-    FAILED = "failed"  # final: `error` gives the reason
-    CANCELLED = "cancelled"  # final: the training process has ended
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the job has ended. Only a retry can change the status of an ended job."""
-        return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
-
-
-class Phase(StrEnum):
-    """What a running attempt is currently doing."""
-
-    PLACING = "placing"
-    LOADING = "loading"
-    TOKENIZING = "tokenizing"
-    EVALUATING = "evaluating"
-    TRAINING = "training"
-    SAVING = "saving"
-    UPLOADING = "uploading"
 
 
 MOST_STEPS = 100_000_000

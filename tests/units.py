@@ -10,6 +10,7 @@ WAITING = (
     "tests/faults",
     "tests/worker/training/ranks",
     "tests/e2e",
+    "tests/stepline/service",
     "tests/openai",
     "tests/worker/training/test_program.py",
     "tests/examples",
@@ -27,10 +28,10 @@ def slowest_first(items: list[pytest.Item]) -> None:
 def unit_of(nodeid: str) -> str:
     """Return the name of the unit that a test belongs to. One process runs a unit from start to end.
 
-    A unit is a file, unless files share something that is slow to start: the tests of the web page
-    share a service with its jobs, as do those of OpenAI's clients, and the fault tests share one cluster per database.
+    A unit is a file, unless files share something that is slow to start: the tests of the web page and those of the
+    clients share a service with its jobs, and the fault tests share one cluster per database.
     """
-    for shared in ("tests/web", "tests/openai"):
+    for shared in ("tests/web", "tests/openai", "tests/stepline/service"):
         if nodeid.startswith(f"{shared}/"):
             return shared
     if nodeid.startswith("tests/faults/"):

@@ -7,6 +7,7 @@ display.
 from collections.abc import Mapping
 
 from contracts.failure import FailureReason, Language
+from contracts.job_status import Phase
 from contracts.values.sizes import format_bytes
 from contracts.values.text import escape_lines
 from contracts.verdicts.finding import HealthCode
@@ -34,6 +35,8 @@ def _word(name: str, value: object, language: Language) -> object:
     if name == "reason" and isinstance(value, str) and value in list(FailureReason):
         sentence = FailureReason(value).message(language).rstrip(".。")
         return sentence[:1].lower() + sentence[1:]
+    if name == "phase" and language == "zh" and isinstance(value, str):
+        return PHASES.get(value, value)
     if name == "finding" and isinstance(value, str) and value in FINDINGS:
         return FINDINGS[HealthCode(value)][language]
     return escape_lines(value) if isinstance(value, str) else value
@@ -45,6 +48,17 @@ FIELDS: dict[str, dict[Language, str]] = {
     "notes": {"en": "notes", "zh": "备注"},
 }
 """Field names shown in `job_edited`."""
+
+PHASES: dict[str, str] = {
+    Phase.PLACING: "准备文件",
+    Phase.LOADING: "加载模型",
+    Phase.TOKENIZING: "分词",
+    Phase.EVALUATING: "评估",
+    Phase.TRAINING: "训练",
+    Phase.SAVING: "保存",
+    Phase.UPLOADING: "上传",
+}
+"""The Chinese names of the phases; the English ones are their values."""
 
 FINDINGS: dict[HealthCode, dict[Language, str]] = {
     HealthCode.DIVERGED: {"en": "the train loss diverged", "zh": "训练 loss 发散"},

@@ -13,6 +13,7 @@ from app.errors.base import ErrorBody
 from app.errors.kinds import BadLabelFilter
 from app.http.document import LOCATION, tagged
 from app.http.etags import holds
+from app.http.idempotency_key import IdempotencyKeyDep
 from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
 from app.http.times import Moment
@@ -40,10 +41,6 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
 names_router = APIRouter(prefix="/v1/job-names", tags=["jobs"])
 """A separate router, because a path below `/v1/jobs` could also be the path of a job."""
 
-IdempotencyKey = Annotated[
-    str | None, Header(alias="Idempotency-Key", pattern=r"^[\x20-\x7e]+$", max_length=255)
-]
-
 MOST_NAMES = 1000
 """Maximum number of jobs in a list of names."""
 _ARCHIVED: dict[str, bool | None] = {"false": False, "true": True, "any": None}
@@ -67,7 +64,7 @@ def create_job(
     storage: StorageDep,
     dry_run: bool = False,
     require_fit: bool = False,
-    key: IdempotencyKey = None,
+    key: IdempotencyKeyDep = None,
 ) -> Response:
     """Submit a job. Requests with the same Idempotency-Key return the same job. dry_run only checks the spec.
 

@@ -15,6 +15,7 @@ from app.datasets.review.process import review_limits
 from app.datasets.validation.runner import ValidatorDep
 from app.db.engine import DatabaseDep
 from app.http.body_limits import BodyKind, takes
+from app.http.idempotency_key import IdempotencyKeyDep
 from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
 from app.storage.data_dir import StorageDep
@@ -51,9 +52,13 @@ async def add_part(
     data: Annotated[UploadFile, File(), BeforeValidator(require_file)],
     database: DatabaseDep,
     storage: StorageDep,
+    key: IdempotencyKeyDep = None,
 ) -> PartView:
-    """Add a part of at most 64 MiB. Parts may be sent in any order and in parallel."""
-    add = partial(service.add_part, database, storage, upload_id, data.file)
+    """Add a part of at most 64 MiB. Parts may be sent in any order and in parallel.
+
+    Requests with the same Idempotency-Key return the part of the first one.
+    """
+    add = partial(service.add_part, database, storage, upload_id, data.file, key)
     return await to_thread.run_sync(add, limiter=_WRITING)
 
 

@@ -70,32 +70,48 @@ def create_upload(session: Session, new: NewUpload, max_bytes: int) -> UploadVie
     return view(session, upload)
 
 
-def add_part(database: Database, storage: Storage, upload_id: str, data: BinaryIO) -> PartView:
-    """Store a part. Its file is written outside a transaction."""
+def add_part(
+    database: Database, storage: Storage, upload_id: str, data: BinaryIO, key: str | None = None
+) -> PartView:
+    """Store a part. Its file is written outside a transaction. With a `key`, a repetition returns the first part."""
     with database.reading() as session:
         _require_pending(session, _require(session, upload_id))
-    part_id = new_id("part")
+    file_id = new_id("part")
+    part_id = file_id if key is None else _part_id(upload_id, key)
     with storage_errors(), storage.draft() as draft:
         data.seek(0)
         while block := data.read(_BLOCK_BYTES):
             draft.write(block)
-        path = storage.upload_part(upload_id, part_id)
+        path = storage.upload_part(upload_id, file_id)
         draft.keep(path)
     part = UploadPart(id=part_id, upload_id=upload_id, bytes=draft.bytes, path=path)
     try:
         with database.writing() as session:
-            _insert(session, part)
-            return PartView(id=part_id, created_at=_seconds(part.created_at), upload_id=upload_id)
+            stored = _find_or_insert(session, part)
+            is_repeated = stored is not part
+            found = PartView(
+                id=part_id, created_at=_seconds(stored.created_at), upload_id=upload_id
+            )
     except Exception:
         storage.delete(path)
         raise
+    if is_repeated:
+        storage.delete(path)
+    return found
 
 
-def _insert(session: Session, part: UploadPart) -> None:
+def _part_id(upload_id: str, key: str) -> str:
+    return f"part_{hashlib.sha256(f'{upload_id} {key}'.encode()).hexdigest()[:24]}"
+
+
+def _find_or_insert(session: Session, part: UploadPart) -> UploadPart:
+    """Return the part with this id, or store this one and return it."""
     upload = store.lock_upload(session, part.upload_id)
     if upload is None:
         raise UploadNotFound(upload=part.upload_id)
     _require_pending(session, upload)
+    if (stored := store.find_part(session, part.id)) is not None:
+        return stored
     count, received = store.sum_parts(session, upload.id)
     if count >= MOST_PARTS:
         raise TooManyParts("data", limit=MOST_PARTS)
@@ -103,6 +119,7 @@ def _insert(session: Session, part: UploadPart) -> None:
         raise PartsTooLarge("data", received=received + part.bytes, bytes=upload.bytes)
     part.created_at = database_now(session)
     store.insert_part(session, part)
+    return part
 
 
 def complete_upload(

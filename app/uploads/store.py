@@ -39,6 +39,11 @@ def insert_part(session: Session, part: UploadPart) -> None:
     session.flush()
 
 
+def find_part(session: Session, part_id: str) -> UploadPart | None:
+    """Return the part, or None."""
+    return session.scalars(select(UploadPart).where(UploadPart.id == part_id)).one_or_none()
+
+
 def sum_parts(session: Session, upload_id: str) -> tuple[int, int]:
     """Return the number of parts of an upload and their total size in bytes."""
     total = func.coalesce(func.sum(UploadPart.bytes), 0)

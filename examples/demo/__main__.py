@@ -9,16 +9,16 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from cli.part import Part
-from examples.client import ApiError, Client, printable
+from contracts.values.text import escape_lines
 from examples.demo.language import Language, choose_language, say
 from examples.demo.progress import Progress
 from examples.demo.tickets import TICKETS_FILE
+from stepline import Client, Job, SteplineError
+from stepline.client.updates import Metrics, Rewound, StatusChanged
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, _interrupt)
     try:
         return run(options.data_dir.resolve(), options.port, options.once, language)
-    except (DemoFailed, ApiError, urllib.error.URLError) as error:
+    except (DemoFailed, SteplineError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -55,14 +55,14 @@ def run(data_dir: Path, port: int | None, once: bool, language: Language) -> int
     service = _service(data_dir, models_dir, url)
     print(say(language, "service", log=_short(service.log)), flush=True)
     try:
-        client = Client(url)
         service.start()
         # The page can be opened while the base model is being built.
         _wait_until_ready(service, language)
         print(say(language, "ready", url=url), flush=True)
         print(say(language, "base"), flush=True)
         _make_base_model(models_dir, service, language)
-        succeeded = _run_job(client, service, data_dir, language)
+        with Client(url) as client:
+            succeeded = _run_job(client, service, data_dir, language)
         if not once:
             print(say(language, "address", url=url), flush=True)
             _wait_for_ctrl_c(service, language)
@@ -154,43 +154,57 @@ def _wait_for_ctrl_c(service: Part, language: Language) -> None:
 def _run_job(client: Client, service: Part, data_dir: Path, language: Language) -> bool:
     """Upload the rows, run the job and print its report. Return whether the held-out perplexity at least halved."""
     print(say(language, "submit"), flush=True)
-    print(f"      $ curl -s {client.url}/v1/datasets -F file=@{_short(TICKETS_FILE)}")
-    dataset_id = client.upload(TICKETS_FILE)
+    print(f"      $ curl -s {client.base_url}/v1/datasets -F file=@{_short(TICKETS_FILE)}")
+    dataset_id = client.datasets.upload(TICKETS_FILE).id
     print(f"      {dataset_id}")
     spec = json.loads(JOB_FILE.read_text(encoding="utf-8"))
     spec["dataset"]["train"] = dataset_id
     job_file = data_dir / "job.json"
     job_file.write_text(json.dumps(spec, indent=2) + "\n")
     kind = "'Content-Type: application/json'"
-    print(f"      $ curl -s {client.url}/v1/jobs -H {kind} -d @{_short(job_file)}")
-    job_id = client.submit(spec)
-    print(f"      {job_id}\n{say(language, 'train')}")
-    print(say(language, "watch", url=f"{client.url}/jobs/{job_id}"), flush=True)
-    progress = Progress(language)
-    job: dict[str, Any] = {}
+    print(f"      $ curl -s {client.base_url}/v1/jobs -H {kind} -d @{_short(job_file)}")
+    job = client.submit(spec)
+    print(f"      {job.id}\n{say(language, 'train')}")
+    print(say(language, "watch", url=f"{client.base_url}/jobs/{job.id}"), flush=True)
     try:
-        for job, points in client.follow(job_id):
-            progress.show(job, points)
-            _check(service, language)
+        _watch(job, service, language)
     except KeyboardInterrupt:
-        client.cancel(job_id)  # otherwise the next demo would start with this job
+        job.cancel()  # otherwise the next demo would start with this job
         raise
-    if job["status"] != "succeeded":
-        error = job["error"] or {}
-        text = " ".join(filter(None, (error.get(key) for key in ("message", "detail", "hint"))))
-        text = printable(text)
-        raise DemoFailed(say(language, "failed", job=job_id, status=job["status"], error=text))
-    return _report(client, job_id, language)
+    view = job.refresh()
+    if view.status != "succeeded":
+        error = view.error
+        text = " ".join(filter(None, (error.message, error.detail, error.hint))) if error else ""
+        text = escape_lines(text)
+        raise DemoFailed(say(language, "failed", job=job.id, status=view.status, error=text))
+    return _report(job, client.base_url, language)
 
 
-def _report(client: Client, job_id: str, language: Language) -> bool:
+def _watch(job: Job, service: Part, language: Language) -> None:
+    """Show the progress until the job has ended or is paused. Raises DemoFailed if the service ends before."""
+    progress = Progress(language)
+    losses: dict[int, float] = {}
+    with job.updates() as updates:
+        for update in updates:
+            match update:
+                case StatusChanged(job=state):
+                    progress.show(state, losses)
+                case Metrics(series=series) if "loss" in series:
+                    pairs = zip(series["loss"].step, series["loss"].value, strict=True)
+                    losses |= {step: value for step, value in pairs if value is not None}
+                case Rewound(step=last):
+                    losses = {step: loss for step, loss in losses.items() if step <= last}
+            _check(service, language)
+
+
+def _report(job: Job, url: str, language: Language) -> bool:
     """Print the report. Return whether the held-out perplexity at least halved."""
-    summary = client.summary(job_id)
+    summary = job.summary()
     before, after = summary["base_perplexity"], summary["perplexity"]
     halved = bool(after * 2 <= before)
     other = "en" if language == "zh" else "zh"
-    url = f"{client.url}/v1/jobs/{job_id}/summary?format=text&lang={other}"
-    print(f"\n{client.report(job_id, language).rstrip()}\n")
+    url = f"{url}/v1/jobs/{job.id}/summary?format=text&lang={other}"
+    print(f"\n{job.report(language).rstrip()}\n")
     name = "halved" if halved else "not_halved"
     print(say(language, name, before=f"{before:.2f}", after=f"{after:.2f}"))
     print(say(language, "report", url=url), flush=True)

@@ -3,11 +3,12 @@
 import itertools
 import shutil
 import sys
-from typing import Any
+from collections.abc import Mapping
 
 from wcwidth import wcswidth
 
 from examples.demo.language import Language, say
+from stepline.client.views import JobState
 
 BARS = "▁▂▃▄▅▆▇█"
 PERMANENT_LINES = 10
@@ -22,47 +23,47 @@ class Progress:
         self._live = sys.stdout.isatty()
         self._last_mark = ""
 
-    def show(self, job: dict[str, Any], points: list[dict[str, Any]]) -> None:
-        """Show the job's current progress."""
-        phase = job["phase"] or job["status"]
-        if phase not in {"training", "evaluating"} or not points:
-            name = phase if job["status"] in {"queued", "running"} else None
+    def show(self, job: JobState, losses: Mapping[int, float]) -> None:
+        """Show the job's current progress; `losses` by step, in their order."""
+        phase = job.phase or job.status
+        if phase not in {"training", "evaluating"} or not losses:
+            name = phase if job.status in {"queued", "running"} else None
             mark = f"{phase} {self._quarters_done(job)}"
             line = "  ".join([say(self._language, name), *self._rows(job)]) if name else ""
         else:
-            line = self._training_line(job, points)
-            total = job["progress"]["total_steps"] or 0
-            mark = str(points[-1]["step"] * PERMANENT_LINES // max(total, 1))
+            line = self._training_line(job, losses)
+            total = job.progress.total_steps or 0
+            mark = str(max(losses) * PERMANENT_LINES // max(total, 1))
         if mark != self._last_mark and line:
             self._last_mark = mark
             self._print(line, end="\n")
         elif self._live and line:
             self._print(line, end="")
 
-    def _training_line(self, job: dict[str, Any], points: list[dict[str, Any]]) -> str:
-        progress, last = job["progress"], points[-1]
+    def _training_line(self, job: JobState, losses: Mapping[int, float]) -> str:
+        step = max(losses)
         parts = [
-            say(self._language, job["phase"]),
-            f"{say(self._language, 'step')} {last['step']}/{progress['total_steps']}",
+            say(self._language, job.phase or job.status),
+            f"{say(self._language, 'step')} {step}/{job.progress.total_steps}",
             *self._rows(job)[:1],
-            f"loss {last['loss']:.4f}" if last["loss"] is not None else "loss -",
-            draw_curve([point["loss"] for point in points if point["loss"] is not None]),
+            f"loss {losses[step]:.4f}",
+            draw_curve(list(losses.values())),
         ]
-        if job["eta_seconds"]:
-            parts.append(self._time_left(job["eta_seconds"]))
+        if job.eta_seconds:
+            parts.append(self._time_left(job.eta_seconds))
         return "  ".join(parts)
 
-    def _rows(self, job: dict[str, Any]) -> list[str]:
+    def _rows(self, job: JobState) -> list[str]:
         """Return the progress of a phase without steps: its rows and the time left."""
-        rows = job["progress"]["rows"]
+        rows = job.progress.rows
         if rows is None:
             return []
-        left = [] if rows["seconds_left"] is None else [self._time_left(rows["seconds_left"])]
-        return [say(self._language, "rows", **rows), *left]
+        left = [] if rows.seconds_left is None else [self._time_left(rows.seconds_left)]
+        return [say(self._language, "rows", done=rows.done, total=rows.total), *left]
 
-    def _quarters_done(self, job: dict[str, Any]) -> int:
-        rows = job["progress"]["rows"]
-        return 0 if rows is None else int(4 * rows["done"] // max(rows["total"], 1))
+    def _quarters_done(self, job: JobState) -> int:
+        rows = job.progress.rows
+        return 0 if rows is None else int(4 * rows.done // max(rows.total, 1))
 
     def _time_left(self, eta_seconds: float) -> str:
         minutes, seconds = divmod(round(eta_seconds), 60)

@@ -3,25 +3,40 @@
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from contracts.job import JobSpec, JobStatus
+from contracts.job_status import JobStatus
+from stepline.client.address import is_local
 from stepline.client.datasets import Datasets
 from stepline.client.job import Job
 from stepline.client.paging import read_pages
-from stepline.client.transport import Transport
+from stepline.client.transport import TIMEOUT_SECONDS, Transport
 from stepline.client.views import JobView, Model, Page, Plan, Worker
+
+if TYPE_CHECKING:
+    from contracts.job import JobSpec
 
 
 class Client:
     """A client of the service at `base_url`, such as `http://127.0.0.1:8000`.
 
-    `language` (`en` or `zh`) is the language of messages. Requests that fail because of the connection are retried;
-    if they keep failing, ServerUnreachable is raised. If the service rejects a request, ApiError is raised with its code.
+    `language` (`en` or `zh`) is the language of messages, and `api_key` is sent as a bearer token. A request fails if
+    the service sends nothing for `timeout_seconds`. Requests that fail because of the connection are retried; if
+    they keep failing, ServerUnreachable is raised. If the service rejects a request, ApiError is raised with its code.
     """
 
-    def __init__(self, base_url: str, language: str | None = None, attempts: int = 5) -> None:
-        self._transport = Transport(base_url, language, attempts)
+    def __init__(
+        self,
+        base_url: str,
+        language: str | None = None,
+        attempts: int = 5,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self._transport = Transport(
+            base_url, language, attempts, api_key=api_key, timeout_seconds=timeout_seconds
+        )
         self.datasets = Datasets(self._transport)
 
     def __enter__(self) -> Self:
@@ -40,13 +55,18 @@ class Client:
         """The service's address, without a trailing slash."""
         return self._transport.base_url
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the service is on this machine."""
+        return is_local(self._transport.base_url)
+
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
 
     def submit(
         self,
-        spec: JobSpec | Mapping[str, Any],
+        spec: "JobSpec | Mapping[str, Any]",
         *,
         require_fit: bool = False,
         idempotency_key: str | None = None,
@@ -66,7 +86,7 @@ class Client:
         )
         return Job(self._transport, view.id, view)
 
-    def plan(self, spec: JobSpec | Mapping[str, Any]) -> Plan:
+    def plan(self, spec: "JobSpec | Mapping[str, Any]") -> Plan:
         """Check a spec and return the job's plan. Nothing is stored. Raises InvalidRequest."""
         return self._transport.read(
             Plan, "POST", "/v1/jobs", json=_as_json(spec), params={"dry_run": "true"}
@@ -105,10 +125,8 @@ class Client:
         return self._transport.read(Page[Worker], "GET", "/v1/workers").data
 
 
-def _as_json(spec: JobSpec | Mapping[str, Any]) -> Any:
+def _as_json(spec: "JobSpec | Mapping[str, Any]") -> Any:
     # Omit defaults: the server fills them in, and they must not override a preset.
-    return (
-        spec.model_dump(mode="json", exclude_unset=True)
-        if isinstance(spec, JobSpec)
-        else dict(spec)
-    )
+    if isinstance(spec, Mapping):
+        return dict(spec)
+    return spec.model_dump(mode="json", exclude_unset=True)

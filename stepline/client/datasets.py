@@ -1,7 +1,7 @@
 """Datasets of a service: upload, check, list, delete."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -9,13 +9,10 @@ from urllib.parse import quote
 from contracts.dataset.status import DatasetStatus
 from stepline.client.errors import DatasetRejected, WaitTimeout
 from stepline.client.paging import read_pages
+from stepline.client.parts import BLOCK_BYTES, LARGE_BYTES, Progress, upload_in_parts
 from stepline.client.transport import Transport
 from stepline.client.views import Dataset
 
-Progress = Callable[[int, int], object]
-"""Called with the number of bytes so far and in total."""
-
-_BLOCK_BYTES = 1 << 18
 _POLL_SECONDS = 0.5
 
 
@@ -35,29 +32,32 @@ class Datasets:
         on_progress: Progress | None = None,
         on_check: Progress | None = None,
         wait_seconds: float | None = None,
+        large_bytes: int = LARGE_BYTES,
     ) -> Dataset:
         """Upload a file and wait until the server has checked it. The same bytes with the same options are the same dataset.
 
-        `on_progress` is called with the bytes sent, and `on_check` with the bytes checked. Raises InvalidRequest or
-        DatasetRejected if the file is not a valid dataset, and WaitTimeout if the check takes longer than `wait_seconds`.
+        A file of at least `large_bytes` is sent in parts. `on_progress` is called with the bytes sent, and `on_check` with
+        the bytes checked. Raises InvalidRequest or DatasetRejected if the file is not a valid dataset, and WaitTimeout if the check takes
+        longer than `wait_seconds`.
         """
         path = Path(file)
-        params: dict[str, Any] = {"filename": path.name}
-        params |= {
-            name: value for name, value in (("format", format), ("encoding", encoding)) if value
-        }
+        chosen = {"format": format, "encoding": encoding}
+        params: dict[str, Any] = {name: value for name, value in chosen.items() if value}
         params |= {f"columns[{name}]": value for name, value in (columns or {}).items()}
         total = path.stat().st_size
         with path.open("rb") as opened:
-            # An upload can be retried, because the same bytes are the same dataset, but the file must be read again.
-            dataset = self._transport.read_body(
-                Dataset,
-                "POST",
-                "/v1/datasets",
-                lambda: _blocks(opened, total, on_progress),
-                params=params,
-                headers={"Content-Type": "application/octet-stream", "Content-Length": str(total)},
-            )
+            if total >= large_bytes:
+                found = upload_in_parts(
+                    self._transport,
+                    opened,
+                    path.name,
+                    total,
+                    params=params,
+                    on_progress=on_progress,
+                )
+                dataset = self.get(found)
+            else:
+                dataset = self._send(opened, total, params | {"filename": path.name}, on_progress)
         return self._wait(dataset, on_check, wait_seconds)
 
     def get(self, dataset_id: str) -> Dataset:
@@ -75,11 +75,22 @@ class Datasets:
 
     def preview(self, dataset_id: str, model: str, *, rows: int = 3, color: bool = False) -> str:
         """Return rows as text, rendered with the model's chat template. `color` adds a terminal's escape sequences."""
-        params: dict[str, Any] = {"model": model, "rows": rows, "format": "text"}
-        if color:
-            params["color"] = "true"
+        params = {"model": model, "rows": rows, "format": "text", "color": str(color).lower()}
         path = f"/v1/datasets/{quote(dataset_id, safe='')}/preview"
         return self._transport.send("GET", path, params=params).text
+
+    def _send(
+        self, file: BinaryIO, total: int, params: dict[str, Any], on_progress: Progress | None
+    ) -> Dataset:
+        """Upload a file with one request. It can be retried, because the same bytes are the same dataset."""
+        return self._transport.read_body(
+            Dataset,
+            "POST",
+            "/v1/datasets",
+            lambda: _blocks(file, total, on_progress),
+            params=params,
+            headers={"Content-Type": "application/octet-stream", "Content-Length": str(total)},
+        )
 
     def _wait(
         self, dataset: Dataset, on_check: Progress | None, wait_seconds: float | None
@@ -104,7 +115,7 @@ def _blocks(file: BinaryIO, total: int, on_progress: Progress | None) -> Iterato
     """Yield the file's bytes from its beginning."""
     file.seek(0)
     done = 0
-    while block := file.read(_BLOCK_BYTES):
+    while block := file.read(BLOCK_BYTES):
         yield block
         done += len(block)
         if on_progress is not None:

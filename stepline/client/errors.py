@@ -13,6 +13,11 @@ class SteplineError(Exception):
 class ServerUnreachable(SteplineError):
     """No response from the service, or a response from something else, such as a proxy. A retry may succeed."""
 
+    def __init__(self, message: str, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        """Why there was no response; None if something else responded."""
+
 
 class WaitTimeout(SteplineError):
     """The time limit passed before the job ended. The job continues."""

@@ -1,14 +1,13 @@
 """Job: one job of a service, with the actions and files that the API offers for it."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, Literal
 from urllib.parse import quote
 
-from contracts.job import JobStatus
+from contracts.job_status import JobStatus
 from contracts.wire import ADAPTER_ARTIFACT
+from stepline.client.downloads import download
 from stepline.client.errors import SteplineError
 from stepline.client.paging import read_pages
 from stepline.client.transport import Transport
@@ -16,7 +15,6 @@ from stepline.client.updates import Update, Updates
 from stepline.client.views import Artifact, Event, JobView, LogLine, Page
 
 Action = Literal["cancel", "pause", "resume", "retry"]
-_BLOCK_BYTES = 1 << 20
 
 
 class Job:
@@ -93,18 +91,17 @@ class Job:
 
     def logs(self) -> Iterator[LogLine]:
         """Yield the lines that the job has logged so far, oldest first."""
-        for lines, _ in self.log_pages():
+        cursor: str | None = None
+        has_more = True
+        while has_more:
+            lines, cursor, has_more = self.log_page(cursor)
             yield from lines
 
-    def log_pages(self, cursor: str | None = None) -> Iterator[tuple[list[LogLine], str | None]]:
-        """Yield the log after `cursor` as pages, each with the cursor after it."""
-        while True:
-            params = {"limit": 5000} | ({} if cursor is None else {"cursor": cursor})
-            page = self._transport.read(Page[LogLine], "GET", f"{self._path}/logs", params=params)
-            cursor = page.cursor or cursor
-            yield page.data, cursor
-            if not page.has_more:
-                return
+    def log_page(self, cursor: str | None = None) -> tuple[list[LogLine], str | None, bool]:
+        """Return up to 5,000 lines of the log after `cursor`, the cursor after them, and whether there are more."""
+        params = {"limit": 5000} | ({} if cursor is None else {"cursor": cursor})
+        page = self._transport.read(Page[LogLine], "GET", f"{self._path}/logs", params=params)
+        return page.data, page.cursor or cursor, page.has_more
 
     def metrics(self, names: str = "", max_points: int = 500) -> dict[str, Any]:
         """Return sampled series of the job so far, and a `cursor` for `updates`. docs/api.md describes the response."""
@@ -139,38 +136,17 @@ class Job:
     ) -> Path:
         """Download a file of the job and return its path. If `target` is a directory, the file is named after the job's id and the artifact.
 
-        The file appears only when it is complete and its SHA-256 is correct. `on_progress` is called with the bytes so far and
-        in total. Raises NotFound if the job has no such file.
+        The file appears only when it is complete and its SHA-256 is correct. A repetition of an interrupted download
+        continues it. `on_progress` is called with the bytes so far and in total. Raises NotFound if the job has no such file.
         """
         path = Path(target)
         path = path / f"{self.id}-{name}" if path.is_dir() else path
-        url = f"{self._path}/artifacts/{name}"
-        digest = hashlib.sha256()
-        with (
-            self._transport.stream("GET", url) as response,
-            NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file,
-        ):
-            partial = Path(file.name)
-            try:
-                total = int(response.headers.get("Content-Length", "0"))
-                done = 0
-                for block in response.iter_bytes(_BLOCK_BYTES):
-                    file.write(block)
-                    digest.update(block)
-                    done += len(block)
-                    if on_progress is not None:
-                        on_progress(done, total)
-                file.close()
-                expected = response.headers.get("ETag", "").strip('"')
-                if digest.hexdigest() != expected:
-                    raise SteplineError(
-                        f"{name} of {self.id} was damaged in transit (SHA-256 {digest.hexdigest()}, expected {expected}). "
-                        "Download it again"
-                    )
-                partial.chmod(0o644)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
+        artifact = next((each for each in self.artifacts() if each.name == name), None)
+        url = f"{self._path}/artifacts/{quote(name, safe='')}"
+        if artifact is None:
+            self._transport.send("GET", url)  # raises the server's error
+            raise SteplineError(f"{self.id} has no file {name}")  # it has appeared just now
+        download(self._transport, url, artifact, path, on_progress)
         return path
 
     def _act(self, action: Action) -> JobView:

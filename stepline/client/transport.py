@@ -1,6 +1,5 @@
 """Sends requests, retries those that may be retried, and converts error responses to exceptions."""
 
-import ipaddress
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +10,7 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from contracts.wire import SHOULD_RETRY_HEADER
+from stepline.client.address import checked_address, is_local
 from stepline.client.errors import KINDS, ApiError, Problem, ServerUnreachable, SteplineError
 
 M = TypeVar("M", bound=BaseModel)
@@ -55,20 +55,28 @@ class Transport:
         base_url: str,
         language: str | None = None,
         attempts: int = 5,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self.base_url = _checked(base_url)
+        self.base_url = checked_address(base_url)
         self.attempts = attempts
         self._sleep = sleep
         headers = {"Accept-Language": language} if language else {}
+        if api_key:
+            headers["Authorization"] = f"Bearer {_checked_key(api_key)}"
         try:
             self._client = httpx2.Client(
                 base_url=self.base_url,
                 headers=headers,
-                timeout=httpx2.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS),
-                trust_env=not _is_local(
-                    self.base_url
-                ),  # a proxy cannot reach this machine's services
+                timeout=httpx2.Timeout(
+                    timeout_seconds, connect=min(timeout_seconds, CONNECT_SECONDS)
+                ),
+                # A proxy cannot reach this machine's services.
+                trust_env=not is_local(self.base_url),
+                # Without TLS and proxies, certificates would be loaded for nothing, which takes longer than a request.
+                verify=not (self.base_url.startswith("http://") and is_local(self.base_url)),
             )
         except httpx2.InvalidURL as error:
             raise SteplineError(f"{base_url!r} is not a valid server address: {error}") from error
@@ -136,10 +144,15 @@ class Transport:
         except httpx2.RequestError as error:
             raise self.unreachable(error) from error
 
+    def wait(self, attempt: int) -> None:
+        """Wait before the repetition that follows failed attempt number `attempt`, from 1."""
+        self._sleep(pause(attempt))
+
     def unreachable(self, error: Exception) -> ServerUnreachable:
         """Return the error for a request that received no response."""
+        reason = str(error) or type(error).__name__
         return ServerUnreachable(
-            f"The server at {self.base_url} cannot be reached ({error or type(error).__name__})"
+            f"The server at {self.base_url} cannot be reached ({reason})", reason
         )
 
 
@@ -184,21 +197,11 @@ def _may_repeat(response: httpx2.Response) -> bool:
     return response.status_code in RETRIED_STATUSES
 
 
-def _checked(base_url: str) -> str:
-    """Return the address without a trailing slash. Adds `http://` if the scheme is missing."""
-    address = base_url.strip().rstrip("/")
-    if "://" not in address:
-        address = f"http://{address}"
-    if not address.startswith(("http://", "https://")) or address.endswith("://"):
+def _checked_key(api_key: str) -> str:
+    """Return the key without surrounding space. The error does not contain it, because errors are printed."""
+    key = api_key.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
         raise SteplineError(
-            f"{base_url!r} is not a valid server address. Use, for example, http://127.0.0.1:8000"
+            "The API key contains a space or a character that HTTP headers cannot contain"
         )
-    return address
-
-
-def _is_local(base_url: str) -> bool:
-    host = httpx2.URL(base_url).host
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return key

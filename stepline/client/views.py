@@ -3,14 +3,16 @@
 Each field has the name, unit and meaning described in docs/api.md and /openapi.json.
 """
 
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import ConfigDict
 
-from contracts.attempt import Device
 from contracts.base import Tolerant, UtcDatetime
 from contracts.dataset.status import DatasetStatus
-from contracts.job import JobSpec, JobStatus, Phase
+from contracts.job_status import JobStatus, Phase
+
+if TYPE_CHECKING:
+    from contracts.job import JobSpec
 
 Item = TypeVar("Item")
 
@@ -18,7 +20,8 @@ Item = TypeVar("Item")
 class View(Tolerant):
     """A response. It keeps unknown fields, so that `--json` shows everything that the server sent."""
 
-    model_config = ConfigDict(extra="allow")
+    # For a fast start: a command reads few kinds of responses, and pydantic finds docstrings in the source code.
+    model_config = ConfigDict(extra="allow", defer_build=True, use_attribute_docstrings=False)
 
 
 class Page(View, Generic[Item]):
@@ -108,8 +111,10 @@ class JobView(JobState):
 
     spec: dict[str, Any]
 
-    def load_spec(self) -> JobSpec:
+    def load_spec(self) -> "JobSpec":
         """Return the spec as a JobSpec. Raises pydantic.ValidationError if it contains fields of a newer version."""
+        from contracts.job import JobSpec  # noqa: PLC0415  # slow to import, and rarely needed
+
         return JobSpec.model_validate(self.spec)
 
 
@@ -180,6 +185,25 @@ class Dataset(View):
     problems: list[str] = []
 
 
+class UploadedFile(View):
+    """The file that an upload in parts became."""
+
+    dataset_id: str
+
+
+class UploadInParts(View):
+    """An upload in parts."""
+
+    id: str
+    file: UploadedFile | None
+
+
+class UploadedPart(View):
+    """A part of an upload."""
+
+    id: str
+
+
 class Quantity(View):
     """A predicted quantity; `value` is None if it is unknown."""
 
@@ -231,15 +255,27 @@ class ModelWorker(View):
 
 
 class Model(View):
-    """A model on the workers."""
+    """A model on the workers, or the adapter of a job that has succeeded (`base_model` and `job` are set)."""
 
     id: str
+    created: int
     available: bool
     architecture: str | None
     parameters: int | None
     bytes: int | None
     max_length: int | None
     workers: list[ModelWorker]
+    base_model: str | None = None
+    job: str | None = None
+
+
+class Device(View):
+    """The device that a worker trains on."""
+
+    kind: str
+    name: str
+    memory_bytes: int
+    """Memory of the GPU, or of the host for a CPU; 0 if it is unknown."""
 
 
 class Worker(View):

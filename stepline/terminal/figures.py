@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from stepline.client.views import JobState
+from stepline.terminal.colors import STATUS_COLORS
 from stepline.terminal.language import Language
 from stepline.terminal.words import WORDS, say
 
@@ -53,6 +54,11 @@ def show_status(status: str, language: Language) -> str:
     """Return the word for a status; the status itself if a newer server sent it."""
     key = f"status.{status}"
     return say(key, language) if key in WORDS else status
+
+
+def status_colors(language: Language) -> dict[str, str]:
+    """Return the color of each status, by its word."""
+    return {show_status(status, language): color for status, color in STATUS_COLORS.items()}
 
 
 def show_progress(job: JobState, language: Language) -> str:

@@ -12,7 +12,7 @@ LANGUAGES = ("en", "zh")
 
 def choose_language(given: str | None = None, environ: Mapping[str, str] = os.environ) -> Language:
     """Return the language of messages."""
-    chosen = given or environ.get("STEPLINE_LANG") or read_config().get("lang")
+    chosen = given or environ.get("STEPLINE_LANG") or read_config().lang
     if chosen in LANGUAGES:
         return "zh" if chosen == "zh" else "en"
     locale = next((v for n in ("LC_ALL", "LC_MESSAGES", "LANG") if (v := environ.get(n))), "")

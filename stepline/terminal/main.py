@@ -1,11 +1,17 @@
 """The `stepline` command. A command's module is imported only when the command runs, so that startup is fast."""
 
+import difflib
 import importlib
+import io
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
+from stepline.terminal import exits
+from stepline.terminal.language import LANGUAGES
+from stepline.terminal.usage import HelpFormatter, show_error
 from stepline.terminal.words import say
 
 SERVER_COMMANDS = ("up", "serve", "worker", "migrate", "doctor")
@@ -27,7 +33,9 @@ CLIENT_COMMANDS = {
     "datasets": "datasets",
     "models": "fleet",
     "workers": "fleet",
+    "login": "settings",
     "config": "settings",
+    "completion": "completion",
 }
 """The module of each command, by the command's name."""
 
@@ -49,6 +57,23 @@ class Commands(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command. The error for an unknown one names a similar one."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            near = difflib.get_close_matches(name, self.list_commands(ctx), 1)
+            hint = say("error.meant", name=near[0]) if near else ""
+            ctx.fail(say("error.no_command", name=name, hint=hint).rstrip())
+        return super().resolve_command(ctx, args)
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write what the program does, in the language of --lang."""
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(say("help.program"))
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the two sections without importing the commands."""
         for section, names in (
@@ -59,10 +84,35 @@ class Commands(click.Group):
                 formatter.write_dl([(name, say(f"help.{name}")) for name in names])
 
 
+def _remember(variable: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
+    """Return a callback that passes an option before the command to the command, which reads the variable."""
+
+    def store(ctx: click.Context, param: click.Parameter, value: str | None) -> None:  # noqa: ARG001
+        if value:
+            os.environ[variable] = value
+
+    return store
+
+
 @click.group(
     cls=Commands,
     help=say("help.program"),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+@click.option(
+    "--server",
+    metavar="URL",
+    expose_value=False,
+    callback=_remember("STEPLINE_SERVER_URL"),
+    help=say("option.server"),
+)
+@click.option(
+    "--lang",
+    type=click.Choice(LANGUAGES),
+    expose_value=False,
+    is_eager=True,  # before --help
+    callback=_remember("STEPLINE_LANG"),
+    help=say("option.lang"),
 )
 @click.version_option(package_name="stepline", prog_name="stepline", message="%(prog)s %(version)s")
 def commands() -> None:
@@ -76,11 +126,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from cli.main import main as run_server_command  # noqa: PLC0415
 
         return run_server_command(given)
+    click.Context.formatter_class = HelpFormatter
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # not every terminal can show every character
+    # Else pydantic looks for plugins in all installed packages, which takes longer than a request.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
-        commands(given, prog_name="stepline")
+        result = commands.main(given, prog_name="stepline", standalone_mode=False)
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
-    return 0
+        return end.code if isinstance(end.code, int) else exits.FAILED
+    except click.ClickException as error:
+        return show_error(error, as_json="--json" in given)
+    except click.Abort:  # Ctrl-C at a question
+        click.echo(err=True)
+        return exits.INTERRUPTED
+    return result if isinstance(result, int) else exits.SUCCEEDED
 
 
 if __name__ == "__main__":

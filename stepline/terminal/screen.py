@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -21,6 +22,7 @@ from stepline.client.updates import (
 )
 from stepline.client.views import Columns, Event, JobState
 from stepline.terminal.chart import draw_curve
+from stepline.terminal.colors import LEVEL_COLORS, STATUS_COLORS
 from stepline.terminal.figures import (
     show_bytes,
     show_loss,
@@ -33,16 +35,10 @@ from stepline.terminal.words import say
 
 CHART_LINES = 8
 MOST_EVENTS = 5
+UNSHOWN = ("phase", "artifact_uploaded")
+"""Codes of events that would displace others: the first line shows the phase."""
 MOST_POINTS = 20_000
 """Maximum number of points kept per series. Beyond it, every second point is dropped."""
-COLORS = {
-    "running": "cyan",
-    "succeeded": "green",
-    "failed": "red",
-    "cancelled": "yellow",
-    "paused": "yellow",
-}
-LEVELS = {"error": "red", "warning": "yellow"}
 
 
 class Screen:
@@ -73,7 +69,7 @@ class Screen:
                 for name, points in self._series.items():
                     self._series[name] = {s: v for s, v in points.items() if s <= step}
             case Happened(event=event):
-                if event.id not in self._seen:
+                if event.id not in self._seen and event.code not in UNSHOWN:
                     self._seen.add(event.id)
                     self._events.append(event)
             case Disconnected():
@@ -114,7 +110,9 @@ class Screen:
         head = Text(no_wrap=True, overflow="ellipsis")
         head.append(job.id, style="bold")
         head.append("  ")
-        head.append(show_status(job.status, self._language), style=COLORS.get(job.status, ""))
+        head.append(
+            show_status(job.status, self._language), style=STATUS_COLORS.get(job.status, "")
+        )
         if job.phase is not None:
             head.append(" · " + say(f"phase.{job.phase}", self._language))
         if job.name:
@@ -141,7 +139,10 @@ class Screen:
             words.append(escape(job.waiting.message))
         if total:
             words.append(f"{100 * done / total:.0f} %")
-        row.add_row(ProgressBar(total or 1, done), Text(" · ".join(words), overflow="ellipsis"))
+        bar = ProgressBar(
+            total or 1, done, complete_style="cyan", finished_style="green", style="dim"
+        )
+        row.add_row(bar, Text(" · ".join(words), overflow="ellipsis"))
         return row
 
     def _figures(self, job: JobState) -> Text:
@@ -173,15 +174,18 @@ class Screen:
         margin = max(len(label) for label in labels) + 1
         lines = draw_curve(points, max(10, width - margin - 1), CHART_LINES)
         chart = [
-            Text(f"{label:>{margin - 1}} ", style="dim").append(line, style="cyan")
+            Text.assemble((f"{label:>{margin - 1}} ", "dim"), (line, "cyan"))
             for label, line in zip(labels, lines, strict=True)
         ]
-        return [Text(say("loss", self._language), style="bold"), *chart]
+        first, last = str(points[0][0]), say("step_number", self._language, step=points[-1][0])
+        gap = " " * max(1, len(lines[0]) - cell_len(first) - cell_len(last))
+        axis = Text(" " * margin + first + gap + last, style="dim", no_wrap=True)
+        return [Text(say("loss", self._language), style="bold"), *chart, axis]
 
     def _event(self, event: Event) -> Text:
         line = Text(no_wrap=True, overflow="ellipsis")
         line.append(event.at.astimezone().strftime("%H:%M:%S "), style="dim")
-        return line.append(escape(event.message), style=LEVELS.get(event.level, ""))
+        return line.append(escape(event.message), style=LEVEL_COLORS.get(event.level, ""))
 
     def _last(self, name: str) -> float | None:
         points = self._series.get(name)

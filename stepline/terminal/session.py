@@ -3,8 +3,9 @@
 import functools
 import json
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -13,6 +14,7 @@ from stepline.terminal import exits
 from stepline.terminal.config import DEFAULT_SERVER, read_config
 from stepline.terminal.language import LANGUAGES, Language, choose_language
 from stepline.terminal.words import say
+from stepline.terminal.wrapping import wrap
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -26,12 +28,11 @@ class Session:
 
     def __init__(self, server: str | None, lang: str | None, *, as_json: bool) -> None:
         self.language: Language = choose_language(lang)
+        self.config = read_config()
         self.server = (
-            server
-            or os.environ.get("STEPLINE_SERVER_URL")
-            or read_config().get("server")
-            or DEFAULT_SERVER
+            server or os.environ.get("STEPLINE_SERVER_URL") or self.config.server or DEFAULT_SERVER
         )
+        self.key: str | None = None
         self.as_json = as_json
 
     @functools.cached_property
@@ -39,7 +40,16 @@ class Session:
         """The client of the service. The HTTP library is loaded here, not at the start."""
         from stepline.client.client import Client  # noqa: PLC0415
 
-        return Client(self.server, self.language, attempts=3)
+        return Client(self.server, self.language, attempts=3, api_key=self.find_key())
+
+    def find_key(self) -> str | None:
+        """Return the API key for the server: `key` if it is set, else STEPLINE_API_KEY, else the stored one."""
+        from stepline.client.address import checked_address  # noqa: PLC0415
+
+        if self.key is not None:
+            return self.key
+        stored = self.config.keys.get(checked_address(self.server))
+        return os.environ.get("STEPLINE_API_KEY") or stored
 
     @functools.cached_property
     def console(self) -> "Console":
@@ -47,6 +57,16 @@ class Session:
         from rich.console import Console  # noqa: PLC0415
 
         return Console(highlight=False)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether standard output is a terminal. Does not load rich, which a script does not need."""
+        return sys.stdout.isatty()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a screen that is drawn again and again makes sense on standard output."""
+        return self.is_terminal and not self.as_json and not self.console.is_dumb_terminal
 
     @functools.cached_property
     def notes(self) -> "Console":
@@ -59,9 +79,24 @@ class Session:
         """Return a sentence in the session's language."""
         return say(key, self.language, **values)
 
+    def print_id(self, found: str) -> None:
+        """Print an id for a program. In a terminal, a message has shown it."""
+        if not self.is_terminal:
+            click.echo(found)
+
     def tell(self, key: str, /, **values: object) -> None:
         """Print a sentence to standard error."""
-        click.echo(self.say(key, **values), err=True)
+        self.note(self.say(key, **values))
+
+    def tell_connection(self, is_connected: bool) -> None:
+        """Say that the connection is lost or restored."""
+        self.tell("said.restored" if is_connected else "said.lost")
+
+    def note(self, message: str) -> None:
+        """Print a message to standard error. In a terminal, its lines break between words."""
+        if sys.stderr.isatty():
+            message = "\n".join(wrap(message, shutil.get_terminal_size().columns))
+        click.echo(message, err=True)
 
     def print_json(self, content: "BaseModel | dict[str, Any] | Sequence[BaseModel]") -> None:
         """Print a result as one line of JSON. A list is `{"data": […]}`."""
@@ -73,31 +108,50 @@ class Session:
             found = content.model_dump(mode="json")
         click.echo(json.dumps(found, ensure_ascii=False))
 
-    def print_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print a table; outside a terminal, print tab-separated cells, one row per line. Cells are escaped."""
+    def print_table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        *,
+        left_out: Sequence[str] = (),
+        shortened: Sequence[str] = (),
+        colors: Mapping[str, str] | None = None,
+    ) -> None:
+        """Print a table with the titles of `columns` in the session's language. Otherwise as `print_rows`.
+
+        `left_out` and `shortened`: columns, as in `tables.Fit`.
+        """
+        titles = [self.say(column) for column in columns]
+        places = [[list(columns).index(name) for name in names] for names in (left_out, shortened)]
+        self.print_rows(titles, rows, *places, colors=colors)
+
+    def print_rows(
+        self,
+        titles: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        left_out: Sequence[int] = (),
+        shortened: Sequence[int] = (),
+        *,
+        colors: Mapping[str, str] | None = None,
+    ) -> None:
+        """Print a table; outside a terminal, print tab-separated cells, one row per line. Cells are escaped.
+
+        `colors`: of cells, by their text.
+        """
         from contracts.values.text import escape  # noqa: PLC0415
 
-        names = [self.say(column) for column in columns]
         cells = [[escape(cell) for cell in row] for row in rows]
-        if not self.console.is_terminal:
-            for line in [names, *cells]:
+        if not self.is_terminal:
+            for line in [titles, *cells]:
                 click.echo("\t".join(line))
             return
         if not cells:
             click.echo(self.say("said.none"))
             return
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
+        from stepline.terminal.tables import Fit, make_table  # noqa: PLC0415
 
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for number, name in enumerate(names):
-            # The first column is an id, which must not be truncated, because users copy it.
-            table.add_column(
-                name, overflow="fold" if number == 0 else "ellipsis", no_wrap=number == 0
-            )
-        for row in cells:
-            table.add_row(*(Text(cell) for cell in row))
-        self.console.print(table)
+        fit = Fit(left_out, shortened)
+        self.console.print(make_table(titles, cells, self.console.width, fit, colors))
 
     def confirm(self, key: str, /, *, yes: bool, **values: object) -> bool:
         """Ask a question, unless `yes` is set. Raises a usage error if standard input is not a terminal."""
@@ -135,9 +189,14 @@ def run_safely(session: Session, command: Callable[[], int | None]) -> int:
         return command() or exits.SUCCEEDED
     except KeyboardInterrupt:
         return exits.INTERRUPTED
+    except BrokenPipeError:  # for example, because of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush
+        return exits.SUCCEEDED
     except ServerUnreachable as error:
-        message = session.say("error.unreachable", url=session.server)
-        return _fail(session, "server_unreachable", f"{message}\n  {error}", exits.UNREACHABLE)
+        message = str(error)
+        if error.reason is not None:
+            message = session.say("error.unreachable", url=session.server, reason=error.reason)
+        return _fail(session, "server_unreachable", message, exits.UNREACHABLE)
     except ApiError as error:
         status = exits.USAGE if isinstance(error, InvalidRequest) else exits.FAILED
         return _fail(session, error.code, str(error), status, error.param)
@@ -151,5 +210,5 @@ def _fail(session: Session, code: str, message: str, status: int, param: str | N
         click.echo(json.dumps({"error": error}, ensure_ascii=False))
     else:
         where = f"{param}: " if param and not message.startswith(param) else ""
-        click.echo(session.say("error", message=where + message), err=True)
+        session.note(session.say("error", message=where + message))
     return status

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stepline.terminal.figures import show_bytes
 from stepline.terminal.session import Session
 
 if TYPE_CHECKING:
@@ -32,16 +33,25 @@ def progress_bar(session: Session) -> Iterator[Any]:
         BarColumn,
         DownloadColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
-        TransferSpeedColumn,
     )
+    from rich.text import Text  # noqa: PLC0415
+
+    class SpeedColumn(ProgressColumn):
+        """The speed in the units of the sizes; rich's own column shows powers of ten."""
+
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{show_bytes(speed)}/s")
 
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
+        SpeedColumn(),
         TimeRemainingColumn(),
     )
     bar = Progress(

@@ -14,11 +14,14 @@ import pytest
 from wcwidth import wcswidth
 
 from contracts.dataset.rows import parse_row
+from contracts.job import JobStatus, Phase
 from examples.demo.__main__ import DemoFailed, run
 from examples.demo.general_text import general_rows
 from examples.demo.language import SENTENCES, choose_language
 from examples.demo.progress import Progress, draw_curve
 from examples.demo.tickets import COUNT, SEED, TICKETS_FILE, ticket_rows
+from stepline.client.views import JobState
+from stepline.client.views import Progress as ProgressView
 from tests.programs.processes import find_processes, marked
 
 ROOT = Path(__file__).parent.parent.parent
@@ -87,21 +90,26 @@ def test_the_curve_falls_with_the_losses() -> None:
     assert draw_curve([1.0]) == "█"
 
 
-def _job_in(phase: str, rows: dict[str, Any] | None, eta_seconds: float | None = None) -> Any:
-    progress = {"step": 0, "total_steps": 10, "rows": rows}
-    return {"status": "running", "phase": phase, "progress": progress, "eta_seconds": eta_seconds}
+def _job_in(phase: str, rows: dict[str, Any] | None, eta_seconds: float | None = None) -> JobState:
+    step: dict[str, Any] = {"step": 0, "total_steps": 10, "epoch": None, "percent": None}
+    shown: dict[str, Any] = {
+        "status": JobStatus.RUNNING,
+        "phase": Phase(phase),
+        "progress": ProgressView.model_validate(step | {"rows": rows}),
+        "eta_seconds": eta_seconds,
+    }
+    return JobState.model_construct(**shown)
 
 
 def test_a_phase_without_steps_shows_its_row_progress(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress("en")
 
-    progress.show(_job_in("loading", None), [])
+    progress.show(_job_in("loading", None), {})
     for done, left in ((0, None), (100, 190.0), (300, 120.0), (310, 119.0)):
         rows = {"done": done, "total": 400, "seconds_left": left}
-        progress.show(_job_in("evaluating", rows), [])
-    points = [{"step": 5, "loss": 1.0}]
+        progress.show(_job_in("evaluating", rows), {})
     rows = {"done": 7, "total": 400, "seconds_left": 30.0}
-    progress.show(_job_in("evaluating", rows, eta_seconds=61), points)
+    progress.show(_job_in("evaluating", rows, eta_seconds=61), {5: 1.0})
 
     assert [
         line.split("  ") for line in capsys.readouterr().out.replace("      ", "").splitlines()

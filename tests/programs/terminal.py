@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
+from tests.programs.screen import replay
+
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 FRAME = re.compile(r"(?:\x1b\[1A\x1b\[2K|\x1b\[2K\x1b\[1A)+")
 
@@ -22,7 +24,12 @@ class Terminal:
     """A program in a terminal. It ends with the `with` block."""
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], columns: int, lines: int = 40
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        columns: int,
+        lines: int = 40,
+        term: str = "xterm-256color",
     ) -> None:
         self._master, slave = pty.openpty()
         # A shell that starts the tests in the background lets them ignore SIGINT, and the program would inherit that.
@@ -33,12 +40,13 @@ class Terminal:
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env={**environment, "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"},
+            env={**environment, "TERM": term, "PYTHONIOENCODING": "utf-8"},
             start_new_session=True,
         )
         signal.signal(signal.SIGINT, before)
         os.close(slave)
         self._bytes = b""
+        self._columns = columns
 
     def __enter__(self) -> Self:
         return self
@@ -65,6 +73,11 @@ class Terminal:
         return ESCAPE.sub("", self.raw).replace("\r", "")
 
     @property
+    def lines(self) -> list[str]:
+        """The lines that the terminal shows now, with the escape sequences for colors."""
+        return replay(self._bytes.decode(errors="replace"), self._columns)
+
+    @property
     def last_frame(self) -> str:
         """The text written since the program last moved the cursor back to redraw the screen."""
         return ESCAPE.sub("", FRAME.split(self.raw)[-1]).replace("\r", "")
@@ -75,6 +88,18 @@ class Terminal:
         while text not in self.output:
             assert time.monotonic() < deadline, self.output
             assert self._read(), f"the program ended: {self.output}"
+
+    def wait_for_again(self, text: str, seconds: float = 60) -> None:
+        """Read until the program has written `text` once more than so far."""
+        deadline = time.monotonic() + seconds
+        before = self.output.count(text)
+        while self.output.count(text) == before:
+            assert time.monotonic() < deadline, self.output
+            assert self._read(), f"the program ended: {self.output}"
+
+    def type(self, text: str) -> None:
+        """Type text, as a user does."""
+        os.write(self._master, text.encode())
 
     def press_ctrl_c(self) -> None:
         """Interrupt the program, as a terminal does."""

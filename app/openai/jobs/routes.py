@@ -11,10 +11,10 @@ from app.config.settings import Settings
 from app.db.engine import Database, DatabaseDep
 from app.doorbell import Rings, RingsDep
 from app.errors.kinds import UnsupportedFilter
+from app.http.idempotency_key import IdempotencyKeyDep
 from app.http.negotiation.language import LanguageDep
 from app.http.paging import ObjectList
 from app.jobs import service as own_jobs
-from app.jobs.routes import IdempotencyKey
 from app.jobs.schemas import JobView
 from app.openai import ids
 from app.openai.error_ids import FineTuningRoute
@@ -56,7 +56,7 @@ def create_fine_tuning_job(
     rings: RingsDep,
     language: LanguageDep,
     submission: SubmissionDep,
-    key: IdempotencyKey = None,
+    key: IdempotencyKeyDep = None,
 ) -> FineTuningJob:
     """Create a fine-tuning job. `stepline` may contain fields of our own spec.
 

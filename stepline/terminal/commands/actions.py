@@ -5,6 +5,7 @@ from collections.abc import Callable
 import click
 
 from stepline.terminal import exits
+from stepline.terminal.completion import complete_job
 from stepline.terminal.figures import show_status
 from stepline.terminal.session import Session, client_command, run_safely
 from stepline.terminal.words import say
@@ -17,7 +18,9 @@ def _action(name: str) -> click.Command:
     def run(session: Session, jobs: tuple[str, ...]) -> int:
         return _each(session, jobs, lambda job_id: _act(session, name, job_id))
 
-    argument = click.argument("jobs", metavar="JOB...", nargs=-1, required=True)
+    argument = click.argument(
+        "jobs", metavar="JOB...", nargs=-1, required=True, shell_complete=complete_job
+    )
     return click.command(name, help=say(f"help.{name}"))(argument(run))
 
 
@@ -28,7 +31,7 @@ retry = _action("retry")
 
 
 @click.command(help=say("help.delete"))
-@click.argument("jobs", metavar="JOB...", nargs=-1, required=True)
+@click.argument("jobs", metavar="JOB...", nargs=-1, required=True, shell_complete=complete_job)
 @click.option("--yes", "-y", is_flag=True, help=say("option.yes"))
 @client_command
 def delete(session: Session, jobs: tuple[str, ...], *, yes: bool) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from stepline.terminal import exits
+from stepline.terminal.completion import complete_dataset, complete_model
 from stepline.terminal.figures import show_bytes, show_status, show_time
 from stepline.terminal.session import Session, client_command
 from stepline.terminal.transfers import upload as upload_file
@@ -27,7 +28,7 @@ def upload(session: Session, file: Path, row_format: str | None) -> int:
     if session.as_json:
         session.print_json(dataset)
     else:
-        click.echo(dataset.id)
+        session.print_id(dataset.id)
     return exits.SUCCEEDED
 
 
@@ -56,20 +57,22 @@ def list_datasets(session: Session, search: str | None, limit: int) -> int:
             ]
             for each in found
         ],
+        left_out=["size", "created", "status"],
+        shortened=["file"],
     )
     return exits.SUCCEEDED
 
 
 @datasets.command(help=say("help.datasets.preview"))
-@click.argument("dataset")
-@click.option("--model", required=True, help=say("option.model"))
+@click.argument("dataset", shell_complete=complete_dataset)
+@click.option("--model", required=True, shell_complete=complete_model, help=say("option.model"))
 @click.option(
     "--rows", type=click.IntRange(1), default=3, show_default=True, help=say("option.rows")
 )
 @client_command
 def preview(session: Session, dataset: str, model: str, rows: int) -> int:
     """Show rows as the model sees them."""
-    color = session.console.is_terminal and not session.console.no_color
+    color = session.is_terminal and session.console.color_system is not None
     text = session.client.datasets.preview(dataset, model, rows=rows, color=color)
     if session.as_json:
         session.print_json({"text": text})
@@ -79,7 +82,9 @@ def preview(session: Session, dataset: str, model: str, rows: int) -> int:
 
 
 @datasets.command(help=say("help.datasets.delete"))
-@click.argument("ids", metavar="DATASET...", nargs=-1, required=True)
+@click.argument(
+    "ids", metavar="DATASET...", nargs=-1, required=True, shell_complete=complete_dataset
+)
 @click.option("--yes", "-y", is_flag=True, help=say("option.yes"))
 @client_command
 def delete(session: Session, ids: tuple[str, ...], *, yes: bool) -> int:

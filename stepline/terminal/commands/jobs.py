@@ -1,13 +1,16 @@
 """`stepline jobs`: a table of jobs."""
 
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import click
 
 from stepline.terminal import exits
-from stepline.terminal.figures import show_loss, show_progress, show_status, show_time
 from stepline.terminal.session import Session, client_command
 from stepline.terminal.words import say
+
+if TYPE_CHECKING:
+    from stepline.client.views import JobView
 
 STATUSES = ("queued", "running", "paused", "succeeded", "failed", "cancelled")
 
@@ -20,6 +23,7 @@ STATUSES = ("queued", "running", "paused", "succeeded", "failed", "cancelled")
 @click.option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help=say("option.limit")
 )
+@click.option("--watch", "-w", is_flag=True, help=say("option.refresh"))
 @client_command
 def jobs(
     session: Session,
@@ -29,32 +33,23 @@ def jobs(
     search: str | None,
     sort: str | None,
     limit: int,
+    watch: bool,
 ) -> int:
     """List jobs."""
-    found = session.client.jobs(
-        status=status, labels=label, search=search, sort=sort, page_size=min(limit + 1, 100)
-    )
-    listed = list(islice(found, limit + 1))
-    shown = listed[:limit]
+    from stepline.terminal.overview import print_jobs, watch_jobs  # noqa: PLC0415
+
+    def read() -> "tuple[list[JobView], bool]":
+        found = session.client.jobs(
+            status=status, labels=label, search=search, sort=sort, page_size=min(limit + 1, 100)
+        )
+        listed = list(islice(found, limit + 1))
+        return listed[:limit], len(listed) > limit
+
+    if watch:
+        watch_jobs(session, read)
+    found, has_more = read()
     if session.as_json:
-        session.print_json(shown)
-        return exits.SUCCEEDED
-    session.print_table(
-        ["job", "name", "status", "progress", "loss", "eval_loss", "model", "created"],
-        [
-            [
-                job.id,
-                job.name or "",
-                show_status(job.status, session.language),
-                show_progress(job, session.language),
-                show_loss(job.last_loss),
-                show_loss(job.eval_loss),
-                str(job.spec.get("model", "")),
-                show_time(job.created_at),
-            ]
-            for job in shown
-        ],
-    )
-    if len(listed) > limit:
-        session.tell("said.more")
+        session.print_json(found)
+    else:
+        print_jobs(session, found, has_more=has_more)
     return exits.SUCCEEDED

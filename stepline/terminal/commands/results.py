@@ -1,19 +1,19 @@
 """`stepline report`, `compare` and `download`: what a job has produced."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from stepline.terminal import exits
-from stepline.terminal.figures import show_bytes, show_loss, show_status
+from stepline.terminal.completion import complete_job
+from stepline.terminal.figures import show_bytes
 from stepline.terminal.session import Session, client_command
 from stepline.terminal.transfers import progress_bar
 from stepline.terminal.words import say
 
 
 @click.command(help=say("help.report"))
-@click.argument("job")
+@click.argument("job", shell_complete=complete_job)
 @click.option("--markdown", is_flag=True, help=say("option.markdown"))
 @client_command
 def report(session: Session, job: str, *, markdown: bool) -> int:
@@ -28,30 +28,24 @@ def report(session: Session, job: str, *, markdown: bool) -> int:
 
 
 @click.command(help=say("help.compare"))
-@click.argument("jobs", metavar="JOB JOB...", nargs=-1, required=True)
+@click.argument("jobs", metavar="JOB JOB...", nargs=-1, required=True, shell_complete=complete_job)
 @client_command
 def compare(session: Session, jobs: tuple[str, ...]) -> int:
     """Show results, and the settings in which the jobs differ."""
+    if len(jobs) < 2:
+        raise click.UsageError(session.say("error.compare_one"))
     views = [session.client.job(job_id).refresh() for job_id in jobs]
     if session.as_json:
         session.print_json(views)
-        return exits.SUCCEEDED
-    specs = [_flatten(view.spec) for view in views]
-    fields = dict.fromkeys(name for spec in specs for name in spec)
-    different = [name for name in fields if len({spec.get(name, "–") for spec in specs}) > 1]
-    rows = [
-        [session.say("status"), *(show_status(view.status, session.language) for view in views)],
-        [session.say("steps"), *(str(view.progress.step) for view in views)],
-        [session.say("loss"), *(show_loss(view.last_loss) for view in views)],
-        [session.say("eval_loss"), *(show_loss(view.eval_loss) for view in views)],
-        *([name, *(spec.get(name, "–") for spec in specs)] for name in different),
-    ]
-    session.print_table(["field", *("job" for _ in views)], [["", *jobs], *rows])
+    else:
+        from stepline.terminal.comparison import print_comparison  # noqa: PLC0415
+
+        print_comparison(session, views)
     return exits.SUCCEEDED
 
 
 @click.command(help=say("help.download"))
-@click.argument("job")
+@click.argument("job", shell_complete=complete_job)
 @click.option("--file", "name", default="adapter.zip", metavar="NAME", help=say("option.file"))
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), default=Path(), help=say("option.output")
@@ -59,23 +53,16 @@ def compare(session: Session, jobs: tuple[str, ...]) -> int:
 @client_command
 def download(session: Session, job: str, name: str, output: Path) -> int:
     """Download a file of a job."""
-    with progress_bar(session) as show:
-        path = session.client.job(job).download(
-            output, name, lambda done, total: show("said.downloading", name, done, total)
-        )
+    try:
+        with progress_bar(session) as show:
+            path = session.client.job(job).download(
+                output, name, lambda done, total: show("said.downloading", name, done, total)
+            )
+    except KeyboardInterrupt:
+        session.tell("said.download_interrupted")
+        return exits.INTERRUPTED
     if session.as_json:
         session.print_json({"path": str(path), "bytes": path.stat().st_size})
     else:
         click.echo(session.say("said.saved", path=path, size=show_bytes(path.stat().st_size)))
     return exits.SUCCEEDED
-
-
-def _flatten(spec: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return the fields of a spec by their dotted paths."""
-    flat: dict[str, str] = {}
-    for name, value in spec.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = str(value)
-    return flat

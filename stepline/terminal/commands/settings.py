@@ -1,4 +1,7 @@
-"""`stepline config`: show or change the user's settings."""
+"""`stepline login` and `stepline config`: the server, its key, and the language."""
+
+import dataclasses
+import sys
 
 import click
 
@@ -8,6 +11,36 @@ from stepline.terminal.language import LANGUAGES
 from stepline.terminal.session import Session, client_command
 from stepline.terminal.words import say
 
+FROM_INPUT = "-"
+"""Value of --key that asks for the key, or reads it from standard input if that is not a terminal."""
+
+
+@click.command(help=say("help.login"))
+@click.argument("address", metavar="[SERVER]", required=False)
+@click.option("--key", metavar="KEY", help=say("option.key"))
+@client_command
+def login(session: Session, address: str | None, key: str | None) -> int:
+    """Check a server and store its address, and its key if one is given."""
+    session.server = address or _ask_for_address(session)
+    session.key = _read_key(session) if key == FROM_INPUT else key
+    workers = session.client.workers()
+    server = session.client.base_url
+    keys = dict(session.config.keys)
+    if session.key:
+        keys[server] = session.key
+        if server.startswith("http://") and not session.client.is_local:
+            session.tell("warning.plain_http")
+    elif session.key is not None:
+        keys.pop(server, None)
+    write_config(dataclasses.replace(session.config, server=server, keys=keys))
+    if session.as_json:
+        found = {"server": server, "key": server in keys, "file": str(config_file())}
+        session.print_json(found)
+    else:
+        online = sum(worker.live for worker in workers)
+        click.echo(session.say("said.logged_in", url=server, count=online, file=config_file()))
+    return exits.SUCCEEDED
+
 
 @click.command(help=say("help.config"))
 @click.argument("key", required=False)
@@ -15,25 +48,49 @@ from stepline.terminal.words import say
 @client_command
 def config(session: Session, key: str | None, value: str | None) -> int:
     """Show all settings, or one, or change one."""
-    settings = read_config()
     if key is not None and key not in KEYS:
         raise click.UsageError(session.say("error.config_key", key=key))
     if key is None or value is None:
-        shown = {"server": session.server, "lang": session.language}
-        if session.as_json:
-            session.print_json(shown | {"file": str(config_file())})
-        elif key is not None:
-            click.echo(shown[key])
-        else:
-            session.print_table(["field", "name"], [[session.say(k), v] for k, v in shown.items()])
+        _show(session, key)
         return exits.SUCCEEDED
     if key == "lang" and value not in ("", *LANGUAGES):
         raise click.UsageError(session.say("error.config_lang", value=value))
     if key == "server" and value:
-        from stepline.client.client import Client  # noqa: PLC0415
+        from stepline.client.address import checked_address  # noqa: PLC0415
 
-        with Client(value) as client:  # checks the address
-            value = client.base_url
-    kept = {k: v for k, v in settings.items() if k != key}
-    write_config(kept | ({key: value} if value else {}))
+        value = checked_address(value)
+    # Not the session's settings, which an option or a variable may override.
+    settings = read_config()
+    if key == "server":
+        settings = dataclasses.replace(settings, server=value or None)
+    else:
+        settings = dataclasses.replace(settings, lang=value or None)
+    write_config(settings)
     return exits.SUCCEEDED
+
+
+def _show(session: Session, key: str | None) -> None:
+    is_set = bool(session.find_key())
+    shown = {"server": session.server, "lang": session.language}
+    if session.as_json:
+        session.print_json(shown | {"key": is_set, "file": str(config_file())})
+    elif key is not None:
+        click.echo(shown[key])
+    else:
+        state = session.say("key.set" if is_set else "key.not_set")
+        rows = [*shown.items(), ("key", state), ("settings_file", str(config_file()))]
+        session.print_table(["field", "value"], [[session.say(k), v] for k, v in rows])
+
+
+def _ask_for_address(session: Session) -> str:
+    if not sys.stdin.isatty():
+        raise click.UsageError(session.say("error.no_address"))
+    address: str = click.prompt(session.say("ask.server"), default=session.server, err=True)
+    return address
+
+
+def _read_key(session: Session) -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().strip()
+    key: str = click.prompt(session.say("ask.key"), hide_input=True, err=True)
+    return key.strip()

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stepline.terminal import exits
+from stepline.terminal.completion import complete_data, complete_model
 from stepline.terminal.figures import show_bytes, show_seconds
 from stepline.terminal.session import Session, client_command
 from stepline.terminal.transfers import upload
 from stepline.terminal.words import say
+from stepline.terminal.wrapping import wrap
 
 if TYPE_CHECKING:
     from stepline.client.views import Plan
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
     required=False,
     type=click.Path(exists=True, path_type=Path, dir_okay=False),
 )
-@click.option("--model", help=say("option.model"))
-@click.option("--data", metavar="FILE|ID", help=say("option.data"))
-@click.option("--eval", "eval_data", metavar="FILE|ID", help=say("option.eval"))
+@click.option("--model", shell_complete=complete_model, help=say("option.model"))
+@click.option("--data", metavar="FILE|ID", shell_complete=complete_data, help=say("option.data"))
+@click.option(
+    "--eval", "eval_data", metavar="FILE|ID", shell_complete=complete_data, help=say("option.eval")
+)
 @click.option("--preset", metavar="NAME", help=say("option.preset"))
 @click.option("--name", help=say("option.name"))
 @click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE", help=say("option.set"))
@@ -81,7 +85,7 @@ def submit(
     else:
         session.tell("said.submitted", job=job.id)
         session.tell("said.follow", job=job.id)
-        click.echo(job.id)
+        session.print_id(job.id)
     return exits.SUCCEEDED
 
 
@@ -120,12 +124,13 @@ def _dataset_id(session: Session, source: str) -> str:
     if source.startswith("ds_") and not path.exists():
         return source
     if not path.is_file():
-        raise click.UsageError(f"{source}: {session.say('option.data')}")
+        raise click.UsageError(session.say("error.no_data", source=source))
     return upload(session, path).id
 
 
 def _show_plan(session: Session, plan: "Plan") -> None:
     """Print the plan to standard error."""
+    from rich.cells import cell_len  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
@@ -147,8 +152,11 @@ def _show_plan(session: Session, plan: "Plan") -> None:
     notes = [*plan.data_warnings, *forecast.warnings]
     notes += [note for note in (plan.waiting, forecast.reason) if note is not None]
     rows += [("warning", note.message or note.code) for note in notes]
+    margin = max(cell_len(session.say(key)) for key, _ in rows) + 2
     for key, value in rows:
-        table.add_row(Text(session.say(key), style="bold"), Text(value))
+        style = "yellow" if key == "warning" else ""
+        lines = wrap(value, max(20, session.notes.width - margin))
+        table.add_row(Text(session.say(key), style="bold"), Text("\n".join(lines), style=style))
     session.notes.print(table)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stepline.terminal import exits
+from stepline.terminal.completion import complete_job
 from stepline.terminal.session import Session, client_command
 from stepline.terminal.words import say
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command(help=say("help.watch"))
-@click.argument("job")
+@click.argument("job", shell_complete=complete_job)
 @click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help=say("option.timeout"))
 @client_command
 def watch(session: Session, job: str, timeout: float | None) -> int:
@@ -27,7 +28,7 @@ def watch_job(session: Session, job: "Job", timeout_seconds: float | None = None
 
     job.refresh()  # reports an unknown job or an unreachable server immediately
     try:
-        if session.console.is_terminal and not session.as_json:
+        if session.is_live:
             status = _watch_on_screen(session, job, timeout_seconds)
         else:
             status = _watch_in_lines(session, job, timeout_seconds)
@@ -37,6 +38,8 @@ def watch_job(session: Session, job: "Job", timeout_seconds: float | None = None
     except KeyboardInterrupt:
         session.tell("said.interrupted", job=job.id)
         return exits.INTERRUPTED
+    if status == "succeeded" and not session.as_json:
+        session.tell("said.next", job=job.id)
     return exits.OF_STATUS[status]
 
 

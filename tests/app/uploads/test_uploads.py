@@ -105,6 +105,32 @@ def test_parts_can_be_sent_in_parallel(player: Player) -> None:
     assert complete(player, upload_id, parts).json()["status"] == "completed"
 
 
+def test_a_part_sent_again_with_its_idempotency_key_is_stored_once(
+    player: Player, settings: Settings
+) -> None:
+    upload_id, other = create(player), create(player)
+    path = f"/v1/uploads/{upload_id}/parts"
+
+    def send(path: str, content: bytes, key: str) -> dict[str, Any]:
+        headers = {"Idempotency-Key": key}
+        part: dict[str, Any] = player.client.post(
+            path, files={"data": content}, headers=headers
+        ).json()
+        return part
+
+    first = send(path, CONTENT[:99], "1")
+    again = send(path, CONTENT[:99], "1")
+    second = send(path, CONTENT[99:], "2")
+    elsewhere = send(f"/v1/uploads/{other}/parts", CONTENT[:99], "1")
+
+    assert again == first
+    assert len({first["id"], second["id"], elsewhere["id"]}) == 3
+    assert player.get(f"/v1/uploads/{upload_id}")["received_bytes"] == len(CONTENT)
+    assert len(files_of(settings)) == 3
+    completed = complete(player, upload_id, [first["id"], second["id"]])
+    assert completed.json()["status"] == "completed"
+
+
 def test_a_rejected_file_leaves_the_upload_open(player: Player) -> None:
     upload_id = create(player)
     first, second = (

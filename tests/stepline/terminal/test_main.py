@@ -6,23 +6,33 @@ import sys
 
 import pytest
 
-from stepline.terminal.main import CLIENT_COMMANDS, SERVER_COMMANDS, commands
+from stepline.terminal.main import CLIENT_COMMANDS, SERVER_COMMANDS, commands, main
 from stepline.terminal.words import WORDS
 
 HEAVY = {"httpx2", "pydantic", "rich.console", "rich.live", "torch", "fastapi", "celery", "asyncio"}
 
 
-def test_help_imports_no_library_that_is_slow_to_load() -> None:
+@pytest.mark.parametrize("arguments", [["--help"], ["config"], ["completion", "zsh"]])
+def test_a_command_without_requests_imports_no_library_that_is_slow_to_load(
+    arguments: list[str],
+) -> None:
     program = (
-        "import sys; from stepline.terminal.main import main; main(['--help']); "
+        f"import sys; from stepline.terminal.main import main; main({arguments}); "
         "print(*sys.modules, sep='\\n', file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
 
-    assert all(name in done.stdout for name in (*CLIENT_COMMANDS, *SERVER_COMMANDS))
+    assert done.stdout
     assert HEAVY & set(done.stderr.split()) == set()
+
+
+def test_the_help_names_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--help"])
+
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in (*CLIENT_COMMANDS, *SERVER_COMMANDS))
 
 
 def test_every_command_has_a_help_text_and_accepts_the_common_options() -> None:
@@ -33,6 +43,53 @@ def test_every_command_has_a_help_text_and_accepts_the_common_options() -> None:
             options = {option for parameter in each.params for option in parameter.opts}
             assert {"--json", "--lang", "--server"} <= options, name
             assert each.help, name
+
+
+def test_the_error_for_an_unknown_command_names_a_similar_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPLINE_LANG", "en")
+
+    status = main(["wach"])
+
+    assert status == 2
+    assert "Did you mean watch?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["jobs", "--statuss", "x"], "没有选项 --statuss。是否想用 --status？"),
+        (["jobs", "--limit", "0"], "--limit 的值无效："),
+        (["watch"], "缺少 JOB。"),
+        (["compare", "job_1"], "请给出至少两个任务。"),
+    ],
+)
+def test_a_usage_error_is_in_the_language_of_the_user(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.setenv("STEPLINE_LANG", "zh")
+
+    status = main(arguments)
+
+    assert status == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_language_and_the_server_may_stand_before_the_command() -> None:
+    """In a process of their own, because the texts are read at the start."""
+    command = [sys.executable, "-m", "stepline.terminal.main", "--lang", "zh", "--server", "x:1"]
+
+    helped, shown = (
+        subprocess.run([*command, *more], capture_output=True, text=True, check=True).stdout
+        for more in (["jobs", "--help"], ["config"])
+    )
+
+    assert "列出任务" in helped
+    assert shown.splitlines()[1:3] == ["服务器\tx:1", "语言\tzh"]
 
 
 @pytest.mark.parametrize("key", WORDS)
