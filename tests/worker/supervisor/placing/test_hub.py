@@ -1,6 +1,7 @@
 """Runs the hub's real client libraries in their own process against a local hub with one model and one dataset."""
 
 import contextlib
+import gzip
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -13,11 +14,11 @@ from contracts.errand import (
     ErrandClaim,
     ErrandOutcome,
     ErrandProgress,
-    ErrandReason,
     ImportRequest,
     PrefetchRequest,
     PrefetchResult,
 )
+from contracts.errand_reason import ErrandReason
 from contracts.failure import FailureReason
 from tests.hub_server import COMMIT, Hub
 from tests.programs.processes import children_of, environment_of
@@ -25,8 +26,10 @@ from worker.settings import Settings
 from worker.supervisor.errands.importing import run_import
 from worker.supervisor.errands.prefetch import run_prefetch
 from worker.supervisor.placing.hub import DatasetRequest, HubAnswer, HubProblem, ModelRequest, fetch
-from worker.supervisor.placing.hub_process import require_space, run
+from worker.supervisor.placing.hub_limits import Disk, require_space
+from worker.supervisor.placing.hub_process import run
 
+SETTINGS = Settings()
 MODEL_FILES = {
     "config.json": b'{"model_type": "qwen2"}',
     "model.safetensors": b"weights",
@@ -141,6 +144,9 @@ def test_a_hub_dataset_is_written_as_jsonl_and_its_commit_is_returned(
         ({"hub": "team/absent"}, ErrandReason.DATASET_NOT_FOUND),
         ({"revision": "gated"}, ErrandReason.DATASET_GATED),
         ({"config": "absent"}, ErrandReason.SPLIT_NOT_FOUND),
+        pytest.param(
+            {"split": "train[9:]"}, ErrandReason.SPLIT_NOT_FOUND, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_failed_import_says_why(
@@ -170,6 +176,73 @@ def test_an_import_sends_the_rows_with_their_commit_unless_they_exceed_the_limit
     assert not list((tmp_path / "work").iterdir())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("files", "evidence"),
+    [
+        ({"train.jsonl": b'{"prompt": "a", "completion": "b"}\n{"prompt": oops\n'}, "row 1"),
+        ({"a.jsonl": b'{"x": "1"}\n', "b.jsonl": b'{"y": "2"}\n'}, "column names"),
+        (
+            {"README.md": b"---\nconfigs:\n- config_name: default\n  data_files: OUTSIDE\n---\n"},
+            "belong",
+        ),
+    ],
+)
+def test_files_that_cannot_be_read_or_are_outside_the_dataset_are_named_as_the_reason(
+    tmp_path: Path, files: dict[str, bytes], evidence: str
+) -> None:
+    outside = tmp_path / "other.jsonl"
+    outside.write_bytes(DATASET_FILES["train.jsonl"])
+    named = {name: each.replace(b"OUTSIDE", bytes(outside)) for name, each in files.items()}
+    with Hub({}, named) as hub:
+        outcome, sent = _import(hub, tmp_path, 1000)
+
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert outcome.failure.reason is ErrandReason.DATASET_UNREADABLE
+    assert evidence in outcome.failure.detail
+    assert sent == []
+
+
+@pytest.mark.slow
+def test_a_small_file_that_unpacks_to_more_than_the_memory_limit_ends_only_its_import(
+    tmp_path: Path,
+) -> None:
+    row = b'{"prompt": "a", "completion": "' + bytes(300 * 2**20).replace(b"\0", b"b") + b'"}\n'
+    limit = Settings(hub_memory_bytes=2 * 1024**3)
+    with Hub({}, {"train.jsonl.gz": gzip.compress(row, 1)}) as hub:
+        outcome, sent = _import(hub, tmp_path, 2**40, settings=limit)
+
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert outcome.failure.reason is ErrandReason.MEMORY_LIMIT, outcome.failure.detail
+    assert sent == []
+
+
+def test_an_import_that_takes_too_long_is_ended(hub: Hub, tmp_path: Path) -> None:
+    hub.opened.clear()
+    outcome, _ = _import(hub, tmp_path, 1000, settings=Settings(import_seconds=1))
+    hub.opened.set()
+
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert outcome.failure.reason is ErrandReason.TIME_LIMIT
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_a_download_stops_before_the_disk_is_full(tmp_path: Path) -> None:
+    disk = Disk.of(tmp_path)
+    assert not disk.is_low()
+    assert disk._replace(least_bytes=2**60).is_low()
+
+
+def test_a_name_that_is_no_revision_is_not_sent_to_the_hub() -> None:
+    source = HubDataset(hub="team/rows", revision="a/../../b")
+    answer = run(DatasetRequest(source=source, target=Path("/nonexistent")))
+
+    assert answer.problem is HubProblem.NOT_FOUND
+
+
 def test_a_dataset_with_a_script_is_refused_and_its_script_is_not_run(tmp_path: Path) -> None:
     with Hub({}, {"rows.py": b"raise SystemExit(3)"}) as hub:
         outcome, _ = _import(hub, tmp_path, 1000)
@@ -195,7 +268,11 @@ def test_a_download_that_does_not_fit_on_the_disk_fails_first_and_says_how_much_
 
 
 def _import(
-    running: Hub, directory: Path, limit_bytes: int, **changes: str
+    running: Hub,
+    directory: Path,
+    limit_bytes: int,
+    settings: Settings = SETTINGS,
+    **changes: str,
 ) -> tuple[ErrandOutcome | None, list[tuple[list[object], str]]]:
     """Run an import; return its outcome and what it sent."""
     sent: list[tuple[list[object], str]] = []
@@ -214,10 +291,12 @@ def _import(
         request,
         send,
         directory=directory / "work" / "import",
-        settings=Settings(),
+        settings=settings,
         environ=environ,
         pulse=lambda _: None,
     )
+    # The tables that the library makes are deleted. The downloaded files stay in the hub's cache.
+    assert not (directory / "datasets").exists()
     return outcome, sent
 
 
