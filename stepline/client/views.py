@@ -202,6 +202,7 @@ class WorkerForecast(View):
 class Forecast(View):
     """What a job will take."""
 
+    steps: Quantity | None = None
     workers: list[WorkerForecast]
     fits: bool | None
     reason: Note | None

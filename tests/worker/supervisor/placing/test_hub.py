@@ -144,9 +144,7 @@ def test_a_hub_dataset_is_written_as_jsonl_and_its_commit_is_returned(
         ({"hub": "team/absent"}, ErrandReason.DATASET_NOT_FOUND),
         ({"revision": "gated"}, ErrandReason.DATASET_GATED),
         ({"config": "absent"}, ErrandReason.SPLIT_NOT_FOUND),
-        pytest.param(
-            {"split": "train[9:]"}, ErrandReason.SPLIT_NOT_FOUND, marks=pytest.mark.slow
-        ),
+        pytest.param({"split": "train[9:]"}, ErrandReason.SPLIT_NOT_FOUND, marks=pytest.mark.slow),
     ],
 )
 def test_a_failed_import_says_why(
