@@ -263,7 +263,7 @@ def test_a_plan_of_several_datasets_uses_their_counts_and_names_rejected_rows(
     longer = {"rows": 161, "measured_rows": 161} | refused
     count(player, worker, second, COUNTS.model_copy(update=longer))
 
-    half = player.client.post("/v1/jobs?dry_run=true", json=body_of(first, **mixed)).json()
+    half = player.client.post("/v1/jobs?dry_run=true", json={"model": QWEN.name} | mixed).json()
     note = half["forecast"]["tokens"]["note"]["message"]
     assert f"have not been counted with the model {QWEN.name}: {first}." in note
     assert f"POST {url_of(first)}" in note
@@ -272,7 +272,7 @@ def test_a_plan_of_several_datasets_uses_their_counts_and_names_rejected_rows(
 
     count(player, worker, first)
 
-    plan = player.client.post("/v1/jobs?dry_run=true", json=body_of(first, **mixed)).json()
+    plan = player.client.post("/v1/jobs?dry_run=true", json={"model": QWEN.name} | mixed).json()
     tokens = plan["forecast"]["tokens"]
     assert tokens["note"] is None
     assert tokens["per_row"]["basis"] == "measured"
@@ -293,12 +293,15 @@ def test_the_steps_of_plain_text_are_estimated_and_exact_once_its_tokens_are_cou
     lines = "".join(json.dumps({"text": f"{n} " + "token " * 900}) + "\n" for n in range(103))
     upload = player.client.post("/v1/datasets", files={"file": ("a.jsonl", lines.encode())})
     dataset = upload.json()["id"]
-    settings: dict[str, Any] = {
-        "dataset": {"train": dataset, "eval_size": 3},
-        "training": {"max_length": 512},
-    }
+    split: Any = {"dataset": {"train": dataset, "eval_size": 3}}
 
-    estimated = forecast_of(player, dataset, **settings)
+    def plan(**training: int) -> Any:
+        body = {"model": QWEN.name, "training": {"max_length": 512} | training} | split
+        response = player.client.post("/v1/jobs?dry_run=true", json=body)
+        assert response.status_code == 200, response.text
+        return response.json()["forecast"]
+
+    estimated = plan()
 
     steps = estimated["steps"]
     assert steps["basis"] == "sample"
@@ -318,16 +321,15 @@ def test_the_steps_of_plain_text_are_estimated_and_exact_once_its_tokens_are_cou
     }
     count(player, worker, dataset, TokenCounts.model_validate(COUNTS.model_dump() | documents))
 
-    counted = forecast_of(player, dataset, **settings)
+    counted = plan()
 
     # 100 rows of 1,024 tokens make 200 samples of 512 tokens.
     assert (counted["steps"]["value"], counted["steps"]["basis"]) == (13, "measured")
     assert counted["tokens"]["training"]["value"] == pytest.approx(100 * 1024)
-    two = forecast_of(player, dataset, **settings | {"training": {"max_length": 512, "epochs": 2}})
+    two = plan(epochs=2)
     assert two["steps"]["value"] == 26
     assert two["tokens"]["training"]["value"] == pytest.approx(200 * 1024)
-    few = settings | {"training": {"max_length": 512, "max_steps": 5, "epochs": 2}}
-    short = forecast_of(player, dataset, **few)
+    short = plan(max_steps=5, epochs=2)
     assert (short["steps"]["value"], short["steps"]["basis"]) == (5, "exact")
     assert short["tokens"]["training"]["value"] == pytest.approx(80 * 512)
     assert "epochs (2) is not used" in next(

@@ -150,7 +150,7 @@ def test_a_hub_dataset_is_written_as_jsonl_and_its_commit_is_returned(
 def test_a_failed_import_says_why(
     hub: Hub, tmp_path: Path, changes: dict[str, str], reason: ErrandReason
 ) -> None:
-    outcome, sent = _import(hub, tmp_path, 1000, **changes)
+    outcome, sent = _import(hub, tmp_path, 1000, SETTINGS, **changes)
 
     assert outcome is not None
     assert outcome.failure is not None
