@@ -100,7 +100,9 @@ def forecast_job(
     steps = _steps(counts, packing)
     run = Run(
         tokens,
-        (counts.train_rows or 0) + (counts.eval_rows or 0),
+        packing.train + packing.evaluation
+        if packing is not None
+        else (counts.train_rows or 0) + (counts.eval_rows or 0),
         saves_of(spec, round(steps.value or 0)),
     )
     devices = []
