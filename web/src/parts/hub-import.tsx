@@ -74,7 +74,7 @@ export function HubImport({ use }: { use: (dataset: DatasetDetail) => void }) {
       setProblem(sentences(error as ApiError));
     }
   };
-  const field = (name: keyof typeof fields, placeholder: string) => (
+  const field = (name: Exclude<keyof typeof fields, "format">, placeholder: string) => (
     <label>
       {say(IMPORT[name])}
       <input

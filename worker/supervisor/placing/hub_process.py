@@ -23,6 +23,7 @@ from worker.supervisor.placing.hub import (
     HubRequest,
     ModelRequest,
 )
+from worker.supervisor.placing.hub_client import use_checked_client
 from worker.supervisor.placing.hub_dataset import (
     NoRevision,
     causes_of,
@@ -84,6 +85,7 @@ def run(request: HubRequest) -> HubAnswer:
     """Run a request and return its result; any error becomes a typed failure."""
     try:
         _check_revision(request)
+        use_checked_client()
         if isinstance(request, ModelRequest):
             return download_model(request)
         return download_dataset(request)

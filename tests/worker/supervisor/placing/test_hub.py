@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from httpx2 import Response
 
 from contracts.data_spec import HubDataset
 from contracts.errand import (
@@ -26,6 +27,7 @@ from worker.settings import Settings
 from worker.supervisor.errands.importing import run_import
 from worker.supervisor.errands.prefetch import run_prefetch
 from worker.supervisor.placing.hub import DatasetRequest, HubAnswer, HubProblem, ModelRequest, fetch
+from worker.supervisor.placing.hub_client import UnsafeResponse, check_response
 from worker.supervisor.placing.hub_limits import Disk, require_space
 from worker.supervisor.placing.hub_process import run
 
@@ -105,6 +107,16 @@ def test_a_download_error_does_not_contain_the_token(monkeypatch: pytest.MonkeyP
     assert failure is not None
     assert "hf_secret" not in failure.detail.partition(":")[2]
     assert "***" in failure.detail
+
+
+def test_a_hub_cannot_write_files_outside_the_cache(hub: Hub, tmp_path: Path) -> None:
+    hub.etag = "../../../../../outside"
+
+    answer = _fetch(hub, ModelRequest(name="team/tiny"), tmp_path / "1/2/3")
+
+    assert answer.failure is not None
+    assert "UnsafeResponse" in answer.failure.detail
+    assert not list(tmp_path.rglob("outside*"))
 
 
 def test_a_model_without_safetensors_is_rejected(tmp_path: Path) -> None:
@@ -306,3 +318,20 @@ def test_a_missing_split_is_reported_as_not_found(hub: Hub, tmp_path: Path) -> N
     assert answer.failure.reason is FailureReason.DATASET_NOT_FOUND
     assert answer.problem is HubProblem.SPLIT_NOT_FOUND
     assert "absent" in answer.failure.detail
+
+
+@pytest.mark.parametrize(
+    ("value", "is_safe"),
+    [
+        ('"0123abcd"', True),
+        ('W/"1f-a/b+c="', True),
+        ('"0123abcd-12"', True),
+        ('"/etc/x"', False),
+        ("a/../../x", False),
+    ],
+)
+def test_headers_of_the_hub_that_become_file_names_are_checked(value: str, is_safe: bool) -> None:
+    for name in ("ETag", "X-Linked-Etag", "X-Repo-Commit"):
+        response = Response(200, headers={name: value})
+        with contextlib.nullcontext() if is_safe else pytest.raises(UnsafeResponse):
+            check_response(response)
