@@ -20,6 +20,7 @@ class FieldProblem(StrEnum):
     INVALID_NUMBER_OR_AUTO = "invalid_number_or_auto"
     INVALID_MODEL_NAME = "invalid_model_name"
     INVALID_DATASET_ID = "invalid_dataset_id"
+    INVALID_SPLIT = "invalid_split"
     DUPLICATE_DATASET = "duplicate_dataset"
     INVALID_TIME = "invalid_time"
     YEAR_OUT_OF_RANGE = "year_out_of_range"

@@ -42,6 +42,10 @@ class Settings(BaseSettings):
     """On a CPU, the number of processes that can train one job; each replaces one GPU that the job requests."""
     hub: bool = True
     """Whether this worker may download models and datasets from the hub."""
+    hub_memory_bytes: int = Field(8 * 1024**3, ge=2 * 1024**3)
+    """Memory of the process that downloads a dataset from the hub and converts it. Small files may unpack to large ones."""
+    import_seconds: int = Field(6 * 3600, ge=1)
+    """Time limit for the download of an import. A worker runs one import at a time, so later ones wait."""
 
     wandb: bool = False
     """Whether this worker mirrors the metrics of jobs with a W&B integration."""

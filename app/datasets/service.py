@@ -46,7 +46,7 @@ from contracts.values.text import escape
 _BLOCK_BYTES = 1024 * 1024
 
 
-def _keep(session: Session, dataset_id: str, is_new: bool) -> None:
+def keep(session: Session, dataset_id: str, is_new: bool) -> None:
     """Make sure that a dataset that was first stored for a file is kept when that file is deleted."""
     if not is_new:
         store.release_from_files(session, dataset_id)
@@ -61,7 +61,7 @@ def add_dataset(
     limits: Limits,
     language: Language,
     background_bytes: int,
-    also: Callable[[Session, str, bool], None] = _keep,
+    also: Callable[[Session, str, bool], None] = keep,
 ) -> tuple[DatasetDetail, bool]:
     """Store an uploaded file like store_dataset; return the dataset and whether it is new. Raises an AppError."""
     try:
@@ -89,7 +89,7 @@ def store_dataset(
     limits: Limits,
     background_bytes: int,
     source: DatasetOrigin | None = None,
-    also: Callable[[Session, str, bool], None] = _keep,
+    also: Callable[[Session, str, bool], None] = keep,
 ) -> tuple[str, bool]:
     """Store an uploaded or imported file; return the dataset's id and whether it is new. Raises Refused or an AppError.
 

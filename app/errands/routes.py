@@ -10,6 +10,7 @@ from app.datasets import store as datasets
 from app.db.engine import Database, DatabaseDep
 from app.db.tables import Dataset, Errand
 from app.errands import service, store
+from app.errands.outcomes import read_outcome
 from app.errands.rows import read_rows
 from app.errands.schemas import ErrandView
 from app.errands.waiting import ErrandWaitsDep, Open
@@ -149,17 +150,23 @@ def renew_errand(
 
 @internal.post(ERRAND_FINISH_PATH, status_code=204)
 @takes(BodyKind.ERRAND_RESULT)
-def finish_errand(
-    *,
+async def finish_errand(
     errand_id: str,
-    outcome: ErrandOutcome,
+    request: Request,
     token: ErrandToken,
     database: DatabaseDep,
     waits: ErrandWaitsDep,
 ) -> None:
-    """End an errand with its result or failure."""
-    with database.writing() as session:
-        service.finish(session, errand_id, token, outcome)
+    """End an errand with its result or failure, an ErrandOutcome."""
+    body = await request.body()
+
+    def end() -> ErrandOutcome:
+        outcome = read_outcome(body)
+        with database.writing() as session:
+            service.finish(session, errand_id, token, outcome)
+        return outcome
+
+    outcome = await run_in_threadpool(end)
     waits.notify()
     reason = None if outcome.failure is None else outcome.failure.reason
     log.info("errand ended", errand_id=errand_id, reason=reason)

@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from contracts.errand import ErrandKind, ErrandReason, ErrandStatus
+from contracts.errand import ErrandKind, ErrandStatus
+from contracts.errand_reason import ErrandReason
 
 
 class ErrandProgressView(BaseModel):

@@ -30,7 +30,6 @@ from contracts.errand import (
     ErrandKind,
     ErrandOutcome,
     ErrandProgress,
-    ErrandReason,
     ErrandRequest,
     ErrandResult,
     ErrandStatus,
@@ -39,6 +38,7 @@ from contracts.errand import (
     PrefetchResult,
     PreviewRequest,
 )
+from contracts.errand_reason import ErrandReason
 from contracts.failure import Language
 from contracts.measurement import MeasureRequest, MeasureResult
 

@@ -254,6 +254,11 @@ FIELD_WORDS: dict[str, FieldWords] = {
         "must be 'ds_…' as returned by POST /v1/datasets, or {{\"hub\": …}}",
         "应为 POST /v1/datasets 返回的 'ds_…'，或 {{\"hub\": …}}",
     ),
+    FieldProblem.INVALID_SPLIT: FieldWords(
+        FieldProblem.INVALID_SPLIT,
+        "must be the name of a split, such as 'train', a part of it, such as 'train[:1000]' or 'train[:10%]', or several joined with '+'",
+        "应为 split 名称（如 'train'）、其中一部分（如 'train[:1000]' 或 'train[:10%]'），或用 '+' 连接的多个 split",
+    ),
     FieldProblem.DUPLICATE_DATASET: FieldWords(
         FieldProblem.DUPLICATE_DATASET,
         "must not contain {dataset} twice. To use its rows more often, raise its weight (at most {most})",

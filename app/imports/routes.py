@@ -21,6 +21,7 @@ from app.http.body_limits import BodyKind, takes
 from app.http.document import LOCATION
 from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
+from app.http.unsafe_text import reject_unsafe
 from app.imports import service
 from app.imports.schemas import Import
 from app.leases.gate import WorkerRoute
@@ -53,6 +54,7 @@ def import_dataset(
     `GET /v1/errands/{id}` shows the progress and, at the end, the id of the `dataset` and the commit in `source.revision`. The rows are
     checked like those of an uploaded file. Identical requests share one import while it runs, and identical rows result in the same dataset.
     """
+    reject_unsafe(wanted)
     choose_columns(wanted.format, wanted.columns, language)
     request = ImportRequest(kind="import", **wanted.model_dump())
     with database.writing() as session:

@@ -2,16 +2,27 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from contracts.data_spec import HubDataset
 from contracts.dataset.conversation import Form
-from contracts.field_error import OneOf
+from contracts.field_error import FieldProblem, OneOf, one_error
+
+_PART = r"\w+(\.\w+)*(\[(-?\d[\d_]*%?)?:(-?\d[\d_]*%?)?\](\((closest|pct1_dropremainder)\))?)?"
+"""A split or a part of it, in the syntax of `datasets`."""
 
 
 class Import(HubDataset):
     """A dataset on the hub, and how to read its rows."""
 
+    config: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Configuration (subset) of the repository; null uses its default."""
+    split: Annotated[
+        str,
+        StringConstraints(pattern=rf"^{_PART}(\s*\+\s*{_PART})*$", max_length=200),
+        one_error(FieldProblem.INVALID_SPLIT),
+    ] = "train"
+    """Split to read; slices in the syntax of `datasets`, such as `train[:1000]`, are allowed."""
     format: Annotated[Form, OneOf()] | None = None
     """Format of all rows; by default, each row's columns determine its format."""
     columns: dict[str, str] = Field({}, max_length=50)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app.datasets.conversion.request import Limits
 from app.datasets.refusal import Refused
 from app.datasets.schemas import DatasetOrigin
-from app.datasets.service import store_dataset
+from app.datasets.service import keep, store_dataset
 from app.datasets.upload import Upload
 from app.db.engine import Database
 from app.db.tables import Errand
@@ -17,14 +17,8 @@ from app.errors.kinds import HubNotEnabled, WorkersTooOld
 from app.models import service as models
 from app.storage.data_dir import Storage
 from contracts.dataset.columns import Columns
-from contracts.errand import (
-    ErrandFailure,
-    ErrandKind,
-    ErrandOutcome,
-    ErrandReason,
-    ImportRequest,
-    ImportResult,
-)
+from contracts.errand import ErrandFailure, ErrandKind, ErrandOutcome, ImportRequest, ImportResult
+from contracts.errand_reason import ErrandReason
 
 MOST_NAMED = 20
 CHECK_SECONDS = 900.0
@@ -80,10 +74,17 @@ def store_rows(
         hub=request.hub, config=request.config, split=request.split, revision=received.commit
     )
     filename = f"{request.hub.rpartition('/')[2]}.jsonl"
-    refusal: Refused | None = None
-    dataset_id = ""
+
+    def succeed(session: Session, dataset_id: str, is_new: bool) -> None:
+        """End the errand in the transaction that stores the dataset: a cancelled import stores none."""
+        keep(session, dataset_id, is_new)
+        result = ImportResult(
+            kind="import", dataset_id=dataset_id, revision=received.commit, bytes=received.bytes
+        )
+        errands.finish(session, errand_id, token, ErrandOutcome(result=result))
+
     try:
-        dataset_id, _ = store_dataset(
+        store_dataset(
             database,
             storage,
             Upload(received.file, filename, "utf-8", limits),
@@ -91,20 +92,12 @@ def store_rows(
             limits=review_limits,
             background_bytes=background_bytes,
             source=origin,
+            also=succeed,
         )
     except Refused as refused:
-        refusal = refused
-    with database.writing() as session:
-        errands.finish(session, errand_id, token, _outcome(dataset_id, received, refusal), refusal)
-    return refusal is None and received.bytes >= background_bytes
-
-
-def _outcome(dataset_id: str, received: Received, refusal: Refused | None) -> ErrandOutcome:
-    if refusal is not None:
-        detail = "; ".join(refusal.describe("en"))[:5000]
+        detail = "; ".join(refused.describe("en"))[:5000]
         failure = ErrandFailure(reason=ErrandReason.DATASET_REJECTED, detail=detail)
-        return ErrandOutcome(failure=failure)
-    result = ImportResult(
-        kind="import", dataset_id=dataset_id, revision=received.commit, bytes=received.bytes
-    )
-    return ErrandOutcome(result=result)
+        with database.writing() as session:
+            errands.finish(session, errand_id, token, ErrandOutcome(failure=failure), refused)
+        return False
+    return received.bytes >= background_bytes

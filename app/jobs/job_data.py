@@ -13,6 +13,7 @@ from app.db.tables import Dataset
 from app.errors.base import FieldError
 from app.errors.field_words import field_message
 from app.errors.kinds import InvalidField, NoTrainingRows, NoTrainingRowsOfDataset, UnknownDataset
+from app.jobs.mixture_warnings import find_unused
 from app.measurements import service as measurements
 from app.plans.forecast import Counts
 from app.plans.rows import RowSample, mix_samples, read_sample, take_sample
@@ -107,9 +108,9 @@ def read_rows(session: Session, storage: Storage, spec: JobSpec) -> RowSample | 
     samples = [_read_lengths(session, storage, dataset, spec.model) for dataset, _ in ready]
     if not spec.dataset.is_mixed:
         return samples[0]
-    return mix_samples(
-        samples, [used_rows(_trained_rows(dataset), weight) for dataset, weight in ready]
-    )
+    rows = [_trained_rows(dataset) for dataset, _ in ready]
+    uses = [used_rows(count, weight) for count, (_, weight) in zip(rows, ready, strict=True)]
+    return mix_samples(samples, rows, uses)
 
 
 def count_rows(spec: JobSpec, data: JobData) -> Counts:
@@ -133,8 +134,9 @@ def count_rows(spec: JobSpec, data: JobData) -> Counts:
     if spec.dataset.eval is None:
         eval_rows = sum(held_out)
     # Documents are concatenated and split at max_length, so the number of samples is unknown until they are tokenized.
-    is_text = any("text" in dataset.forms for _, dataset in data.uploaded)
-    has_cost = not is_text and eval_rows is not None
+    is_text = any("text" in each.dataset.forms for each in data.train if each.dataset)
+    has_text = any("text" in dataset.forms for _, dataset in data.uploaded)
+    has_cost = not has_text and eval_rows is not None
     return Counts(
         train_rows=train_rows,
         eval_rows=eval_rows,
@@ -159,7 +161,11 @@ def find_warnings(
     if data.evaluation is not None:
         separate = data.evaluation.dataset
         evaluation = Used(data.evaluation.param, separate.id if separate else None)
-    return find_job_warnings(session, train, evaluation, language)
+    warnings = find_job_warnings(session, train, evaluation, language)
+    if not is_counted:
+        return warnings
+    left = [count - out for count, out in zip(data.rows, held_out, strict=True)]
+    return warnings + find_unused(spec, [each.param for each in data.train], left, language)
 
 
 def require_preference(spec: JobSpec, data: JobData, language: Language) -> None:
@@ -179,7 +185,7 @@ def require_preference(spec: JobSpec, data: JobData, language: Language) -> None
 def _read_lengths(session: Session, storage: Storage, dataset: Dataset, model: str) -> RowSample:
     counted = measurements.find_counts(session, dataset.id, model)
     if counted is not None:
-        return take_sample(TokenCounts.model_validate(counted.counts))
+        return take_sample(dataset.id, TokenCounts.model_validate(counted.counts))
     return read_sample(storage.path(dataset.path))
 
 

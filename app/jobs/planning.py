@@ -1,17 +1,13 @@
 """Decides which specs the server accepts, and plans a job."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from app.errors.kinds import (
-    DoesNotFit,
-    TooManyGpus,
-    UnsafeCharacter,
-)
+from app.errors.kinds import DoesNotFit, TooManyGpus
+from app.http.unsafe_text import reject_unsafe
 from app.jobs.job_data import count_rows, find_data, find_warnings, require_preference
 from app.jobs.queue import waits
 from app.jobs.queue.gpu_need import GpuNeed, find_need
@@ -25,7 +21,6 @@ from app.plans.words import say
 from app.workers import service as workers
 from contracts.failure import Language
 from contracts.job import JobSpec
-from contracts.values.text import UNSAFE, find_unsafe
 
 
 class Planned(NamedTuple):
@@ -46,7 +41,8 @@ def plan_job(
 
     `sample` is the result of job_data.read_rows. Without it, the number of tokens is unknown.
     """
-    _reject_unsafe(spec)
+    # The contract accepts these characters, because jobs stored by earlier versions may contain them and must still run.
+    reject_unsafe(spec)
     need = _find_gpus(spec)
     data = find_data(session, spec)
     require_preference(spec, data, language)
@@ -94,28 +90,3 @@ def _find_gpus(spec: JobSpec) -> GpuNeed:
     if need.gpus > spec.effective_batch_size:
         raise TooManyGpus("resources.gpus", gpus=need.gpus, samples=spec.effective_batch_size)
     return need
-
-
-def _reject_unsafe(spec: JobSpec) -> None:
-    """Raise UnsafeCharacter if any text in a new job contains a character that is unsafe to show.
-
-    The contract accepts these characters, because jobs stored by earlier versions may contain them and must still run.
-    """
-    for field, text in _texts("", spec.model_dump(mode="json")):
-        character = find_unsafe(text)
-        if character is not None:
-            raise UnsafeCharacter(field, field=field, character=character)
-
-
-def _texts(path: str, value: object) -> Iterator[tuple[str, str]]:
-    """Yield the dotted path and content of each string in plain data, including keys."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            inner_path = ".".join(filter(None, (path, UNSAFE.sub("", key))))
-            yield inner_path, key
-            yield from _texts(inner_path, inner)
-    elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            yield from _texts(f"{path}[{number}]", inner)

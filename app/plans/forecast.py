@@ -4,7 +4,7 @@ Quantities that cannot be predicted are null, with a reason.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
@@ -13,6 +13,7 @@ from app.plans import store
 from app.plans.corrections import Measured, Result, device_key, exact, unknown
 from app.plans.devices import Computation, Run, forecast_worker, least_bytes, saves_of
 from app.plans.memory import MemoryNeed
+from app.plans.packing import Packing, pack_rows
 from app.plans.rows import RowSample
 from app.plans.schemas import DiskForecast, Forecast, Note, Quantity, WorkerForecast
 from app.plans.tokens import RowTokens, Tokens, forecast_tokens
@@ -20,7 +21,7 @@ from app.plans.truncation import find_cuts
 from contracts.attempt import WorkerInfo
 from contracts.job import JobSpec
 from contracts.model_facts import ModelFacts
-from contracts.run.plan import EvaluationCost, training_row_passes
+from contracts.run.plan import EvaluationCost, evaluation_cost, training_row_passes
 
 MOST_WORKERS = 20
 """Maximum number of workers in a forecast."""
@@ -80,16 +81,29 @@ def forecast_job(
 
     `facts`: those of the job's model; None if unknown. `workers`: the live workers that could run the job. `gpus_on`: how many GPUs the job would use on the host of a worker.
     """
-    passes = _row_passes(spec, counts)
-    tokens = forecast_tokens(spec, counts.sample, _earlier_on_rows(session, spec), passes)
+    packing = _pack(spec, counts)
+    if packing is not None:
+        counts = replace(
+            counts, evaluation=evaluation_cost(spec, packing.train, packing.evaluation)
+        )
+    passes = _row_passes(spec, counts, packing)
+    # What a finished job has measured of documents are their samples, not the rows.
+    earlier = None if counts.is_text else _earlier_on_rows(session, spec)
+    tokens = forecast_tokens(spec, counts.sample, earlier, passes)
     need, reason = _need(spec, facts, tokens)
     evaluation = counts.evaluation
     evaluated = evaluation.row_passes if evaluation else 0
-    computation = Computation(spec, need, tokens.load, tokens.per_row, evaluated)
+    per_sample = tokens.per_row
+    if packing is not None and per_sample is not None:
+        per_sample /= packing.per_row
+    computation = Computation(spec, need, tokens.load, per_sample, evaluated)
+    steps = _steps(counts, packing)
     run = Run(
         tokens,
-        (counts.train_rows or 0) + (counts.eval_rows or 0),
-        saves_of(spec, counts.steps or 0),
+        packing.train + packing.evaluation
+        if packing is not None
+        else (counts.train_rows or 0) + (counts.eval_rows or 0),
+        saves_of(spec, round(steps.value or 0)),
     )
     devices = []
     for worker in workers:
@@ -101,6 +115,7 @@ def forecast_job(
     fits, why = _fit(devices, workers, least, reason)
     return (
         Forecast(
+            steps=steps,
             tokens=tokens.forecast,
             workers=devices[:MOST_WORKERS],
             fits=fits,
@@ -113,14 +128,29 @@ def forecast_job(
     )
 
 
-def _row_passes(spec: JobSpec, counts: Counts) -> int | None:
+def _pack(spec: JobSpec, counts: Counts) -> Packing | None:
+    is_known = counts.sample is not None and counts.sample.is_text
+    if not is_known or counts.sample is None or counts.train_rows is None:
+        return None
+    return pack_rows(spec, counts.sample, counts.train_rows, counts.eval_rows or 0)
+
+
+def _steps(counts: Counts, packing: Packing | None) -> Quantity:
+    if packing is not None:
+        return packing.steps
+    return unknown("steps_unknown") if counts.steps is None else exact(counts.steps)
+
+
+def _row_passes(spec: JobSpec, counts: Counts, packing: Packing | None) -> float | None:
+    """Return the rows in all steps; those of documents are not whole numbers."""
     if counts.train_rows is None:
         return None
-    if counts.is_text:
-        return None if spec.training.max_steps else counts.train_rows * spec.training.epochs
-    return (
-        None if counts.steps is None else training_row_passes(spec, counts.train_rows, counts.steps)
-    )
+    if packing is not None:
+        steps = spec.total_steps(packing.train)
+        return training_row_passes(spec, packing.train, steps) / packing.per_row
+    if counts.steps is None:
+        return None
+    return training_row_passes(spec, counts.train_rows, counts.steps)
 
 
 def _earlier_on_rows(session: Session, spec: JobSpec) -> RowTokens | None:
@@ -204,6 +234,10 @@ def _warnings(
     if counts.evaluation is not None and counts.evaluation.share > _EXPENSIVE:
         percent = round(100 * counts.evaluation.share)
         found.append(Note(code="evaluation_expensive", values={"percent": percent}))
+    epochs, most_steps = spec.training.epochs, spec.training.max_steps
+    if most_steps is not None and epochs > 1:
+        values = {"epochs": epochs, "max_steps": most_steps}
+        found.append(Note(code="epochs_ignored", values=values))
     every = spec.checkpoint.every_steps
     if counts.steps is not None and 100 < counts.steps <= every:
         values = {"steps": counts.steps, "every_steps": every}

@@ -5,9 +5,11 @@ import itertools
 import json
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from app.plans.counted import CountedDataset, EpochCounts, count_epoch
 from contracts.dataset.conversation import Conversation, Document, Message, Parsed
 from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_row
@@ -41,14 +43,21 @@ class RowSample(NamedTuple):
     """Whether the sample contains all rows."""
     is_text: bool = False
     """Whether some rows are documents, which are joined and split into samples of equal length."""
-    counts: TokenCounts | None = None
-    """The token counts of all rows, if a worker has counted them."""
+    counted: tuple[CountedDataset, ...] = ()
+    """The token counts of the datasets whose tokens a worker has counted."""
+    counts: EpochCounts | None = None
+    """The token counts of all rows, if the tokens of all datasets have been counted."""
+    is_mixed: bool = False
+    """Whether the rows are from several datasets."""
 
 
-def take_sample(counts: TokenCounts) -> RowSample:
+def take_sample(dataset: str, counts: TokenCounts) -> RowSample:
     """Return a sample of the rows whose lengths a worker has reported."""
     lengths = tuple(RowLength(row.tokens, row.trained) for row in counts.sample)
-    return RowSample(lengths, counts.is_complete, counts.documents > 0, counts)
+    part = CountedDataset(dataset, counts)
+    return RowSample(
+        lengths, counts.is_complete, counts.documents > 0, (part,), EpochCounts((part,))
+    )
 
 
 @functools.lru_cache(maxsize=256)
@@ -71,8 +80,17 @@ def read_sample(path: Path) -> RowSample:
     return RowSample(tuple(found), is_complete, is_text)
 
 
-def mix_samples(samples: Sequence[RowSample], uses: Sequence[int]) -> RowSample:
-    """Return a sample of an epoch over several datasets, with the longest row of each. `uses`: rows per dataset in the epoch."""
+def mix_samples(
+    samples: Sequence[RowSample], rows: Sequence[int], uses: Sequence[int]
+) -> RowSample:
+    """Return a sample of an epoch over several datasets, with the longest row of each.
+
+    `rows`: the trainable rows of each dataset. `uses`: how many rows of the epoch are from it.
+    """
+    parts = [
+        replace(sample.counted[0], uses=used / max(1, count)) if sample.counted else None
+        for sample, count, used in zip(samples, rows, uses, strict=True)
+    ]
     total = sum(uses)
     count = min(total, _MOST_ROWS)
     mixed: list[RowLength] = []
@@ -86,11 +104,14 @@ def mix_samples(samples: Sequence[RowSample], uses: Sequence[int]) -> RowSample:
         tuple(mixed),
         is_complete=all(sample.is_complete for sample in samples),
         is_text=any(sample.is_text for sample in samples),
+        counted=tuple(part for part in parts if part is not None),
+        counts=count_epoch(parts),
+        is_mixed=True,
     )
 
 
 def pack_sample(sample: RowSample | None) -> dict[str, Any] | None:
-    """Return a sample as JSON content, without `counts`."""
+    """Return a sample as JSON content, without the counts."""
     if sample is None:
         return None
     lengths = [list(row) for row in sample.lengths]

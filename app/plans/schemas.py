@@ -83,6 +83,8 @@ class DiskForecast(BaseModel):
 class Forecast(BaseModel):
     """What a job will need, as predicted when it was planned."""
 
+    steps: Quantity | None = None
+    """Optimizer steps: exact, except for rows of plain text, whose number of samples depends on their tokens. Null in plans of earlier versions."""
     tokens: TokenForecast
     workers: list[WorkerForecast]
     """The live workers that could run the job, at most 20. Workers that the job fits come first, then the fastest."""

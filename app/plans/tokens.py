@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from app.datasets.tokens.lengths import at_length
 from app.plans.corrections import exact, unknown
+from app.plans.counted import EpochCounts
 from app.plans.memory import Load
 from app.plans.rows import RowLength, RowSample
 from app.plans.schemas import Basis, Note, Quantity, TokenForecast
 from contracts.job import JobSpec
-from contracts.measurement import TokenCounts
 
 _SAMPLE_BAND = 0.25
 """Relative error of an estimate from characters."""
@@ -43,7 +42,7 @@ class Tokens(NamedTuple):
 
 
 def forecast_tokens(
-    spec: JobSpec, sample: RowSample | None, earlier: RowTokens | None, row_passes: int | None
+    spec: JobSpec, sample: RowSample | None, earlier: RowTokens | None, row_passes: float | None
 ) -> Tokens:
     """Forecast the tokens of a job.
 
@@ -55,11 +54,14 @@ def forecast_tokens(
     if sample is not None and earlier is not None and counts is None:
         sample = _scaled(sample, earlier)
     lengths = [min(most, row.tokens) for row in sample.lengths] if sample else []
+    is_text = sample is not None and sample.is_text
+    # Documents are not cut.
+    whole = [row.tokens for row in sample.lengths] if sample and is_text else lengths
     reason = Note(code="rows_unknown" if sample is None else "rows_unreadable")
     if counts is not None and counts.tokens:
         per_row, supervised = _counted(counts, most)
     else:
-        per_row = _per_row(lengths, earlier, most, reason)
+        per_row = _per_row(whole, earlier, most, reason)
         supervised = _supervised(sample, earlier, most, reason)
     longest = _longest(lengths, sample, most)
     training = unknown("steps_unknown")
@@ -73,22 +75,31 @@ def forecast_tokens(
     unread = Quantity(reason=reason)
     per_batch = spec.training.per_device_batch_size
     basis: Basis = "sample" if counts is None else "measured"
-    band = _SAMPLE_BAND if counts is None else _band(counts)
+    band = _SAMPLE_BAND if sample is None else band_of(sample)
     forecast = TokenForecast(
         per_row=per_row,
         longest=_estimate(longest, band, most, basis) if lengths else unread,
         training=training,
         supervised_share=supervised,
-        padding_saved=_padding(lengths, per_batch, basis) if lengths else unread,
-        note=_how_to_count(spec) if per_row.basis == "sample" else None,
+        padding_saved=exact(0.0)
+        if per_batch == 1 or is_text
+        else _padding(lengths, per_batch, basis)
+        if lengths
+        else unread,
+        note=_how_to_count(spec, sample) if per_row.basis == "sample" else None,
     )
     load = Load(longest, max(longest, window), share)
     return Tokens(forecast, load, per_row.value, training.value, share)
 
 
-def _counted(counts: TokenCounts, most: int) -> tuple[Quantity, Quantity]:
+def band_of(sample: RowSample) -> float:
+    """Return the relative error of a mean length."""
+    return _SAMPLE_BAND if sample.counts is None else _band(sample.counts)
+
+
+def _counted(counts: EpochCounts, most: int) -> tuple[Quantity, Quantity]:
     """Return the mean number of tokens per row that a job keeps, and the share of supervised tokens."""
-    cut = at_length(counts, most)
+    cut = counts.at(most)
     tokens = cut.tokens + counts.document_tokens
     rows = counts.conversations - cut.dropped_rows + counts.documents
     share = (cut.trained_tokens + counts.document_tokens) / max(1, tokens)
@@ -99,23 +110,27 @@ def _counted(counts: TokenCounts, most: int) -> tuple[Quantity, Quantity]:
     )
 
 
-def _band(counts: TokenCounts) -> float:
+def _band(counts: EpochCounts) -> float:
     return _COUNTED_BAND if counts.is_complete else _SAMPLED_BAND
 
 
-def _kept_share(spec: JobSpec, counts: TokenCounts | None) -> float:
+def _kept_share(spec: JobSpec, counts: EpochCounts | None) -> float:
     """Return the share of the rows that a job keeps. With `max_steps`, other rows replace the dropped ones."""
     if counts is None or not counts.conversations or spec.training.max_steps is not None:
         return 1.0
     rows = counts.conversations + counts.documents
-    return 1 - at_length(counts, spec.training.max_length).dropped_rows / rows
+    return 1 - counts.at(spec.training.max_length).dropped_rows / rows
 
 
-def _how_to_count(spec: JobSpec) -> Note:
+def _how_to_count(spec: JobSpec, sample: RowSample | None) -> Note:
+    counted = {part.dataset for part in sample.counted} if sample else set()
+    missing = [part.name for part in spec.dataset.parts if part.name not in counted]
     values: dict[str, float | int | str] = {
-        "dataset": str(spec.dataset.train),
+        "dataset": missing[0] if missing else spec.dataset.parts[0].name,
         "model": spec.model,
     }
+    if spec.dataset.is_mixed:
+        values |= {"basis": "mixed", "datasets": ", ".join(missing)}
     return Note(code="tokens_estimated", values=values)
 
 
@@ -188,7 +203,7 @@ def _padding(lengths: Sequence[int], per_batch: int, basis: Basis) -> Quantity:
     batches = [lengths[start : start + per_batch] for start in range(0, len(lengths), per_batch)]
     padded = sum(len(batch) * max(batch) for batch in batches)
     share = 1 - sum(lengths) / max(1, padded)
-    return exact(0.0) if per_batch == 1 else _estimate(share, _SAMPLE_BAND, 1.0, basis)
+    return _estimate(share, _SAMPLE_BAND, 1.0, basis)
 
 
 def _times(each: Quantity, count: float) -> Quantity:

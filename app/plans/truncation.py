@@ -2,10 +2,10 @@
 
 import math
 
-from app.datasets.tokens.lengths import ADVISED_SHARE, advise_length, at_length
+from app.datasets.tokens.lengths import ADVISED_SHARE
+from app.plans.counted import CountedDataset, EpochCounts
 from app.plans.rows import RowLength, RowSample
 from app.plans.schemas import Note
-from contracts.measurement import TokenCounts
 
 _LEAST_SHARE = 0.02
 """Minimum estimated share of rows for a warning."""
@@ -18,18 +18,19 @@ def find_cuts(sample: RowSample | None, max_length: int, context: int | None) ->
     """Return the warnings about a job's training rows. `context`: the maximum context length of the model; None if unknown."""
     if sample is None:
         return []
+    refused = [note for part in sample.counted for note in _refused(part, is_mixed=sample.is_mixed)]
     if sample.counts is not None:
-        return [*_counted(sample.counts, max_length, context), *_refused(sample.counts)]
+        return [*_counted(sample.counts, max_length, context), *refused]
     if sample.is_text or not sample.lengths:
-        return []
-    return _estimated(sample, max_length, context)
+        return refused
+    return [*_estimated(sample, max_length, context), *refused]
 
 
-def _counted(counts: TokenCounts, max_length: int, context: int | None) -> list[Note]:
-    cut = at_length(counts, max_length)
-    factor = counts.rows / counts.measured_rows if counts.measured_rows else 1.0
+def _counted(counts: EpochCounts, max_length: int, context: int | None) -> list[Note]:
+    cut = counts.at(max_length)
     over, shortened, dropped = (
-        round(each * factor) for each in (cut.rows_over, cut.answers_cut, cut.dropped_rows)
+        round(each * counts.unread_factor)
+        for each in (cut.rows_over, cut.answers_cut, cut.dropped_rows)
     )
     basis = "measured" if counts.is_complete else "measured_sample"
     common: Values = {"basis": basis, "max_length": max_length}
@@ -39,7 +40,7 @@ def _counted(counts: TokenCounts, max_length: int, context: int | None) -> list[
         values = common | {"rows": over, "percent": percent}
         notes.append(Note(code="rows_over_length", values=values))
     if shortened or dropped:
-        advice = _advice(max_length, advise_length(counts), context)
+        advice = _advice(max_length, counts.advise_length(), context)
         values = common | {"rows": shortened, "dropped_rows": dropped} | advice
         notes.append(Note(code="answers_cut", values=values))
     return notes
@@ -64,7 +65,7 @@ def _estimated(sample: RowSample, max_length: int, context: int | None) -> list[
     ]
 
 
-def _percent(part: float, whole: int) -> float:
+def _percent(part: float, whole: float) -> float:
     """Return a percentage with two significant digits."""
     return float(f"{100 * part / max(1, whole):.2g}")
 
@@ -84,7 +85,8 @@ def _estimate_length(lengths: tuple[RowLength, ...]) -> int:
     return -(-longest // _STEP) * _STEP
 
 
-def _refused(counts: TokenCounts) -> list[Note]:
+def _refused(part: CountedDataset, *, is_mixed: bool) -> list[Note]:
+    counts = part.counts
     if not counts.refused_rows:
         return []
     first = counts.refused[0] if counts.refused else None
@@ -93,4 +95,6 @@ def _refused(counts: TokenCounts) -> list[Note]:
         "row": first.row if first else 0,
         "error": first.error if first else "",
     }
+    if is_mixed:
+        values |= {"basis": "mixed", "dataset": part.dataset}
     return [Note(code="rows_refused", values=values)]

@@ -56,6 +56,11 @@ WORDS: dict[str, Words] = {
         "en": "Estimated from characters. To have a worker count the tokens with the model {model}, use POST /v1/datasets/{dataset}/tokens.",
         "zh": "根据字符数估算。用 POST /v1/datasets/{dataset}/tokens 可让工作节点以模型 {model} 实际统计 token。",
     },
+    "tokens_estimated.mixed": {
+        "en": "Estimated from characters, because the tokens of these datasets have not been counted with the model {model}: {datasets}. "
+        "POST /v1/datasets/{dataset}/tokens has a worker count the tokens of {dataset}.",
+        "zh": "根据字符数估算，因为尚未以模型 {model} 统计以下数据集的 token：{datasets}。用 POST /v1/datasets/{dataset}/tokens 可让工作节点统计 {dataset}。",
+    },
     "rows_over_length": {
         "en": "Rows longer than training.max_length ({max_length} tokens): {rows} ({percent} %).",
         "zh": "超过 training.max_length（{max_length} token）的数据：{rows} 条（{percent}%）。",
@@ -95,6 +100,11 @@ WORDS: dict[str, Words] = {
         "or use another model.",
         "zh": "模型的对话模板拒绝了 {rows} 条数据。第 {row} 行（从 0 开始）：{error} 任务遇到这些数据会失败：请删除它们，或换用其他模型。",
     },
+    "rows_refused.mixed": {
+        "en": "The model's chat template rejects rows of {dataset}: {rows}. Row {row} (counted from 0): {error} A job that uses one of these rows "
+        "fails: remove them, or use another model.",
+        "zh": "模型的对话模板拒绝了 {dataset} 中的 {rows} 条数据。第 {row} 行（从 0 开始）：{error} 任务用到这些数据时会失败：请删除它们，或换用其他模型。",
+    },
     "evaluation_expensive": {
         "en": "Evaluation rows are {percent} % of all processed rows. Lower dataset.eval_size or raise evaluation.every_steps to shorten "
         "the job.",
@@ -104,6 +114,11 @@ WORDS: dict[str, Words] = {
         "en": "On {worker}, the peak may exceed the device's memory of {available_bytes}. If memory runs out, the job tries "
         "settings that need less.",
         "zh": "在 {worker} 上，内存峰值可能超过设备的 {available_bytes}；内存不足时会改用占用更少的设置重试。",
+    },
+    "epochs_ignored": {
+        "en": "training.epochs ({epochs}) is not used, because training.max_steps ({max_steps}) alone decides the length of the run. To train "
+        "by epochs, set training.max_steps to null.",
+        "zh": "training.epochs（{epochs}）不起作用，因为训练长度只由 training.max_steps（{max_steps}）决定。如需按 epoch 训练，请把 training.max_steps 设为 null。",
     },
     "no_checkpoint": {
         "en": "The run has {steps} steps and writes its first checkpoint at step {every_steps}. If its worker is lost, the job starts "

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from app.db.engine import DatabaseDep
 from app.edge.peers import Slots, peer_of
 from app.errands import service as errands
+from app.errands.outcomes import read_preview
 from app.errands.schemas import ErrandView
 from app.errands.waiting import ErrandWaitsDep
 from app.http.document import LOCATION
@@ -101,7 +102,7 @@ async def preview_rows(
         return Response(content, media_type="application/json", headers=headers)
 
     def render() -> str:
-        result = PreviewResult.model_validate_json(content)
+        result = read_preview(content)
         return terminal.render(result, max_length, language, color=color)
 
     return PlainTextResponse(await run_in_threadpool(render), headers=headers)

@@ -226,6 +226,7 @@ class WorkerForecast(View):
 class Forecast(View):
     """The forecast of a job."""
 
+    steps: Quantity | None = None
     workers: list[WorkerForecast]
     fits: bool | None
     reason: Note | None

@@ -36,6 +36,6 @@ class JobWarning(BaseModel):
     param: str
     """`dataset.train`, `dataset.eval`, or, for one of several training datasets, a path such as `dataset.train[1].dataset`."""
     code: str
-    """The code of a dataset's warning, `evaluation_rows_in_training`, `held_out_copies` or `rows_in_several_datasets`."""
+    """The code of a dataset's warning, `evaluation_rows_in_training`, `held_out_copies`, `rows_in_several_datasets`, `weight_too_small` or `too_few_steps`."""
     rows: int
     message: str

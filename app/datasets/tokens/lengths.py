@@ -1,5 +1,7 @@
 """Computes the effects of any `training.max_length` from token counts: exactly at the measured lengths, by interpolation between them."""
 
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from contracts.measurement import LengthPoint, TokenCounts
@@ -40,11 +42,25 @@ def advise_length(counts: TokenCounts) -> int | None:
 
     Returns None if no length does, because the chat template leaves nothing to train on.
     """
-    most = ADVISED_SHARE * counts.conversations
-    for point in counts.points:
-        if point.answers_cut + point.dropped_rows < most:
-            return -(-point.max_length // _ADVISED_STEP) * _ADVISED_STEP
-    return None
+    lengths = [point.max_length for point in counts.points]
+    return find_advised(counts.conversations, lengths, lambda length: at_length(counts, length))
+
+
+def find_advised(
+    conversations: float, lengths: Sequence[int], at: Callable[[int], AtLength]
+) -> int | None:
+    """Return the advised length of conversations with these figures. `lengths` are in ascending order."""
+    most = ADVISED_SHARE * conversations
+
+    def is_enough(length: int) -> bool:
+        """Return whether few answers are cut; so it is for all longer ones."""
+        found = at(length)
+        return found.answers_cut + found.dropped_rows < most
+
+    place = bisect_left(lengths, True, key=is_enough)
+    if place == len(lengths):
+        return None
+    return -(-lengths[place] // _ADVISED_STEP) * _ADVISED_STEP
 
 
 def _figures(point: LengthPoint) -> AtLength:

@@ -140,7 +140,7 @@ def _show_plan(session: Session, plan: "Plan") -> None:
         ("model", str(plan.spec.get("model"))),
         ("train_rows", _shown(session, plan.train_rows)),
         ("eval_rows", _shown(session, plan.eval_rows)),
-        ("steps", _shown(session, plan.steps)),
+        ("steps", _steps(session, plan)),
         ("time", _range(show_seconds, forecast.seconds.low, forecast.seconds.high, session)),
     ]
     if forecast.workers:
@@ -158,6 +158,14 @@ def _show_plan(session: Session, plan: "Plan") -> None:
         lines = wrap(value, max(20, session.notes.width - margin))
         table.add_row(Text(session.say(key), style="bold"), Text("\n".join(lines), style=style))
     session.notes.print(table)
+
+
+def _steps(session: Session, plan: "Plan") -> str:
+    """Return the steps; a range for rows of plain text, whose number of samples is estimated."""
+    about = plan.forecast.steps
+    if plan.steps is not None or about is None or about.low is None or about.high is None:
+        return _shown(session, plan.steps)
+    return _range(lambda steps: f"{steps:.0f}", about.low, about.high, session)
 
 
 def _shown(session: Session, count: int | None) -> str:

@@ -13,9 +13,10 @@ from app.db.tables import Errand, Leader
 from app.errands import service, store
 from app.sweep.sweeper import Sweeper
 from contracts.errand import MOST_RESULT_BYTES, ErrandClaimRequest
+from contracts.wire import ERRAND_FINISH_PATH, ERRAND_TOKEN_HEADER
 from tests.app.bellringer import Bellringer
 from tests.app.errands.errand_worker import MODEL, ErrandWorker, result_of
-from tests.app.player import Player
+from tests.app.player import WORKER, Player
 
 
 def ask(player: Player, dataset: str, wait: int = 0, **query: str) -> Response:
@@ -173,6 +174,29 @@ def test_a_result_that_is_too_large_or_of_another_kind_is_rejected(player: Playe
     assert large.status_code == 413
     assert wrong.status_code == 204
     assert player.get(f"/v1/errands/{claim.errand_id}")["error"]["code"] == "crashed"
+
+
+def test_an_outcome_that_is_not_valid_is_rejected_and_leaves_the_errand_with_its_worker(
+    player: Player,
+) -> None:
+    worker = ErrandWorker(player)
+    ask(player, player.upload())
+    claim = worker.claim()
+    result = result_of(0, 1)
+    result["rows"][1]["tokens"][0]["id"] = "x"
+
+    invalid = worker.finish(claim, result=result)
+    assert (invalid.status_code, invalid.json()["error"]["code"]) == (400, "invalid_field")
+    other = worker.finish(claim, result={"kind": "preview", "rows": 1})
+    assert (other.status_code, other.json()["error"]["code"]) == (400, "invalid_field")
+    url = ERRAND_FINISH_PATH.format(errand_id=claim.errand_id)
+    headers = WORKER | {ERRAND_TOKEN_HEADER: claim.token}
+    for body, code in ((b"{", "invalid_json"), (b"[" * 100_000, "invalid_json"), (b"[]", None)):
+        broken = player.client.post(url, content=body, headers=headers)
+        assert broken.status_code == 400, broken.text
+        assert code is None or broken.json()["error"]["code"] == code
+
+    assert worker.beat(claim).status_code == 204
 
 
 def test_deleting_a_dataset_also_deletes_the_rows_and_results_of_its_errands(

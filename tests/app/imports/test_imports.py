@@ -1,6 +1,8 @@
 """Imports of datasets from the hub: requests, the rows that a worker sends, and the rows that are rejected."""
 
+import io
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,8 +12,12 @@ from httpx2 import Response
 
 from app.config.settings import Settings
 from app.datasets import store
+from app.datasets.receiving import limits_of
+from app.datasets.review.process import review_limits
 from app.datasets.validation.runner import Validator
 from app.db.engine import Database
+from app.errors.kinds import ErrandSuperseded
+from app.imports import service as imports
 from contracts.errand import ErrandClaim
 from contracts.wire import ERRAND_TOKEN_HEADER
 from tests.app.errands.errand_worker import ErrandWorker
@@ -160,6 +166,9 @@ def test_an_import_that_cannot_start_is_rejected_with_the_field_or_the_reason(
         ({}, "hub"),
         (WANTED | {"hub": "../x"}, "hub"),
         (WANTED | {"revision": "-x"}, "revision"),
+        (WANTED | {"split": ""}, "split"),
+        (WANTED | {"split": "train[1]"}, "split"),
+        (WANTED | {"config": ""}, "config"),
         (WANTED | {"format": "xml"}, "format"),
         (WANTED | {"columns": {"instrution": "q"}}, "columns.instrution"),
         (WANTED | {"columns": {"instruction": ""}}, "columns.instruction"),
@@ -168,6 +177,46 @@ def test_an_import_that_cannot_start_is_rejected_with_the_field_or_the_reason(
         response = player.client.post(URL, json=body)
         assert code_of(response) == (400, "invalid_field"), response.text
         assert response.json()["error"]["param"] == param
+    unsafe = player.client.post(URL, json=WANTED | {"config": "a\x00b"})
+    assert code_of(unsafe) == (400, "unsafe_character")
+
+
+class CancellingFile(io.BytesIO):
+    """A received file during whose check the user cancels the import."""
+
+    def __init__(self, content: bytes, cancel: Callable[[], object]) -> None:
+        super().__init__(content)
+        self._cancel = cancel
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._cancel()
+        return super().read(size)
+
+
+def test_an_import_that_is_cancelled_while_its_rows_are_checked_stores_no_dataset(
+    player: Player, database: Database, app: FastAPI, settings: Settings
+) -> None:
+    worker = importer(player)
+    errand_id = begin(player, **WANTED)["id"]
+    claim = worker.claim()
+    rows = b'{"prompt": "a", "completion": "b"}\n'
+    file = CancellingFile(rows, lambda: player.client.post(f"/v1/errands/{errand_id}/cancel"))
+
+    with pytest.raises(ErrandSuperseded):
+        imports.store_rows(
+            database,
+            app.state.storage,
+            errand_id,
+            claim.token,
+            imports.Received(file, "abc", len(rows)),
+            limits=limits_of(settings),
+            review_limits=review_limits(settings),
+            background_bytes=settings.background_bytes,
+        )
+
+    assert player.get(f"/v1/errands/{errand_id}")["status"] == "cancelled"
+    assert player.get("/v1/datasets")["data"] == []
+    assert list((settings.data_dir / "datasets").iterdir()) == []
 
 
 def test_datasets_with_identical_rows_share_one_file_until_the_last_one_is_deleted(

@@ -38,6 +38,29 @@ def test_the_plan_counts_each_row_as_often_as_its_weight_says(player: Player) ->
     assert plan["spec"]["dataset"]["train"][1] == {"dataset": second, "weight": 0.5}
 
 
+def test_the_plan_warns_of_a_dataset_of_which_almost_no_row_is_used(player: Player) -> None:
+    small, large = player.upload(3), player.upload(401, "b")
+
+    def warnings_for(dataset: dict[str, Any], **training: Any) -> dict[str, tuple[str, str]]:
+        body = {"model": "tiny-qwen2", "dataset": dataset, "training": training}
+        plan = player.client.post("/v1/jobs?dry_run=true", json=body).json()
+        return {
+            each["code"]: (each["param"], each["message"])
+            for each in plan["data_warnings"]
+            if each["code"] in {"weight_too_small", "too_few_steps"}
+        }
+
+    assert warnings_for(mixture((small, 1), (large, 1))) == {}
+    tiny = warnings_for(mixture((small, 1), (large, 0.001), eval_size=1))
+    assert tiny.keys() == {"weight_too_small"}
+    assert tiny["weight_too_small"][0] == "dataset.train[1].dataset"
+    assert f"only 1 of the 400 training rows of {large}" in tiny["weight_too_small"][1]
+    short = warnings_for(mixture((small, 1), (large, 1)), max_steps=2)
+    assert short.keys() == {"too_few_steps"}
+    assert f"no row of {small}: its 2 steps use 32 of the" in short["too_few_steps"][1]
+    assert warnings_for(mixture((small, 5), (large, 0.1)), max_steps=2) == {}
+
+
 @pytest.mark.parametrize(
     ("train", "param", "code"),
     [

@@ -1,5 +1,6 @@
 """Token counts that users request. The tests act as the worker."""
 
+import json
 from typing import Any
 
 import pytest
@@ -250,3 +251,89 @@ def test_a_plan_based_on_a_sample_of_the_rows_says_so_and_names_rejected_rows(
     assert "Row 7 (counted from 0): no bananas" in warnings["rows_refused"]
     tokens = forecast_of(player, dataset, training={"max_length": 128})["tokens"]
     assert tokens["per_row"]["high"] == pytest.approx(90 * 1.05)
+
+
+def test_a_plan_of_several_datasets_uses_their_counts_and_names_rejected_rows(
+    player: Player,
+) -> None:
+    worker = ErrandWorker(player, models=(QWEN.name,), kinds=KINDS)
+    player.report_models("w1", QWEN)
+    first, second = player.upload(160), player.upload(161, "b")
+    parts = [{"dataset": first, "weight": 3}, {"dataset": second, "weight": 0.5}]
+    mixed: Any = {"dataset": {"train": parts}, "training": {"max_length": 64}}
+    refused = {"refused_rows": 1, "refused": [RefusedRow(row=7, error="no bananas")]}
+    longer = {"rows": 161, "measured_rows": 161} | refused
+    count(player, worker, second, COUNTS.model_copy(update=longer))
+
+    half = player.client.post("/v1/jobs?dry_run=true", json={"model": QWEN.name} | mixed).json()
+    note = half["forecast"]["tokens"]["note"]["message"]
+    assert f"have not been counted with the model {QWEN.name}: {first}." in note
+    assert f"POST {url_of(first)}" in note
+    warnings = {each["code"]: each["message"] for each in half["forecast"]["warnings"]}
+    assert f"rejects rows of {second}: 1. Row 7 (counted from 0): no" in warnings["rows_refused"]
+
+    count(player, worker, first)
+
+    plan = player.client.post("/v1/jobs?dry_run=true", json={"model": QWEN.name} | mixed).json()
+    tokens = plan["forecast"]["tokens"]
+    assert tokens["note"] is None
+    assert tokens["per_row"]["basis"] == "measured"
+    assert tokens["per_row"]["value"] == pytest.approx(8000 / 128, rel=0.01)
+    warnings = {each["code"]: each for each in plan["forecast"]["warnings"]}
+    # 3 times 128 rows, and about half of 128.
+    assert warnings["rows_over_length"]["values"]["rows"] == pytest.approx(448, abs=2)
+    assert warnings["answers_cut"]["values"]["advised_max_length"] == 256
+    assert warnings["rows_refused"]["values"]["dataset"] == second
+
+
+def test_the_steps_of_plain_text_are_estimated_and_exact_once_its_tokens_are_counted(
+    player: Player,
+) -> None:
+    worker = ErrandWorker(player, models=(QWEN.name,), kinds=KINDS)
+    player.report_models("w1", QWEN)
+    # About 1,300 tokens each.
+    lines = "".join(json.dumps({"text": f"{n} " + "token " * 900}) + "\n" for n in range(103))
+    upload = player.client.post("/v1/datasets", files={"file": ("a.jsonl", lines.encode())})
+    dataset = upload.json()["id"]
+    split: Any = {"dataset": {"train": dataset, "eval_size": 3}}
+
+    def plan(**training: int) -> Any:
+        body = {"model": QWEN.name, "training": {"max_length": 512} | training} | split
+        response = player.client.post("/v1/jobs?dry_run=true", json=body)
+        assert response.status_code == 200, response.text
+        return response.json()["forecast"]
+
+    estimated = plan()
+
+    steps = estimated["steps"]
+    assert steps["basis"] == "sample"
+    assert steps["low"] < 100 * 1300 / 512 / 16 < steps["high"]
+    assert estimated["tokens"]["per_row"]["value"] == pytest.approx(1300, rel=0.1)
+    assert estimated["tokens"]["padding_saved"]["value"] == 0
+    documents = {
+        "rows": 103,
+        "measured_rows": 103,
+        "conversations": 0,
+        "documents": 103,
+        "document_tokens": 103 * 1024,
+        "tokens": 103 * 1024,
+        "trained_tokens": 103 * 1024,
+        "points": [],
+        "sample": [{"tokens": 1024, "trained": 1024}],
+    }
+    count(player, worker, dataset, TokenCounts.model_validate(COUNTS.model_dump() | documents))
+
+    counted = plan()
+
+    # 100 rows of 1,024 tokens make 200 samples of 512 tokens.
+    assert (counted["steps"]["value"], counted["steps"]["basis"]) == (13, "measured")
+    assert counted["tokens"]["training"]["value"] == pytest.approx(100 * 1024)
+    two = plan(epochs=2)
+    assert two["steps"]["value"] == 26
+    assert two["tokens"]["training"]["value"] == pytest.approx(200 * 1024)
+    short = plan(max_steps=5, epochs=2)
+    assert (short["steps"]["value"], short["steps"]["basis"]) == (5, "exact")
+    assert short["tokens"]["training"]["value"] == pytest.approx(80 * 512)
+    assert "epochs (2) is not used" in next(
+        each["message"] for each in short["warnings"] if each["code"] == "epochs_ignored"
+    )

@@ -79,7 +79,23 @@ def test_a_dataset_on_the_hub_is_imported_with_progress_or_the_reason_in_either_
     form.get_by_role("button", name="Import").click()
     expect(form.get_by_role("alert")).to_be_visible()
     form.get_by_label("Repository").fill("team/rows")
+    form.get_by_text("Config, format and columns").click()
+    form.get_by_label("Columns").fill("instruction")
     form.get_by_role("button", name="Import").click()
+    expect(form.get_by_role("alert")).to_contain_text("instruction=question")
+    form.get_by_label("Columns").fill("instruction = question, output=a=b")
+    form.get_by_label("Config").fill("main")
+    form.get_by_label("Format").select_option("Alpaca")
+    with page.expect_request("**/v1/dataset-imports") as sent:
+        form.get_by_role("button", name="Import").click()
+    assert sent.value.post_data_json == {
+        "hub": "team/rows",
+        "split": "train",
+        "revision": None,
+        "config": "main",
+        "format": "alpaca",
+        "columns": {"instruction": "question", "output": "a=b"},
+    }
 
     # No hub is reachable from this service.
     alert = form.get_by_role("alert").filter(has_text="team/rows")

@@ -5,6 +5,7 @@ import { bytes, clock, count } from "../format";
 import { AskButton, Doing, useKeys } from "../parts/controls";
 import { useDebounced, usePoll } from "../parts/poll";
 import { PAUSE_MS, SearchBox, SearchForm } from "../parts/search-box";
+import { isForm } from "../parts/forms";
 import { HubImport, ImportButton } from "../parts/hub-import";
 import { ReviewView } from "../parts/review-view";
 import { TokenView } from "../parts/token-view";
@@ -28,8 +29,6 @@ import { TOKENS } from "../texts/tokens";
 
 const PAGE = 50;
 const CHECK_MS = 2000;
-const FORMS = ["alpaca", "prompt", "messages", "sharegpt", "text", "preference", "kto"] as const;
-const isForm = (name: string): name is (typeof FORMS)[number] => (FORMS as readonly string[]).includes(name);
 
 export function DatasetsPage() {
   const search = query.value.get("search") ?? "";

@@ -7,6 +7,7 @@ import { DATASETS } from "../texts/datasets";
 import { IMPORT } from "../texts/import";
 import { say } from "../texts/say";
 import { Doing } from "./controls";
+import { FORMS } from "./forms";
 import { usePoll } from "./poll";
 import type { DatasetDetail } from "./upload";
 
@@ -18,6 +19,16 @@ const OPEN = "new";
 
 const sentences = (problem: { message: string; hint?: string | null }): string =>
   [problem.message, problem.hint].filter(Boolean).join(" ");
+
+/** The columns that are typed as `instruction=question, output=answer`; null if an entry is not of this form. */
+export function parseColumns(text: string): Record<string, string> | null {
+  const entries = text
+    .split(",")
+    .map((entry) => entry.trim())
+    .filter(Boolean)
+    .map((entry) => entry.split(/=(.*)/s, 2).map((part) => part.trim()));
+  return entries.every(([name, source]) => name && source) ? Object.fromEntries(entries) : null;
+}
 
 export function ImportButton() {
   const isOpen = query.value.get("import") !== null;
@@ -31,15 +42,30 @@ export function ImportButton() {
 /** The form and the import that the URL names. `use` is called with the dataset once the server has its rows. */
 export function HubImport({ use }: { use: (dataset: DatasetDetail) => void }) {
   const named = query.value.get("import");
-  const [fields, setFields] = useState({ hub: "", split: "train", revision: "" });
+  const [fields, setFields] = useState({
+    hub: "",
+    split: "train",
+    revision: "",
+    config: "",
+    format: "",
+    columns: "",
+  });
   const [problem, setProblem] = useState<string | null>(null);
   if (named === null) return null;
   const start = async (): Promise<void> => {
     setProblem(null);
+    const columns = parseColumns(fields.columns);
+    if (columns === null) {
+      setProblem(say(IMPORT.columns_invalid));
+      return;
+    }
     const body = {
       hub: fields.hub.trim(),
       split: fields.split.trim() || "train",
       revision: fields.revision.trim() || null,
+      config: fields.config.trim() || null,
+      format: fields.format || null,
+      columns,
     };
     try {
       const errand = await call<Errand>("POST", "/v1/dataset-imports", { body });
@@ -48,13 +74,13 @@ export function HubImport({ use }: { use: (dataset: DatasetDetail) => void }) {
       setProblem(sentences(error as ApiError));
     }
   };
-  const field = (name: keyof typeof fields, placeholder: string) => (
+  const field = (name: Exclude<keyof typeof fields, "format">, placeholder: string) => (
     <label>
       {say(IMPORT[name])}
       <input
         value={fields[name]}
         placeholder={placeholder}
-        maxLength={200}
+        maxLength={name === "columns" ? 2000 : 200}
         spellcheck={false}
         onInput={(event) => setFields({ ...fields, [name]: event.currentTarget.value })}
       />
@@ -75,6 +101,27 @@ export function HubImport({ use }: { use: (dataset: DatasetDetail) => void }) {
         <button class="primary" disabled={fields.hub.trim() === ""}>
           {say(IMPORT.start)}
         </button>
+        <details class="grow">
+          <summary>{say(IMPORT.more)}</summary>
+          <div class="row">
+            {field("config", say(IMPORT.default_config))}
+            <label>
+              {say(DATASETS.formats)}
+              <select
+                value={fields.format}
+                onChange={(event) => setFields({ ...fields, format: event.currentTarget.value })}
+              >
+                <option value="">{say(IMPORT.detected)}</option>
+                {FORMS.map((form) => (
+                  <option key={form} value={form}>
+                    {say(DATASETS[`form_${form}`])}
+                  </option>
+                ))}
+              </select>
+            </label>
+            {field("columns", "instruction=question, output=answer")}
+          </div>
+        </details>
       </form>
       <p class="note">{say(IMPORT.note)}</p>
       {problem && (

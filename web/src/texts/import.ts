@@ -7,6 +7,15 @@ export const IMPORT = texts({
   split: ["Split", "数据划分（split）"],
   revision: ["Revision", "版本"],
   newest: ["newest commit", "最新提交"],
+  more: ["Config, format and columns", "配置、格式与列"],
+  config: ["Config", "配置（config）"],
+  default_config: ["default", "默认"],
+  detected: ["detected from the columns", "根据列名识别"],
+  columns: ["Columns", "列"],
+  columns_invalid: [
+    "Columns: write each as the format's name, =, and the dataset's name, separated by commas: instruction=question, output=answer.",
+    "列：按“格式列名=数据集列名”填写，用逗号分隔，例如 instruction=question, output=answer。",
+  ],
   start: ["Import", "导入"],
   note: [
     "A worker that may use the Hub downloads the rows; the server then checks them like an uploaded file. To import only part of a split, enter for example train[:1000].",

@@ -13,9 +13,9 @@ from contracts.errand import (
     ErrandFailure,
     ErrandOutcome,
     ErrandProgress,
-    ErrandReason,
     ImportRequest,
 )
+from contracts.errand_reason import ErrandReason
 from contracts.failure import FailureReason
 from worker.settings import Settings
 from worker.supervisor.errands.prefetch import read_progress, size_of
@@ -30,6 +30,9 @@ _REASONS = {
     HubProblem.SPLIT_NOT_FOUND: ErrandReason.SPLIT_NOT_FOUND,
     HubProblem.HAS_SCRIPT: ErrandReason.DATASET_HAS_SCRIPT,
     HubProblem.TOO_LARGE: ErrandReason.DATASET_TOO_LARGE,
+    HubProblem.UNREADABLE: ErrandReason.DATASET_UNREADABLE,
+    HubProblem.MEMORY: ErrandReason.MEMORY_LIMIT,
+    HubProblem.TIME: ErrandReason.TIME_LIMIT,
 }
 STORAGE_FULL = "storage_full"
 """The server's error code for a full disk."""
@@ -69,11 +72,16 @@ def run_import(
         )
         answer = fetch(
             DatasetRequest(
-                source=source, target=rows, size_file=size_file, limit_bytes=claim.limit_bytes
+                source=source,
+                target=rows,
+                size_file=size_file,
+                limit_bytes=claim.limit_bytes,
+                memory_bytes=settings.hub_memory_bytes,
             ),
             environ,
             os.getpid(),
             lambda: pulse(read_progress(size_file, size_of(blobs) - before)),
+            settings.import_seconds,
         )
         if answer.failure is not None:
             reason = ErrandReason.DOWNLOAD_FAILED

@@ -22,10 +22,10 @@ from contracts.errand import (
     ErrandKind,
     ErrandOutcome,
     ErrandProgress,
-    ErrandReason,
     ImportRequest,
     PrefetchRequest,
 )
+from contracts.errand_reason import ErrandReason
 from contracts.measurement import MeasureRequest
 from worker.settings import Settings
 from worker.supervisor.errands.importing import import_dir, run_import

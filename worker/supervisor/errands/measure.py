@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from contracts.errand import MOST_RESULT_BYTES, ErrandOutcome, ErrandProgress, ErrandReason
+from contracts.errand import MOST_RESULT_BYTES, ErrandOutcome, ErrandProgress
+from contracts.errand_reason import ErrandReason
 from contracts.measurement import MeasureRequest, MeasureTask
 from worker.settings import Settings
 from worker.supervisor.errands.program import (

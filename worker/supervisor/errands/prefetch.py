@@ -11,10 +11,10 @@ from contracts.errand import (
     ErrandFailure,
     ErrandOutcome,
     ErrandProgress,
-    ErrandReason,
     PrefetchRequest,
     PrefetchResult,
 )
+from contracts.errand_reason import ErrandReason
 from contracts.failure import FailureReason
 from worker.settings import Settings
 from worker.supervisor.host.models.hub_cache import cache_dir, model_dir

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from contracts.errand import (
     MOST_RESULT_BYTES,
     ErrandOutcome,
-    ErrandReason,
     PreviewedLine,
     PreviewRequest,
     PreviewTask,
 )
+from contracts.errand_reason import ErrandReason
 from worker.settings import Settings
 from worker.supervisor.errands.program import failed, find_model, run_program
 from worker.supervisor.placing.models import PlacingFailed

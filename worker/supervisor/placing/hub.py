@@ -6,9 +6,12 @@ libraries itself.
 
 import contextlib
 import json
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -18,8 +21,12 @@ from pydantic import Field, ValidationError
 
 from contracts.base import Tolerant
 from contracts.data_spec import HubDataset
-from contracts.failure import Failure
+from contracts.failure import Failure, FailureReason
 from processes.environment import BASIC, HUB, choose
+from worker.supervisor.placing.hub_limits import Disk
+
+_OUT_OF_MEMORY = {-signal.SIGKILL, -signal.SIGABRT, -signal.SIGSEGV}
+"""How the process of a dataset ends if its libraries get no memory, or if the kernel ends it because the host has none left."""
 
 
 class ModelRequest(Tolerant):
@@ -48,6 +55,9 @@ class HubProblem(StrEnum):
     SPLIT_NOT_FOUND = "split_not_found"
     HAS_SCRIPT = "has_script"
     TOO_LARGE = "too_large"
+    UNREADABLE = "unreadable"
+    MEMORY = "memory"
+    TIME = "time"
 
 
 class DatasetRequest(Tolerant):
@@ -60,6 +70,13 @@ class DatasetRequest(Tolerant):
     """File into which the process writes a DownloadSize before it downloads; null if the size is not needed."""
     limit_bytes: int | None = None
     """Maximum size of the JSONL."""
+    memory_bytes: int | None = None
+    """Memory of the process, because the files of a dataset may be much larger when they are unpacked."""
+
+    @property
+    def tables(self) -> Path:
+        """The directory for the tables that `datasets` makes. Nothing reads them later, so they are deleted at the end."""
+        return self.target.with_name(self.target.name + ".tables")
 
 
 HubRequest = Annotated[ModelRequest | DatasetRequest, Field(discriminator="type")]
@@ -80,9 +97,15 @@ def fetch(
     environ: Mapping[str, str],
     parent_pid: int,
     pulse: Callable[[], object],
+    seconds: float | None = None,
 ) -> HubAnswer:
-    """Run a hub request in a separate process. Calls pulse about ten times a second; kills the process if pulse raises."""
+    """Run a hub request in a separate process. Calls pulse about ten times a second; if pulse raises, kills the process.
+
+    A dataset whose download takes more than `seconds`, or leaves too little free space on the disk, ends with a failure.
+    """
+    ends_at = None if seconds is None else time.monotonic() + seconds
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        disk = Disk.of(request.target.parent) if isinstance(request, DatasetRequest) else None
         process = subprocess.Popen(
             [
                 sys.executable,
@@ -100,18 +123,31 @@ def fetch(
             _send_variables(process, choose(environ, *HUB))
             while not _ended(process):
                 pulse()
+                if ends_at is not None and time.monotonic() >= ends_at:
+                    detail = f"the download took more than {seconds:g} seconds"
+                    return _failed(FailureReason.DATASET_NOT_FOUND, detail, HubProblem.TIME)
+                if disk is not None and disk.is_low():
+                    detail = f"the dataset leaves less than {disk.least_bytes} bytes free in {disk.directory}"
+                    return _failed(FailureReason.DISK_FULL, detail)
         finally:
             process.kill()
             process.wait()
+            if isinstance(request, DatasetRequest):
+                shutil.rmtree(request.tables, ignore_errors=True)
         out.seek(0)
         try:
             return HubAnswer.model_validate_json(out.read())
         except ValidationError as error:
             err.seek(0)
             printed = err.read()[-2000:].decode(errors="replace")
-            raise RuntimeError(
-                f"the hub process exited with {process.returncode}: {printed}"
-            ) from error
+            exited = f"the hub process exited with {process.returncode}: {printed}"
+            if isinstance(request, DatasetRequest) and process.returncode in _OUT_OF_MEMORY:
+                return _failed(FailureReason.DATASET_NOT_FOUND, exited, HubProblem.MEMORY)
+            raise RuntimeError(exited) from error
+
+
+def _failed(reason: FailureReason, detail: str, problem: HubProblem | None = None) -> HubAnswer:
+    return HubAnswer(failure=Failure(reason=reason, detail=detail), problem=problem)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> bool:

@@ -142,7 +142,9 @@ class Placer:
         if not self._settings.hub:
             detail = f"{source.hub}: this worker does not download datasets from the hub."
             raise PlacingFailed(Failure(reason=FailureReason.DATASET_NOT_FOUND, detail=detail))
-        request = DatasetRequest(source=source, target=target)
+        request = DatasetRequest(
+            source=source, target=target, memory_bytes=self._settings.hub_memory_bytes
+        )
         result = fetch(request, self._environ, os.getpid(), self._pulse)
         if result.failure is not None:
             raise PlacingFailed(result.failure)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errand import ErrandOutcome, ErrandReason
+from contracts.errand import ErrandOutcome
+from contracts.errand_reason import ErrandReason
 from contracts.measurement import MeasureRequest, MeasureResult
 from tests.tiny_model import make_tokenizer
 from worker.settings import Settings

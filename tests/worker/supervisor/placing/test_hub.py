@@ -1,23 +1,25 @@
 """Runs the hub's real client libraries in their own process against a local hub with one model and one dataset."""
 
 import contextlib
+import gzip
 import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from httpx2 import Response
 
 from contracts.data_spec import HubDataset
 from contracts.errand import (
     ErrandClaim,
     ErrandOutcome,
     ErrandProgress,
-    ErrandReason,
     ImportRequest,
     PrefetchRequest,
     PrefetchResult,
 )
+from contracts.errand_reason import ErrandReason
 from contracts.failure import FailureReason
 from tests.hub_server import COMMIT, Hub
 from tests.programs.processes import children_of, environment_of
@@ -25,8 +27,11 @@ from worker.settings import Settings
 from worker.supervisor.errands.importing import run_import
 from worker.supervisor.errands.prefetch import run_prefetch
 from worker.supervisor.placing.hub import DatasetRequest, HubAnswer, HubProblem, ModelRequest, fetch
-from worker.supervisor.placing.hub_process import require_space, run
+from worker.supervisor.placing.hub_client import UnsafeResponse, check_response
+from worker.supervisor.placing.hub_limits import Disk, require_space
+from worker.supervisor.placing.hub_process import run
 
+SETTINGS = Settings()
 MODEL_FILES = {
     "config.json": b'{"model_type": "qwen2"}',
     "model.safetensors": b"weights",
@@ -104,6 +109,16 @@ def test_a_download_error_does_not_contain_the_token(monkeypatch: pytest.MonkeyP
     assert "***" in failure.detail
 
 
+def test_a_hub_cannot_write_files_outside_the_cache(hub: Hub, tmp_path: Path) -> None:
+    hub.etag = "../../../../../outside"
+
+    answer = _fetch(hub, ModelRequest(name="team/tiny"), tmp_path / "1/2/3")
+
+    assert answer.failure is not None
+    assert "UnsafeResponse" in answer.failure.detail
+    assert not list(tmp_path.rglob("outside*"))
+
+
 def test_a_model_without_safetensors_is_rejected(tmp_path: Path) -> None:
     files = {name: body for name, body in MODEL_FILES.items() if name != "model.safetensors"}
     with Hub(files) as hub:
@@ -141,12 +156,13 @@ def test_a_hub_dataset_is_written_as_jsonl_and_its_commit_is_returned(
         ({"hub": "team/absent"}, ErrandReason.DATASET_NOT_FOUND),
         ({"revision": "gated"}, ErrandReason.DATASET_GATED),
         ({"config": "absent"}, ErrandReason.SPLIT_NOT_FOUND),
+        pytest.param({"split": "train[9:]"}, ErrandReason.SPLIT_NOT_FOUND, marks=pytest.mark.slow),
     ],
 )
 def test_a_failed_import_says_why(
     hub: Hub, tmp_path: Path, changes: dict[str, str], reason: ErrandReason
 ) -> None:
-    outcome, sent = _import(hub, tmp_path, 1000, **changes)
+    outcome, sent = _import(hub, tmp_path, 1000, SETTINGS, **changes)
 
     assert outcome is not None
     assert outcome.failure is not None
@@ -168,6 +184,73 @@ def test_an_import_sends_the_rows_with_their_commit_unless_they_exceed_the_limit
     assert outcome.failure.reason is ErrandReason.DATASET_TOO_LARGE
     assert sent == []
     assert not list((tmp_path / "work").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("files", "evidence"),
+    [
+        ({"train.jsonl": b'{"prompt": "a", "completion": "b"}\n{"prompt": oops\n'}, "row 1"),
+        ({"a.jsonl": b'{"x": "1"}\n', "b.jsonl": b'{"y": "2"}\n'}, "column names"),
+        (
+            {"README.md": b"---\nconfigs:\n- config_name: default\n  data_files: OUTSIDE\n---\n"},
+            "belong",
+        ),
+    ],
+)
+def test_files_that_cannot_be_read_or_are_outside_the_dataset_are_named_as_the_reason(
+    tmp_path: Path, files: dict[str, bytes], evidence: str
+) -> None:
+    outside = tmp_path / "other.jsonl"
+    outside.write_bytes(DATASET_FILES["train.jsonl"])
+    named = {name: each.replace(b"OUTSIDE", bytes(outside)) for name, each in files.items()}
+    with Hub({}, named) as hub:
+        outcome, sent = _import(hub, tmp_path, 1000)
+
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert outcome.failure.reason is ErrandReason.DATASET_UNREADABLE
+    assert evidence in outcome.failure.detail
+    assert sent == []
+
+
+@pytest.mark.slow
+def test_a_small_file_that_unpacks_to_more_than_the_memory_limit_ends_only_its_import(
+    tmp_path: Path,
+) -> None:
+    row = b'{"prompt": "a", "completion": "' + bytes(300 * 2**20).replace(b"\0", b"b") + b'"}\n'
+    limit = Settings(hub_memory_bytes=2 * 1024**3)
+    with Hub({}, {"train.jsonl.gz": gzip.compress(row, 1)}) as hub:
+        outcome, sent = _import(hub, tmp_path, 2**40, settings=limit)
+
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert outcome.failure.reason is ErrandReason.MEMORY_LIMIT, outcome.failure.detail
+    assert sent == []
+
+
+def test_an_import_that_takes_too_long_is_ended(hub: Hub, tmp_path: Path) -> None:
+    hub.opened.clear()
+    outcome, _ = _import(hub, tmp_path, 1000, settings=Settings(import_seconds=1))
+    hub.opened.set()
+
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert outcome.failure.reason is ErrandReason.TIME_LIMIT
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_a_download_stops_before_the_disk_is_full(tmp_path: Path) -> None:
+    disk = Disk.of(tmp_path)
+    assert not disk.is_low()
+    assert disk._replace(least_bytes=2**60).is_low()
+
+
+def test_a_name_that_is_no_revision_is_not_sent_to_the_hub() -> None:
+    source = HubDataset(hub="team/rows", revision="a/../../b")
+    answer = run(DatasetRequest(source=source, target=Path("/nonexistent")))
+
+    assert answer.problem is HubProblem.NOT_FOUND
 
 
 def test_a_dataset_with_a_script_is_refused_and_its_script_is_not_run(tmp_path: Path) -> None:
@@ -195,7 +278,11 @@ def test_a_download_that_does_not_fit_on_the_disk_fails_first_and_says_how_much_
 
 
 def _import(
-    running: Hub, directory: Path, limit_bytes: int, **changes: str
+    running: Hub,
+    directory: Path,
+    limit_bytes: int,
+    settings: Settings = SETTINGS,
+    **changes: str,
 ) -> tuple[ErrandOutcome | None, list[tuple[list[object], str]]]:
     """Run an import; return its outcome and what it sent."""
     sent: list[tuple[list[object], str]] = []
@@ -214,10 +301,12 @@ def _import(
         request,
         send,
         directory=directory / "work" / "import",
-        settings=Settings(),
+        settings=settings,
         environ=environ,
         pulse=lambda _: None,
     )
+    # The tables that the library makes are deleted. The downloaded files stay in the hub's cache.
+    assert not (directory / "datasets").exists()
     return outcome, sent
 
 
@@ -229,3 +318,20 @@ def test_a_missing_split_is_reported_as_not_found(hub: Hub, tmp_path: Path) -> N
     assert answer.failure.reason is FailureReason.DATASET_NOT_FOUND
     assert answer.problem is HubProblem.SPLIT_NOT_FOUND
     assert "absent" in answer.failure.detail
+
+
+@pytest.mark.parametrize(
+    ("value", "is_safe"),
+    [
+        ('"0123abcd"', True),
+        ('W/"1f-a/b+c="', True),
+        ('"0123abcd-12"', True),
+        ('"/etc/x"', False),
+        ("a/../../x", False),
+    ],
+)
+def test_headers_of_the_hub_that_become_file_names_are_checked(value: str, is_safe: bool) -> None:
+    for name in ("ETag", "X-Linked-Etag", "X-Repo-Commit"):
+        response = Response(200, headers={name: value})
+        with contextlib.nullcontext() if is_safe else pytest.raises(UnsafeResponse):
+            check_response(response)

@@ -28,6 +28,7 @@ export function Preflight({ spec, plan, models, defaultLength, choose, repeat }:
   const model = plan?.model ?? models?.data.find((one) => one.id === id) ?? null;
   const isUnchecked = id !== "" && models !== null && !model?.checked;
   const similar = plan?.model.similar_id;
+  const aboutSteps = plan?.forecast.steps?.value;
   return (
     <div aria-live="polite">
       {model?.checked && <ModelFacts spec={spec} model={model} defaultLength={defaultLength} />}
@@ -49,7 +50,13 @@ export function Preflight({ spec, plan, models, defaultLength, choose, repeat }:
                 rows: count(plan.train_rows),
                 eval: count(plan.eval_rows),
               })
-            : say(NEW.plan_hub)}
+            : aboutSteps != null
+              ? say(NEW.plan_text, {
+                  steps: count(aboutSteps),
+                  rows: count(plan.train_rows),
+                  eval: count(plan.eval_rows),
+                })
+              : say(NEW.plan_hub)}
         </p>
       )}
       {plan && <Forecast forecast={plan.forecast} />}

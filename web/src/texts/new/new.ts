@@ -60,6 +60,10 @@ export const NEW = texts({
     "This job is valid: {steps} {steps:step|steps} over {rows} {rows:row|rows}, {eval} held out.",
     "配置有效：{rows} 条数据共训练 {steps} 步，另有 {eval} 条用于验证。",
   ],
+  plan_text: [
+    "This job is valid: about {steps} {steps:step|steps} over {rows} {rows:row|rows} of text, {eval} held out.",
+    "配置有效：{rows} 条文本共训练约 {steps} 步，另有 {eval} 条用于验证。",
+  ],
   plan_eval: [
     "Evaluation: {times} × {eval} {eval:row|rows}, {share}% of all rows processed ({passes} of {all}).",
     "评估：{times} 次 × {eval} 条，占数据处理总量的 {share}%（{passes} / {all} 条）。",
