@@ -38,7 +38,7 @@ def running_cluster(
 
 @pytest.fixture
 def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
-    """The cluster of a database, intact when the test starts and repaired after it."""
+    """A service on this kind of database. It is intact when the test starts, and is restored when the test ends."""
     yield running_cluster
     repair(running_cluster)
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from tests.e2e.conftest import tiny_rows
 from tests.e2e.service import Service, wait_for
-from tests.openai.test_client import SMALL
+from tests.openai.checks.case import SMALL
 
 # peft 0.21 reads a transformers 5 property by its old name.
 pytestmark = [

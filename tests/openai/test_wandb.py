@@ -11,7 +11,7 @@ from openai import OpenAI
 
 from tests.e2e.conftest import place_model, tiny_rows
 from tests.e2e.service import Service, wait_for
-from tests.openai.test_client import SMALL
+from tests.openai.checks.case import SMALL
 from tests.tiny_model import make_tiny_qwen2
 
 ROOT = Path(__file__).parents[2]

@@ -57,7 +57,7 @@ ROWS: dict[Form, Any] = {
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the directory of a byte-level tokenizer with a template that writes tools."""
+    """Return the directory of a byte-level tokenizer with a chat template that renders tool definitions."""
     directory = tmp_path_factory.mktemp("preview")
     tokenizer = make_tokenizer(["You are a helpful assistant. 北京", "🙂"], vocabulary=300)
     tokenizer.chat_template = QWEN25_LIKE

@@ -50,7 +50,7 @@ export function points(series: Series, axis: XAxis): Pick<Line, "series" | "x"> 
   return { series: new Series([...series.step], [...series.value]), x: series.step.map(axis.at) };
 }
 
-/** Return the index of the last position, in ascending order, that is not greater than `x`; -1 if there is none. */
+/** Return the index of the last of the ascending positions that is not greater than `x`; -1 if there is none. */
 function lastUpTo(positions: number[], x: number): number {
   let [low, high] = [0, positions.length];
   while (low < high) {
@@ -61,7 +61,7 @@ function lastUpTo(positions: number[], x: number): number {
   return low - 1;
 }
 
-/** Return the indices of the first and last positions, in ascending order, within a range; the first is greater if there is none. */
+/** Return the indices of the first and last of the ascending positions that are within a range. If none is, the first index is greater than the last. */
 function within(positions: number[], [from, to]: Range): [first: number, last: number] {
   const at = lastUpTo(positions, from);
   return [positions[at] === from ? at : at + 1, lastUpTo(positions, to)];
@@ -90,7 +90,7 @@ export function pointAt(
 /** Return the range of the values of all shown lines within a horizontal range, with some room around them. */
 export function valueRange(lines: Line[], range: Range, scale: YScale): Range {
   const shown = lines.filter((line) => !line.hidden);
-  // A line between dots outside the range counts only if nothing else is visible.
+  // A segment between two points outside the range is part of the range of values only if nothing else is visible.
   const marked = shown.filter((line) => !line.dots || within(line.x, range)[0] <= within(line.x, range)[1]);
   let [min, max] = extremes(marked, range, scale);
   if (min > max) [min, max] = extremes(shown, range, scale);
