@@ -18,7 +18,7 @@ from contracts.base import Tolerant, UtcDatetime
 from contracts.checkpoint import Origin
 
 RUNAWAY_SIGNAL = signal.SIGPROF
-"""Signal that kills a training program if the model's chat template cannot be interrupted. No outcome is written."""
+"""Signal that kills a training program whose chat template is still rendering and cannot be interrupted. No outcome is written."""
 
 
 @dataclass(frozen=True)
