@@ -292,6 +292,20 @@ def test_other_machines_cannot_manage_endpoints(player: Player) -> None:
     assert (response.status_code, response.json()["error"]["code"]) == (403, "webhooks_local_only")
 
 
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+def test_what_a_proxy_on_the_servers_host_forwards_cannot_manage_endpoints(
+    local: TestClient, app: FastAPI, name: str
+) -> None:
+    forwarded = {name: "192.0.2.7"}
+
+    response = local.get("/v1/webhook_endpoints", headers=forwarded)
+
+    assert (response.status_code, response.json()["error"]["code"]) == (403, "webhooks_local_only")
+    # uvicorn has replaced the address of a trusted proxy by that of its client.
+    app.state.settings = app.state.settings.model_copy(update={"trusted_proxies": ["127.0.0.1/32"]})
+    assert local.get("/v1/webhook_endpoints", headers=forwarded).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("url", "code"),
     [
