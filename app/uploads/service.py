@@ -194,7 +194,15 @@ def complete_upload(
             paths.extend(store.delete_parts(session, upload_id))
 
     with storage_errors(), storage.draft() as draft:
-        md5 = _join(database, storage, upload_id, parts, draft)
+        try:
+            md5 = _join(storage, parts, draft)
+        except FileNotFoundError:  # another request may have ended the upload and deleted its parts
+            with database.reading() as session:
+                upload = _require(session, upload_id)
+                if upload.status == "completed":
+                    return view(session, upload)
+                _require_pending(session, upload)
+            raise
         if completion.md5 is not None and md5 != completion.md5.lower():
             raise Md5Mismatch("md5", found=md5, declared=completion.md5.lower())
         with draft.path.open("rb") as file:
@@ -214,23 +222,11 @@ def complete_upload(
         return view(session, _require(session, upload_id))
 
 
-def _join(
-    database: Database,
-    storage: Storage,
-    upload_id: str,
-    parts: Sequence[UploadPart],
-    draft: Draft,
-) -> str:
-    """Write the parts to the draft; return their MD5. Raises UploadEnded if another request has ended the upload."""
+def _join(storage: Storage, parts: Sequence[UploadPart], draft: Draft) -> str:
+    """Write the parts to the draft; return their MD5. Raises FileNotFoundError if a part has been deleted."""
     md5 = hashlib.md5(usedforsecurity=False)
     for part in parts:
-        try:
-            source = storage.path(part.path).open("rb")
-        except FileNotFoundError:
-            with database.reading() as session:
-                _require_pending(session, _require(session, upload_id))
-            raise
-        with source:
+        with storage.path(part.path).open("rb") as source:
             while block := source.read(_BLOCK_BYTES):
                 draft.write(block)
                 md5.update(block)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -244,6 +245,24 @@ def test_an_upload_cancelled_while_it_is_completed_leaves_no_dataset(
     assert [path for path in settings.data_dir.glob("*/**/*") if path.is_file()] == []
 
 
+def test_a_repeated_completion_returns_the_upload_although_the_first_one_has_deleted_the_parts(
+    player: Player, app: FastAPI, settings: Settings
+) -> None:
+    upload_id = create(player)
+    part = add(player, upload_id, CONTENT).json()["id"]
+    plain = app.state.storage
+
+    def complete_first() -> None:
+        app.state.storage = plain
+        complete(player, upload_id, [part]).raise_for_status()
+
+    app.state.storage = InterruptedStorage(settings.data_dir, complete_first)
+    repeated = complete(player, upload_id, [part]).json()
+
+    assert repeated == player.get(f"/v1/uploads/{upload_id}")
+    assert repeated["status"] == "completed"
+
+
 def test_an_idle_sweep_does_not_write_for_uploads(
     player: Player, database: Database, settings: Settings
 ) -> None:
@@ -285,6 +304,18 @@ def test_open_uploads_are_limited(player: Player, monkeypatch: pytest.MonkeyPatc
 
     assert (second.status_code, code_of(second)[0]) == (429, "too_many_uploads")
     assert second.headers["retry-after"] == "60"
+
+
+@dataclass(frozen=True)
+class InterruptedStorage(Storage):
+    """A data directory that calls a function before each path is used."""
+
+    interrupt: Callable[[], None]
+
+    def path(self, relative: str) -> Path:
+        """Call the function; return a path."""
+        self.interrupt()
+        return super().path(relative)
 
 
 @dataclass(frozen=True)
