@@ -99,7 +99,7 @@ def error_response(
     """Return the response for an error. Its headers say whether a retry can help; `code` overrides the error's code."""
     headers = error.headers | (headers or {})
     if error.retry_after_seconds is not None:
-        headers["Retry-After"] = str(error.retry_after_seconds)
+        headers.setdefault("Retry-After", str(error.retry_after_seconds))
     elif error.status < 500:
         headers[SHOULD_RETRY_HEADER] = "false"
     if error.status == 401:

@@ -49,6 +49,7 @@ def get_upload(upload_id: str, database: DatabaseDep) -> UploadView:
 @_other.post("/{upload_id}/parts")
 @takes(BodyKind.PART_FORM)
 async def add_part(
+    *,
     upload_id: str,
     data: Annotated[UploadFile, File(), BeforeValidator(require_file)],
     database: DatabaseDep,

@@ -38,9 +38,7 @@ class Noted(NamedTuple):
     """The job that an earlier request has created."""
 
 
-async def read_submission(
-    request: Request, retry: RetryNumberDep = None
-) -> Submission | None:
+async def read_submission(request: Request, retry: RetryNumberDep = None) -> Submission | None:
     """Return the request as its retries are recognised, or None if the client does not number them."""
     if retry is None:
         return None

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import update
 
 from app.config.settings import Settings
 from app.datasets.conversion.request import Limits
@@ -23,6 +24,7 @@ from app.datasets.validation.child import check
 from app.datasets.validation.request import CheckRequest
 from app.datasets.validation.runner import Validator
 from app.db.engine import Database, database_now
+from app.db.tables import Dataset
 from app.sweep.leftovers import remove_leftovers
 from tests.app.player import Player
 from tests.programs.processes import children_of
@@ -180,6 +182,17 @@ def test_a_job_cannot_use_a_dataset_until_it_is_ready(player: Player, validator:
         for path in ("preview?model=m", "review"):
             refused = player.client.get(f"/v1/datasets/{dataset_id}/{path}")
             assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
+
+
+def test_the_server_says_when_to_repeat_a_job_whose_dataset_is_still_being_checked(
+    player: Player, database: Database
+) -> None:
+    dataset_id = upload(player, make_jsonl(ROWS))["id"]
+    for size, seconds in ((1, "5"), (10**9, "50"), (10**11, "60")):
+        with database.writing() as session:
+            session.execute(update(Dataset).values(upload_bytes=size))
+        response = player.post_job(dataset={"train": dataset_id})
+        assert (response.status_code, response.headers["retry-after"]) == (409, seconds)
 
 
 def test_another_server_takes_over_a_check_when_the_lease_expires(
