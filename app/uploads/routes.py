@@ -20,7 +20,7 @@ from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
 from app.http.retry_number import RetryNumberDep
 from app.storage.data_dir import StorageDep
-from app.uploads import service
+from app.uploads import parts, service
 from app.uploads.schemas import Completion, NewUpload, PartView, UploadView
 
 _json = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=JsonRoute)
@@ -63,7 +63,7 @@ async def add_part(
     a retry returns the part with the same content that is already stored.
     """
     add = partial(
-        service.add_part, database, storage, upload_id, data.file, key, is_retry=bool(retry)
+        parts.add_part, database, storage, upload_id, data.file, key, is_retry=bool(retry)
     )
     return await to_thread.run_sync(add, limiter=_WRITING)
 

@@ -3,8 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from secrets import token_hex
-from typing import BinaryIO
 
 from sqlalchemy.orm import Session
 
@@ -17,8 +15,6 @@ from app.db.tables import PartialUpload, UploadPart
 from app.errors.disk import storage_errors
 from app.errors.kinds import (
     Md5Mismatch,
-    PartsTooLarge,
-    TooManyParts,
     TooManyUploads,
     UploadEnded,
     UploadNotFound,
@@ -30,10 +26,8 @@ from app.files import service as files
 from app.storage.data_dir import Draft, Storage
 from app.uploads import store
 from app.uploads.schemas import (
-    MOST_PARTS,
     Completion,
     NewUpload,
-    PartView,
     UploadView,
 )
 from contracts.dataset.columns import Columns
@@ -72,75 +66,6 @@ def create_upload(session: Session, new: NewUpload, max_bytes: int) -> UploadVie
     return view(session, upload)
 
 
-def add_part(
-    database: Database,
-    storage: Storage,
-    upload_id: str,
-    data: BinaryIO,
-    key: str | None = None,
-    *,
-    is_retry: bool = False,
-) -> PartView:
-    """Store a part. Its file is written outside a transaction. With a `key`, a repetition returns the first part.
-
-    `is_retry`: without a key, return the newest part with the same content if there is one.
-    """
-    with database.reading() as session:
-        _require_pending(session, _require(session, upload_id))
-    file_id = new_id("part")
-    with storage_errors(), storage.draft() as draft:
-        data.seek(0)
-        while block := data.read(_BLOCK_BYTES):
-            draft.write(block)
-        path = storage.upload_part(upload_id, file_id)
-        draft.keep(path)
-    beginning = _part_id(upload_id, draft.sha256, 16)
-    part_id = _part_id(upload_id, key, 24) if key is not None else beginning + token_hex(4)
-    part = UploadPart(id=part_id, upload_id=upload_id, bytes=draft.bytes, path=path)
-    try:
-        with database.writing() as session:
-            upload = _lock_pending(session, upload_id)
-            stored = None
-            if key is not None:
-                stored = store.find_part(session, part_id)
-            elif is_retry:
-                stored = store.find_newest_part(session, upload_id, beginning)
-            found = stored or _insert(session, upload, part)
-            shown = PartView(
-                id=found.id, created_at=_seconds(found.created_at), upload_id=upload_id
-            )
-    except Exception:
-        storage.delete(path)
-        raise
-    if stored is not None:
-        storage.delete(path)
-    return shown
-
-
-def _part_id(upload_id: str, text: str, digits: int) -> str:
-    """Return the id, or its beginning, of the part that a key or a content names."""
-    return f"part_{hashlib.sha256(f'{upload_id} {text}'.encode()).hexdigest()[:digits]}"
-
-
-def _lock_pending(session: Session, upload_id: str) -> PartialUpload:
-    upload = store.lock_upload(session, upload_id)
-    if upload is None:
-        raise UploadNotFound(upload=upload_id)
-    _require_pending(session, upload)
-    return upload
-
-
-def _insert(session: Session, upload: PartialUpload, part: UploadPart) -> UploadPart:
-    count, received = store.sum_parts(session, upload.id)
-    if count >= MOST_PARTS:
-        raise TooManyParts("data", limit=MOST_PARTS)
-    if received + part.bytes > upload.bytes:
-        raise PartsTooLarge("data", received=received + part.bytes, bytes=upload.bytes)
-    part.created_at = database_now(session)
-    store.insert_part(session, part)
-    return part
-
-
 def complete_upload(
     database: Database,
     storage: Storage,
@@ -160,10 +85,10 @@ def complete_upload(
     been wrong.
     """
     with database.reading() as session:
-        upload = _require(session, upload_id)
+        upload = require(session, upload_id)
         if upload.status == "completed":
             return view(session, upload)
-        _require_pending(session, upload)
+        require_pending(session, upload)
         parts = _choose(store.list_parts(session, upload_id), completion.part_ids)
         filename, declared = upload.filename, upload.bytes
     received = sum(part.bytes for part in parts)
@@ -176,7 +101,7 @@ def complete_upload(
         if locked is None:
             raise UploadNotFound(upload=upload_id)
         if locked.status != "completed":  # another request may have completed it
-            _require_pending(session, locked)
+            require_pending(session, locked)
             file_id = files.new_file_id()
             files.insert_file(
                 session,
@@ -198,10 +123,10 @@ def complete_upload(
             md5 = _join(storage, parts, draft)
         except FileNotFoundError:  # another request may have ended the upload and deleted its parts
             with database.reading() as session:
-                upload = _require(session, upload_id)
+                upload = require(session, upload_id)
                 if upload.status == "completed":
                     return view(session, upload)
-                _require_pending(session, upload)
+                require_pending(session, upload)
             raise
         if completion.md5 is not None and md5 != completion.md5.lower():
             raise Md5Mismatch("md5", found=md5, declared=completion.md5.lower())
@@ -219,7 +144,7 @@ def complete_upload(
     for path in paths:
         storage.delete(path)
     with database.reading() as session:
-        return view(session, _require(session, upload_id))
+        return view(session, require(session, upload_id))
 
 
 def _join(storage: Storage, parts: Sequence[UploadPart], draft: Draft) -> str:
@@ -243,7 +168,7 @@ def cancel_upload(database: Database, storage: Storage, upload_id: str) -> Uploa
         if upload is None:
             raise UploadNotFound(upload=upload_id[:100])
         if upload.status != "cancelled":
-            _require_pending(session, upload)
+            require_pending(session, upload)
             store.mark_ended(session, upload_id, "cancelled", database_now(session))
             paths = store.delete_parts(session, upload_id)
             session.refresh(upload)
@@ -255,7 +180,7 @@ def cancel_upload(database: Database, storage: Storage, upload_id: str) -> Uploa
 
 def get_upload(session: Session, upload_id: str) -> UploadView:
     """Return an upload. Raises UploadNotFound."""
-    return view(session, _require(session, upload_id))
+    return view(session, require(session, upload_id))
 
 
 def end_expired(database: Database, storage: Storage) -> int:
@@ -292,14 +217,16 @@ def view(session: Session, upload: PartialUpload) -> UploadView:
     )
 
 
-def _require(session: Session, upload_id: str) -> PartialUpload:
+def require(session: Session, upload_id: str) -> PartialUpload:
+    """Return an upload. Raises UploadNotFound."""
     upload = store.find_upload(session, upload_id) if is_id(upload_id) else None
     if upload is None:
         raise UploadNotFound(upload=upload_id[:100])
     return upload
 
 
-def _require_pending(session: Session, upload: PartialUpload) -> None:
+def require_pending(session: Session, upload: PartialUpload) -> None:
+    """Raise UploadEnded if an upload no longer accepts parts."""
     if upload.status == "pending" and upload.expires_at < database_now(session):
         raise UploadEnded(upload=upload.id, status="expired")  # the sweep will mark it as expired
     if upload.status != "pending":

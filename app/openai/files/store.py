@@ -51,7 +51,7 @@ def list_finished(
         query = query.where(order >= place if is_ascending else order <= place)
     query = query.order_by(*(each if is_ascending else each.desc() for each in columns))
     rows = session.execute(query.limit(limit)).all()
-    adapters = _find_adapters(session, [row.id for row in rows])
+    adapters = find_adapters(session, [row.id for row in rows])
     return [
         FinishedJob(number, job_id, ended_at, size, adapters.get(job_id))
         for number, job_id, ended_at, size in rows
@@ -59,17 +59,7 @@ def list_finished(
     ]
 
 
-def find_size(session: Session, job_id: str) -> int | None:
-    """Return the number of bytes of a job's result file, if it has been measured."""
-    return session.scalar(select(ResultFile.bytes).where(ResultFile.job_id == job_id))
-
-
-def keep_size(session: Session, job_id: str, size: int) -> None:
-    """Store the number of bytes of a job's result file."""
-    insert_missing(session, ResultFile, [{"job_id": job_id, "bytes": size}])
-
-
-def _find_adapters(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
+def find_adapters(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
     """Return the number of bytes of the adapter of each of these jobs that has one."""
     found: dict[str, int] = {}
     for first in range(0, len(job_ids), MOST_NAMED):
@@ -84,3 +74,13 @@ def _find_adapters(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
         )
         found |= dict(rows.all())
     return found
+
+
+def find_size(session: Session, job_id: str) -> int | None:
+    """Return the number of bytes of a job's result file, if it has been measured."""
+    return session.scalar(select(ResultFile.bytes).where(ResultFile.job_id == job_id))
+
+
+def keep_size(session: Session, job_id: str, size: int) -> None:
+    """Store the number of bytes of a job's result file."""
+    insert_missing(session, ResultFile, [{"job_id": job_id, "bytes": size}])

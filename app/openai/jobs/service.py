@@ -20,6 +20,7 @@ from app.jobs.listing.cursors import encode_place
 from app.jobs.listing.walks import Place
 from app.jobs.schemas import JobFilter, JobSort, JobView
 from app.openai import ids, store
+from app.openai.files.store import find_adapters
 from app.openai.jobs import retries
 from app.openai.jobs.creation import Options, multiplier_of, renamed_errors, to_spec
 from app.openai.jobs.retries import Submission
@@ -154,14 +155,24 @@ def view_jobs(session: Session, found: Sequence[JobView]) -> list[FineTuningJob]
     """Return jobs in OpenAI's format."""
     job_ids = [job.id for job in found]
     fine_tunes = store.find_fine_tunes(session, job_ids)
-    tokens = store.find_trained_tokens(
-        session, [job.id for job in found if job.status is JobStatus.SUCCEEDED]
-    )
+    succeeded = [job.id for job in found if job.status is JobStatus.SUCCEEDED]
+    tokens = store.find_trained_tokens(session, succeeded)
+    adapters = find_adapters(session, succeeded)
     uploads = {upload for job in found for upload in list_uploads(job.spec)}
     uploads |= {job.spec.dataset.eval for job in found if isinstance(job.spec.dataset.eval, str)}
     names = find_newest_files(session, uploads)
     now = database_now(session)
-    return [_view(job, fine_tunes.get(job.id), names, tokens.get(job.id), now) for job in found]
+    return [
+        _view(
+            job,
+            fine_tunes.get(job.id),
+            names,
+            tokens.get(job.id),
+            now,
+            has_adapter=job.id in adapters,
+        )
+        for job in found
+    ]
 
 
 def _view(
@@ -170,6 +181,8 @@ def _view(
     names: dict[str, str],
     trained_tokens: int | None,
     now: datetime,
+    *,
+    has_adapter: bool,
 ) -> FineTuningJob:
     spec, training = job.spec, job.spec.training
     used = UsedHyperparameters(
@@ -208,7 +221,7 @@ def _view(
         else [],
         metadata=job.labels,
         user_provided_suffix=spec.name,
-        adapter_file=ids.adapter_file(job.id) if has_succeeded else None,
+        adapter_file=ids.adapter_file(job.id) if has_adapter else None,
         stepline=job,
     )
 

@@ -105,6 +105,7 @@ class FineTuningJob(BaseModel):
     """The labels of the job."""
     user_provided_suffix: str | None
     adapter_file: str | None
-    """Our own field: the id of the file with the adapter, for `GET /v1/files/{id}/content`. Null until the job has succeeded."""
+    """Our own field: the id of the file with the adapter, for `GET /v1/files/{id}/content`. Null until the job has succeeded, and
+    after its fine-tuned model has been deleted."""
     stepline: JobView
     """Our own field: the job as `GET /v1/jobs/{id}` returns it."""

@@ -131,7 +131,9 @@ def test_the_result_file_has_a_line_for_each_step(player: Player) -> None:
 def test_a_fine_tuned_model_is_listed_and_deleted_but_its_job_remains(player: Player) -> None:
     job_id = player.submit(name="mine")
     player.succeed(player.claim())
-    name = player.get(path_of(job_id))["fine_tuned_model"]
+    job = player.get(path_of(job_id))
+    name = job["fine_tuned_model"]
+    assert job["adapter_file"] == f"file-adapter{job_id[4:]}"
 
     listed = player.get("/v1/models")["data"]
     assert [model["id"] for model in listed if model["owned_by"] == "stepline"] == [name]
@@ -150,3 +152,5 @@ def test_a_fine_tuned_model_is_listed_and_deleted_but_its_job_remains(player: Pl
     assert player.get("/v1/models")["data"] == []
     assert player.job(job_id)["status"] == "succeeded"
     assert player.client.get(f"/v1/files/file-adapter{job_id[4:]}").status_code == 404
+    job = player.get(path_of(job_id))
+    assert (job["fine_tuned_model"], job["adapter_file"]) == (name, None)
