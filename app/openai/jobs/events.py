@@ -91,8 +91,8 @@ def _place(session: Session, job_id: str, attempts: Sequence[Attempt], after: st
             if attempt.number == number:
                 at = store.find_step_time(session, attempt.id, seq)
                 if at is not None:
-                    event = (store.time_within(attempt, at), 0)
-                    return _After(event=event, attempt=number, seq=seq)
+                    step_at = store.time_within(attempt, at)
+                    return _After(event=(step_at, 0), attempt=number, seq=seq)
     raise BadCursor("after")
 
 
