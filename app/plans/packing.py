@@ -11,7 +11,7 @@ from contracts.job import JobSpec
 
 @dataclass(frozen=True)
 class Packing:
-    """How many samples the rows of a job make, approximately."""
+    """The approximate number of samples into which the rows of a job are packed."""
 
     per_row: float
     """Samples per row."""
@@ -35,6 +35,7 @@ def pack_rows(spec: JobSpec, sample: RowSample, train_rows: int, eval_rows: int)
         per_row = sum(row.tokens for row in sample.lengths) / most / len(sample.lengths)
     else:
         return None
+    per_row = max(per_row, 1 / most)  # a document ends with a token, however short it is
     train, band = per_row * train_rows, band_of(sample)
     return Packing(
         per_row=per_row,
