@@ -288,5 +288,5 @@ def delete_job(
 
 
 def _is_known(job: JobView, if_none_match: str | None) -> bool:
-    """Return whether to wait for the next change, because the caller has the current state or sent no ETag."""
+    """Return whether to wait for the next change: True if the caller already has the current state or sent no ETag."""
     return if_none_match is None or holds(if_none_match, etags.tag_of(job))

@@ -305,7 +305,7 @@ def _import(
         environ=environ,
         pulse=lambda _: None,
     )
-    # The tables that the library makes are deleted. The downloaded files stay in the hub's cache.
+    # The tables that the library creates are deleted. The downloaded files stay in the hub's cache.
     assert not (directory / "datasets").exists()
     return outcome, sent
 
