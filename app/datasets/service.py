@@ -105,10 +105,12 @@ def store_dataset(
     origin = None if source is None else source.model_dump()
     if known is not None and known.status is not DatasetStatus.FAILED:
         with database.writing() as session:
-            if origin is not None:
-                store.add_source(session, dataset_id, origin)
-            also(session, dataset_id, False)
-        return dataset_id, False
+            # Another request may have deleted it since; then it is stored again below.
+            if store.lock_dataset(session, dataset_id) is not None:
+                if origin is not None:
+                    store.add_source(session, dataset_id, origin)
+                also(session, dataset_id, False)
+                return dataset_id, False
     row = {
         "id": dataset_id,
         "filename": _shown_name(upload),

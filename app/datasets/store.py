@@ -44,8 +44,12 @@ def release_from_files(session: Session, dataset_id: str) -> None:
 
 
 def insert_dataset(session: Session, row: dict[str, Any]) -> bool:
-    """Store a dataset and return whether it is new."""
-    return insert_missing(session, Dataset, [row]) == 1
+    """Store a dataset and return whether it is new. One that exists already is locked."""
+    while insert_missing(session, Dataset, [row]) == 0:
+        if lock_dataset(session, row["id"]) is not None:
+            return False
+        # It has been deleted in the meantime.
+    return True
 
 
 def find_stored_path(session: Session, sha256: str) -> str | None:

@@ -55,7 +55,7 @@ class CreateRequest(Base):
     number: Mapped[int] = mapped_column(BigId, primary_key=True)
     """Order of arrival."""
     digest: Mapped[str] = mapped_column(String(64), index=True)
-    """SHA-256 of the peer and the body."""
+    """SHA-256 of the peer, its key and the body."""
     retry: Mapped[int]
     """Number of the latest retry; 0 for the first request."""
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))

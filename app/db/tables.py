@@ -755,6 +755,8 @@ class PartialUpload(Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     """Time at which a pending upload expires."""
+    file_seconds: Mapped[int | None]
+    """Lifetime of the file that the upload becomes; null if the file does not expire."""
     ended_at: Mapped[datetime | None]
 
 

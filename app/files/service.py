@@ -102,7 +102,10 @@ def delete_file(session: Session, file_id: str) -> list[str]:
 
     Return the paths of files that the caller must delete after the commit. Raises FileNotFound, DatasetInUse.
     """
-    return _delete(session, get_row(session, file_id)[0])
+    file = _lock(session, get_row(session, file_id)[0])
+    if file is None:
+        raise FileNotFound(file=file_id[:100])
+    return _delete(session, file)
 
 
 def delete_expired(database: Database, storage: Storage) -> None:
@@ -120,12 +123,18 @@ def delete_expired(database: Database, storage: Storage) -> None:
 
 
 def _delete_expired(session: Session, file_id: str) -> list[str]:
-    file = store.find_any(session, file_id)
+    found = store.find_any(session, file_id)
+    file = None if found is None else _lock(session, found)
     return [] if file is None else _delete(session, file)
 
 
-def _delete(session: Session, file: File) -> list[str]:
+def _lock(session: Session, file: File) -> File | None:
+    """Lock the dataset of a file; return the file as it is now, because another request may have made it the owner or deleted it."""
     dataset_rows.lock_dataset(session, file.dataset_id)
+    return store.find_any(session, file.id)
+
+
+def _delete(session: Session, file: File) -> list[str]:
     if not store.delete_file(session, file):
         return []
     return datasets.delete_dataset(session, file.dataset_id)

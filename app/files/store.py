@@ -28,8 +28,9 @@ def find_file(session: Session, file_id: str, now: datetime) -> tuple[File, Data
 
 
 def find_any(session: Session, file_id: str) -> File | None:
-    """Return a file, even if it has expired, or None."""
-    return session.scalars(select(File).where(File.id == file_id)).one_or_none()
+    """Return a file as it is in the database, even if it has expired, or None."""
+    query = select(File).where(File.id == file_id).execution_options(populate_existing=True)
+    return session.scalars(query).one_or_none()
 
 
 def find_newest_files(session: Session, dataset_ids: Collection[str]) -> dict[str, str]:

@@ -40,7 +40,17 @@ class Step(NamedTuple):
     seq: int
     step: int
     at: datetime
+    """See time_within."""
     values: Mapping[str, Any]
+
+
+def time_within(attempt: Attempt, at: datetime) -> datetime:
+    """Return a time of a worker's clock, limited to the duration of its attempt on the database's clock.
+
+    If the clocks of two workers differ, the steps of their attempts are still in the order of the attempts.
+    """
+    latest = at if attempt.ended_at is None else min(at, attempt.ended_at)
+    return max(latest, attempt.started_at)
 
 
 def list_steps(
@@ -48,6 +58,8 @@ def list_steps(
 ) -> list[Step]:
     """Return at most `limit` of an attempt's steps on the line, newest first: those below a sequence number, or until a time."""
     attempt = piece.attempt
+    if until is not None and until < attempt.started_at:
+        return []
     query = select(Record.seq, Record.step, Record.at, Record.data).where(
         Record.attempt_id == attempt.id,
         Record.type == "metric",
@@ -55,11 +67,11 @@ def list_steps(
     )
     if piece.before is not None:
         query = query.where(Record.step < piece.before)
-    if until is not None:
+    if until is not None and (attempt.ended_at is None or until < attempt.ended_at):
         query = query.where(Record.at <= until)
     rows = session.execute(query.order_by(Record.seq.desc()).limit(limit))
     return [
-        Step(attempt.number, seq, step or 0, at, data.get("values") or {})
+        Step(attempt.number, seq, step or 0, time_within(attempt, at), data.get("values") or {})
         for seq, step, at, data in rows
     ]
 

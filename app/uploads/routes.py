@@ -18,6 +18,7 @@ from app.http.body_limits import BodyKind, takes
 from app.http.idempotency_key import IdempotencyKeyDep
 from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
+from app.http.retry_number import RetryNumberDep
 from app.storage.data_dir import StorageDep
 from app.uploads import service
 from app.uploads.schemas import Completion, NewUpload, PartView, UploadView
@@ -53,12 +54,16 @@ async def add_part(
     database: DatabaseDep,
     storage: StorageDep,
     key: IdempotencyKeyDep = None,
+    retry: RetryNumberDep = None,
 ) -> PartView:
     """Add a part of at most 64 MiB. Parts may be sent in any order and in parallel.
 
-    Requests with the same Idempotency-Key return the part of the first one.
+    Requests with the same Idempotency-Key return the part of the first one. OpenAI's client sends no key, but numbers its retries:
+    a retry returns the part with the same content that is already stored.
     """
-    add = partial(service.add_part, database, storage, upload_id, data.file, key)
+    add = partial(
+        service.add_part, database, storage, upload_id, data.file, key, is_retry=bool(retry)
+    )
     return await to_thread.run_sync(add, limiter=_WRITING)
 
 

@@ -14,11 +14,11 @@ MOST_PARTS = 10_000
 
 
 class ExpiresAfter(Strict):
-    """How long the upload accepts parts."""
+    """How long the file exists. The upload accepts parts for the same time."""
 
     anchor: Annotated[Literal["created_at"], OneOf()]
     seconds: int = Field(ge=3600, le=30 * 24 * 3600)
-    """Seconds from the creation of the upload."""
+    """Seconds from the creation of the file; for parts, from the creation of the upload."""
 
 
 class NewUpload(Strict):
@@ -31,7 +31,7 @@ class NewUpload(Strict):
     mime_type: str = Field(max_length=200)
     """Not used: the file's content and name determine its kind."""
     expires_after: ExpiresAfter | None = None
-    """If null, the upload expires an hour after its creation."""
+    """If null, the file does not expire, and the upload expires an hour after its creation."""
 
 
 class Completion(Strict):

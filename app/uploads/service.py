@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from secrets import token_hex
 from typing import BinaryIO
 
 from sqlalchemy.orm import Session
@@ -65,53 +66,71 @@ def create_upload(session: Session, new: NewUpload, max_bytes: int) -> UploadVie
         status="pending",
         created_at=now,
         expires_at=now + timedelta(seconds=seconds),
+        file_seconds=new.expires_after.seconds if new.expires_after else None,
     )
     store.insert_upload(session, upload)
     return view(session, upload)
 
 
 def add_part(
-    database: Database, storage: Storage, upload_id: str, data: BinaryIO, key: str | None = None
+    database: Database,
+    storage: Storage,
+    upload_id: str,
+    data: BinaryIO,
+    key: str | None = None,
+    *,
+    is_retry: bool = False,
 ) -> PartView:
-    """Store a part. Its file is written outside a transaction. With a `key`, a repetition returns the first part."""
+    """Store a part. Its file is written outside a transaction. With a `key`, a repetition returns the first part.
+
+    `is_retry`: without a key, return the newest part with the same content if there is one.
+    """
     with database.reading() as session:
         _require_pending(session, _require(session, upload_id))
     file_id = new_id("part")
-    part_id = file_id if key is None else _part_id(upload_id, key)
     with storage_errors(), storage.draft() as draft:
         data.seek(0)
         while block := data.read(_BLOCK_BYTES):
             draft.write(block)
         path = storage.upload_part(upload_id, file_id)
         draft.keep(path)
+    beginning = _part_id(upload_id, draft.sha256, 16)
+    part_id = _part_id(upload_id, key, 24) if key is not None else beginning + token_hex(4)
     part = UploadPart(id=part_id, upload_id=upload_id, bytes=draft.bytes, path=path)
     try:
         with database.writing() as session:
-            stored = _find_or_insert(session, part)
-            is_repeated = stored is not part
-            found = PartView(
-                id=part_id, created_at=_seconds(stored.created_at), upload_id=upload_id
+            upload = _lock_pending(session, upload_id)
+            stored = None
+            if key is not None:
+                stored = store.find_part(session, part_id)
+            elif is_retry:
+                stored = store.find_newest_part(session, upload_id, beginning)
+            found = stored or _insert(session, upload, part)
+            shown = PartView(
+                id=found.id, created_at=_seconds(found.created_at), upload_id=upload_id
             )
     except Exception:
         storage.delete(path)
         raise
-    if is_repeated:
+    if stored is not None:
         storage.delete(path)
-    return found
+    return shown
 
 
-def _part_id(upload_id: str, key: str) -> str:
-    return f"part_{hashlib.sha256(f'{upload_id} {key}'.encode()).hexdigest()[:24]}"
+def _part_id(upload_id: str, text: str, digits: int) -> str:
+    """Return the id, or its beginning, of the part that a key or a content names."""
+    return f"part_{hashlib.sha256(f'{upload_id} {text}'.encode()).hexdigest()[:digits]}"
 
 
-def _find_or_insert(session: Session, part: UploadPart) -> UploadPart:
-    """Return the part with this id, or store this one and return it."""
-    upload = store.lock_upload(session, part.upload_id)
+def _lock_pending(session: Session, upload_id: str) -> PartialUpload:
+    upload = store.lock_upload(session, upload_id)
     if upload is None:
-        raise UploadNotFound(upload=part.upload_id)
+        raise UploadNotFound(upload=upload_id)
     _require_pending(session, upload)
-    if (stored := store.find_part(session, part.id)) is not None:
-        return stored
+    return upload
+
+
+def _insert(session: Session, upload: PartialUpload, part: UploadPart) -> UploadPart:
     count, received = store.sum_parts(session, upload.id)
     if count >= MOST_PARTS:
         raise TooManyParts("data", limit=MOST_PARTS)
@@ -160,7 +179,13 @@ def complete_upload(
             _require_pending(session, locked)
             file_id = files.new_file_id()
             files.insert_file(
-                session, file_id, dataset_id, filename=filename, size=declared, is_new=is_new
+                session,
+                file_id,
+                dataset_id,
+                filename=filename,
+                size=declared,
+                is_new=is_new,
+                seconds=locked.file_seconds,
             )
             now = database_now(session)
             store.mark_ended(

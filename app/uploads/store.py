@@ -44,6 +44,14 @@ def find_part(session: Session, part_id: str) -> UploadPart | None:
     return session.scalars(select(UploadPart).where(UploadPart.id == part_id)).one_or_none()
 
 
+def find_newest_part(session: Session, upload_id: str, beginning: str) -> UploadPart | None:
+    """Return the newest part of an upload whose id begins with this text, or None."""
+    query = select(UploadPart).where(
+        UploadPart.upload_id == upload_id, UploadPart.id.startswith(beginning, autoescape=True)
+    )
+    return session.scalars(query.order_by(UploadPart.number.desc()).limit(1)).one_or_none()
+
+
 def sum_parts(session: Session, upload_id: str) -> tuple[int, int]:
     """Return the number of parts of an upload and their total size in bytes."""
     total = func.coalesce(func.sum(UploadPart.bytes), 0)

@@ -12,6 +12,16 @@ from urllib.parse import urlsplit
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 """IPv6 addresses that a NAT64 gateway translates to the IPv4 address in their last 32 bits."""
+_SPECIAL = [
+    ipaddress.ip_network(each)
+    for each in (
+        "192.0.0.0/24",  # includes a metadata service
+        "168.63.129.16/32",  # the host of a virtual machine on Azure, which gives out its secrets
+        "fec0::/10",  # the former site-local addresses
+        "3fff::/20",  # documentation
+    )
+]
+"""Networks that are not for public hosts, but that some versions of Python consider public."""
 
 
 class AddressRefused(Exception):
@@ -48,7 +58,8 @@ def check_address(address: Address, networks: Sequence[str]) -> None:
     allowed = [ipaddress.ip_network(network) for network in networks]
     if any(each in network for each in (address, plain) for network in allowed):
         return
-    if not plain.is_global or plain.is_multicast or plain.is_reserved:
+    is_special = any(plain in network for network in _SPECIAL)
+    if is_special or not plain.is_global or plain.is_multicast or plain.is_reserved:
         raise AddressRefused(str(address))
 
 

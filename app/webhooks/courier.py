@@ -5,6 +5,7 @@ killed, another one repeats its try. A receiver may therefore get an event more 
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -60,14 +61,18 @@ class Courier:
         self._busy: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._limiter = CapacityLimiter(MOST_ENDPOINTS)
+        self._freed = asyncio.Event()
+        """Set when an endpoint is no longer busy, so that its next delivery does not wait for the next search."""
         self._forgot_at = time.monotonic()
 
     async def run(self) -> None:
         """Deliver until cancelled. The next server repeats the tries that were in progress."""
         try:
             while True:
+                self._freed.clear()
                 if not await self._start_due():
-                    await asyncio.sleep(POLL_SECONDS)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._freed.wait(), POLL_SECONDS)
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -168,6 +173,7 @@ class Courier:
             log.exception("a webhook could not be delivered", delivery=claimed.delivery_id)
         finally:
             self._busy.discard(claimed.endpoint_id)
+            self._freed.set()
 
     def _forget(self) -> None:
         if time.monotonic() - self._forgot_at < FORGET_SECONDS:

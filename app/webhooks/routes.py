@@ -24,9 +24,21 @@ from app.webhooks.schemas import (
 )
 
 
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+"""Headers that proxies add to requests from other hosts."""
+
+
 async def require_loopback(request: Request) -> None:
-    """Reject requests from other hosts, because an endpoint makes the server send requests."""
+    """Reject requests from other hosts, because an endpoint makes the server send requests.
+
+    A proxy on the server's host also has a loopback address. What it forwards is rejected, unless the operator has named the
+    proxy in STEPLINE_TRUSTED_PROXIES: `request.client` is then the client of the proxy.
+    """
+    settings: Settings = request.app.state.settings
+    is_forwarded = any(name in request.headers for name in _FORWARDED)
     if request.client is None or not is_loopback(request.client.host):
+        raise WebhooksLocalOnly
+    if is_forwarded and not settings.trusted_proxies:
         raise WebhooksLocalOnly
 
 

@@ -91,7 +91,8 @@ def _place(session: Session, job_id: str, attempts: Sequence[Attempt], after: st
             if attempt.number == number:
                 at = store.find_step_time(session, attempt.id, seq)
                 if at is not None:
-                    return _After(event=(at, 0), attempt=number, seq=seq)
+                    event = (store.time_within(attempt, at), 0)
+                    return _After(event=event, attempt=number, seq=seq)
     raise BadCursor("after")
 
 

@@ -1,19 +1,20 @@
 """Retried creates: OpenAI's client sends no idempotency key, but numbers the retries of a request. They create one job.
 
 Each request with the number 0 gets a row before its job exists. A retry uses the row of an earlier request with the same
-body from the same peer. Whichever of them locks the row first creates the job; the others return it.
+body and the same key from the same peer. Whichever of them locks the row first creates the job; the others return it.
 """
 
 import hashlib
 from datetime import datetime, timedelta
 from typing import Annotated, NamedTuple
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from app.db.openai_tables import CreateRequest
 from app.edge.peers import peer_of
+from app.http.retry_number import RetryNumberDep
 
 KEPT = timedelta(minutes=15)
 """How long after a request its retries are recognised. OpenAI's client waits 10 minutes for a response by default."""
@@ -24,7 +25,7 @@ class Submission(NamedTuple):
     """A request of a client that numbers its retries."""
 
     digest: str
-    """SHA-256 of the peer and the body, in hexadecimal."""
+    """SHA-256 of the peer, its key and the body, in hexadecimal."""
     retry: int
     """0 for a first request."""
 
@@ -38,15 +39,14 @@ class Noted(NamedTuple):
 
 
 async def read_submission(
-    request: Request,
-    retry: Annotated[
-        int | None, Header(alias="x-stainless-retry-count", ge=0, le=1_000_000)
-    ] = None,
+    request: Request, retry: RetryNumberDep = None
 ) -> Submission | None:
     """Return the request as its retries are recognised, or None if the client does not number them."""
     if retry is None:
         return None
+    # Two users behind one address differ in their keys. Only their hash is stored.
     digest = hashlib.sha256(f"{peer_of(request.client)}\n".encode())
+    digest.update(hashlib.sha256(request.headers.get("authorization", "").encode()).digest())
     digest.update(await request.body())
     return Submission(digest.hexdigest(), retry)
 

@@ -1,6 +1,7 @@
 """Events, result files and models of fine-tuning jobs: order, pages, and deletion."""
 
 import csv
+from datetime import timedelta
 from typing import Any
 
 from contracts.base import utc_now
@@ -60,6 +61,27 @@ def test_steps_and_messages_form_one_list_whatever_the_page_size(player: Player)
         assert read_all(player, job_id, limit) == whole
     wrong = player.client.get(f"{path_of(job_id)}/events", params={"after": "ftevent-0"})
     assert code_of(wrong) == (400, "bad_cursor", "after")
+
+
+def test_steps_are_in_order_although_the_clock_of_the_first_worker_is_fast(player: Player) -> None:
+    job_id = player.submit()
+    first = player.claim()
+    fast = [metric(n, n, 1.0) for n in range(1, 4)]
+    ahead = timedelta(minutes=1)
+    player.sync(first, *(each.model_copy(update={"at": each.at + ahead}) for each in fast))
+    player.client.post(f"/v1/jobs/{job_id}/pause").raise_for_status()
+    player.finish(first, "paused", player.checkpoint(first, 4, 3)).raise_for_status()
+    player.client.post(f"/v1/jobs/{job_id}/resume").raise_for_status()
+    player.sync(player.claim(), *(metric(n, n + 3, 1.0) for n in range(1, 4)))
+
+    whole = player.get(f"{path_of(job_id)}/events", limit=100)["data"]
+
+    steps = [event["data"]["step"] for event in whole if event["type"] == "metrics"]
+    assert steps == [6, 5, 4, 3, 2, 1]
+    times = [event["created_at"] for event in whole]
+    assert times == sorted(times, reverse=True)
+    for limit in (1, 2, 5):
+        assert read_all(player, job_id, limit) == whole
 
 
 def test_messages_are_in_the_language_of_the_request(player: Player) -> None:

@@ -1,6 +1,7 @@
 """Files in OpenAI's format: upload, list, content and deletion, and their effect on datasets."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -164,3 +165,20 @@ def _lifetime(seconds: str) -> dict[str, Any]:
 
 def _alpaca(rows: int) -> list[str]:
     return [json.dumps({"instruction": f"{n}", "output": f"a{n}"}) for n in range(rows)]
+
+
+def test_a_file_can_be_uploaded_while_another_client_deletes_the_last_one_with_the_same_bytes(
+    player: Player,
+) -> None:
+    def upload_and_delete(_: int) -> list[int]:
+        uploaded = post(player)
+        if not uploaded.is_success:
+            return [uploaded.status_code]
+        path = f"/v1/files/{uploaded.json()['id']}"
+        return [uploaded.status_code, player.client.delete(path).status_code]
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(upload_and_delete, range(40)))
+
+    assert found == [[200, 200]] * 40
+    assert player.get("/v1/datasets")["data"] == []

@@ -127,6 +127,16 @@ def test_a_retry_while_the_first_request_is_still_running_creates_the_only_job(
     assert [job["id"] for job in player.get(JOBS)["data"]] == [late.id, other]
 
 
+def test_a_retry_with_another_key_from_the_same_address_is_another_job(player: Player) -> None:
+    file = create_file(player)["id"]
+    jobs = []
+    for key, retry in (("a", 0), ("b", 1), ("a", 1)):
+        player.client.headers["Authorization"] = f"Bearer {key}"
+        jobs.append(post(player.client, file, retry))
+
+    assert jobs[0] == jobs[2] != jobs[1]
+
+
 def test_a_rejected_request_can_be_retried(player: Player, database: Database) -> None:
     body = {"model": "tiny-qwen2", "training_file": "file-0"}
     for retry in (0, 1):

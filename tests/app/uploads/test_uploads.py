@@ -131,6 +131,38 @@ def test_a_part_sent_again_with_its_idempotency_key_is_stored_once(
     assert completed.json()["status"] == "completed"
 
 
+def test_a_part_that_openais_client_sends_again_is_stored_once(
+    player: Player, settings: Settings
+) -> None:
+    content = CONTENT[:9] * 2 + CONTENT[18:]  # begins with two equal parts
+    upload_id = create(player, bytes=len(content))
+
+    def send(part: bytes, retry: int) -> Response:
+        return player.client.post(
+            f"/v1/uploads/{upload_id}/parts",
+            files={"data": part},
+            headers={"x-stainless-retry-count": str(retry)},
+        )
+
+    parts = [send(content[:9], 0), send(content[9:18], 0), send(content[18:], 1)]
+    assert [send(content[18:], n).json() for n in (1, 2)] == [parts[2].json()] * 2
+    assert send(content[:9], 1).json() == parts[1].json(), "the newest of two equal parts"
+
+    assert len({part.json()["id"] for part in parts}) == 3
+    assert player.get(f"/v1/uploads/{upload_id}")["received_bytes"] == len(content)
+    assert len(files_of(settings)) == 3
+
+
+def test_the_file_of_an_upload_expires_after_the_requested_time(player: Player) -> None:
+    lifetime = {"anchor": "created_at", "seconds": 7200}
+    upload_id = create(player, expires_after=lifetime)
+    part = add(player, upload_id, CONTENT).json()["id"]
+
+    file = complete(player, upload_id, [part]).json()["file"]
+
+    assert file["expires_at"] - file["created_at"] == 7200
+
+
 def test_a_rejected_file_leaves_the_upload_open(player: Player) -> None:
     upload_id = create(player)
     first, second = (

@@ -24,6 +24,9 @@ from app.webhooks.sending import Answer, send
         "[::ffff:127.0.0.1]",
         "[64:ff9b::7f00:1]",
         "[2002:7f00:1::]",
+        "[fec0::1]",
+        "192.0.0.192",
+        "168.63.129.16",
     ],
 )
 def test_addresses_that_are_not_public_are_refused(host: str) -> None:

@@ -252,8 +252,14 @@ def test_endpoints_are_listed_in_pages(local: TestClient) -> None:
 
 
 def test_a_slow_receiver_does_not_delay_other_receivers(
-    local: TestClient, player: Player, database: Database, settings: Settings
+    local: TestClient,
+    player: Player,
+    database: Database,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # The second delivery begins when the first has ended, not at the next search.
+    monkeypatch.setattr("app.webhooks.courier.POLL_SECONDS", 3600)
     slow, quick = create(local, "http://127.0.0.1:1/slow"), create(local, "http://127.0.0.1:1/")
     for _ in range(2):
         end_job(player)
@@ -290,6 +296,20 @@ def test_other_machines_cannot_manage_endpoints(player: Player) -> None:
     response = player.client.get("/v1/webhook_endpoints")
 
     assert (response.status_code, response.json()["error"]["code"]) == (403, "webhooks_local_only")
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+def test_what_a_proxy_on_the_servers_host_forwards_cannot_manage_endpoints(
+    local: TestClient, app: FastAPI, name: str
+) -> None:
+    forwarded = {name: "192.0.2.7"}
+
+    response = local.get("/v1/webhook_endpoints", headers=forwarded)
+
+    assert (response.status_code, response.json()["error"]["code"]) == (403, "webhooks_local_only")
+    # uvicorn has replaced the address of a trusted proxy by that of its client.
+    app.state.settings = app.state.settings.model_copy(update={"trusted_proxies": ["127.0.0.1/32"]})
+    assert local.get("/v1/webhook_endpoints", headers=forwarded).status_code == 200
 
 
 @pytest.mark.parametrize(
