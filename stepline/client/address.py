@@ -25,6 +25,14 @@ def _is_valid(address: str) -> bool:
         return False
 
 
+def shown_address(address: str) -> str:
+    """Return a checked address without the password that it may contain, for messages."""
+    scheme, _, rest = address.partition("://")
+    user_info, at, host = rest.rpartition("@")
+    user, colon, _ = user_info.partition(":")
+    return f"{scheme}://{user}{':***' if colon else ''}{at}{host}"
+
+
 def is_local(base_url: str) -> bool:
     """Return whether an address is one of this machine's own."""
     host = urlsplit(base_url).hostname or ""

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from stepline.terminal import exits
+from stepline.terminal.commands.actions import act_on_each
 from stepline.terminal.completion import complete_dataset, complete_model
 from stepline.terminal.figures import show_bytes, show_status, show_time
 from stepline.terminal.session import Session, client_command
@@ -77,7 +78,7 @@ def preview(session: Session, dataset: str, model: str, rows: int) -> int:
     if session.as_json:
         session.print_json({"text": text})
     else:
-        click.echo(text)  # the server has escaped the rows' own control characters
+        session.print_colored(text)
     return exits.SUCCEEDED
 
 
@@ -91,10 +92,12 @@ def delete(session: Session, ids: tuple[str, ...], *, yes: bool) -> int:
     """Delete datasets."""
     if not session.confirm("ask.delete", yes=yes, what=", ".join(ids)):
         return exits.FAILED
-    for dataset_id in ids:
-        session.client.datasets.delete(dataset_id)
-        if session.as_json:
-            session.print_json({"id": dataset_id, "deleted": True})
-        else:
-            click.echo(session.say("said.deleted", id=dataset_id))
-    return exits.SUCCEEDED
+    return act_on_each(session, ids, lambda dataset_id: _delete(session, dataset_id))
+
+
+def _delete(session: Session, dataset_id: str) -> None:
+    session.client.datasets.delete(dataset_id)
+    if session.as_json:
+        session.print_json({"id": dataset_id, "deleted": True})
+    else:
+        session.print_text(session.say("said.deleted", id=dataset_id))

@@ -23,7 +23,7 @@ def report(session: Session, job: str, *, markdown: bool) -> int:
         session.print_json(found.summary())
     else:
         kind = "text/markdown" if markdown else "text/plain"
-        click.echo(found.report(session.language, kind).rstrip("\n"))
+        session.print_text(found.report(session.language, kind).rstrip("\n"))
     return exits.SUCCEEDED
 
 
@@ -64,5 +64,7 @@ def download(session: Session, job: str, name: str, output: Path) -> int:
     if session.as_json:
         session.print_json({"path": str(path), "bytes": path.stat().st_size})
     else:
-        click.echo(session.say("said.saved", path=path, size=show_bytes(path.stat().st_size)))
+        session.print_text(
+            session.say("said.saved", path=path, size=show_bytes(path.stat().st_size))
+        )
     return exits.SUCCEEDED
