@@ -11,7 +11,7 @@ request() {
   path=$1
   shift
   response=$(curl -sS --fail-with-body "$url/$path" "$@") || { printf '%s\n' "$response" >&2; return 1; }
-  printf '%s\n' "$response"
+  [ -z "$response" ] || printf '%s\n' "$response"
 }
 # field NAME: the first string with that name in a JSON response; in a job's response the job's own fields come first
 field() { tr -d '\n' | grep -o "\"$1\": *\"[^\"]*\"" | head -n 1 | sed 's/.*: *"\(.*\)"$/\1/'; }
@@ -40,7 +40,7 @@ while :; do
   [ -z "$rewind" ] || echo "a new attempt repeats the steps after $rewind"
   points=$(printf '%s' "$page" | grep -o '"step": *[0-9]*, *"loss": *[^,]*' | tr -d '"')
   echo "${points:-$status$rows}"
-  case $status in succeeded) break ;; failed | cancelled | paused) exit 1 ;; esac
+  case $status in succeeded) break ;; failed | cancelled | paused) printf '%s\n' "$state" >&2; exit 1 ;; esac
   sleep 1
 done
 request "v1/jobs/$job_id/loss" -H 'Accept: text/plain'

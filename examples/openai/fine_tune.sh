@@ -14,7 +14,7 @@ request() {
   shift
   response=$(curl -sS --fail-with-body -H "Authorization: Bearer $OPENAI_API_KEY" "${OPENAI_BASE_URL%/}/$path" "$@") ||
     { printf '%s\n' "$response" >&2; return 1; }
-  printf '%s\n' "$response"
+  [ -z "$response" ] || printf '%s\n' "$response"
 }
 # field NAME: the first string with that name in a JSON response; in a job's response the fields of OpenAI's API come first
 field() { tr -d '\n' | grep -o "\"$1\": *\"[^\"]*\"" | head -n 1 | sed 's/.*: *"\(.*\)"$/\1/'; }

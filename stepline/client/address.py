@@ -1,6 +1,7 @@
 """Addresses of services. Imports no HTTP library, because the terminal client reads its settings with it."""
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 from stepline.client.errors import SteplineError
@@ -26,11 +27,8 @@ def _is_valid(address: str) -> bool:
 
 
 def shown_address(address: str) -> str:
-    """Return a checked address without the password that it may contain, for messages."""
-    scheme, _, rest = address.partition("://")
-    user_info, at, host = rest.rpartition("@")
-    user, colon, _ = user_info.partition(":")
-    return f"{scheme}://{user}{':***' if colon else ''}{at}{host}"
+    """Return an address without the password that it may contain, for messages."""
+    return re.sub(r"^([^/]*//)?([^/:@]*):[^/]*@", r"\1\2:***@", address)
 
 
 def is_local(base_url: str) -> bool:
