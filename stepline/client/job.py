@@ -1,5 +1,6 @@
 """Job: one job of a service, with the actions and files that the API offers for it."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -142,8 +143,7 @@ class Job:
         An existing file is replaced. The file appears only when it is complete and its SHA-256 is correct. A repetition of an interrupted download
         continues it. `on_progress` is called with the bytes so far and in total. Raises NotFound if the job has no such file.
         """
-        path = Path(target)
-        path = path / _file_name(f"{self.id}-{name}") if path.is_dir() else path
+        path = _target(target, f"{self.id}-{name}")
         artifact = next((each for each in self.artifacts() if each.name == name), None)
         url = f"{self._path}/artifacts/{quote(name, safe='')}"
         if artifact is None:
@@ -161,8 +161,20 @@ class Job:
         return f"/v1/jobs/{quote(self.id, safe='')}"
 
 
-def _file_name(name: str) -> str:
-    """Return the name if it stays in its directory; both the job's id and the artifact's name may come from the server."""
-    if "/" in name or "\\" in name or find_unsafe(name) is not None:
-        raise SteplineError(f"{name!r} cannot be the name of a file. Give the path of a file")
-    return name
+def _target(target: Path | str, name: str) -> Path:
+    """Return the path to write to: `name` in the directory `target`, or the file `target`.
+
+    A device or a pipe is not accepted, because the complete file would replace it. `name` must stay in its directory:
+    the job's id and the artifact's name may come from the server.
+    """
+    path = Path(target)
+    if path.is_dir():
+        if "/" in name or "\\" in name or find_unsafe(name) is not None:
+            raise SteplineError(f"{name!r} cannot be the name of a file. Give the path of a file")
+        path /= name
+    elif str(target).endswith(("/", os.sep)) or not path.parent.is_dir():
+        missing = path.parent if not path.parent.is_dir() else path
+        raise SteplineError(f"The directory {missing} does not exist")
+    if path.exists() and not path.is_file():
+        raise SteplineError(f"{path} is not a file. Give the path of a file or of a directory")
+    return path

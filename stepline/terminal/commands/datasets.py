@@ -22,10 +22,21 @@ def datasets() -> None:
 @datasets.command(help=say("help.datasets.upload"))
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--format", "row_format", metavar="NAME", help=say("option.format"))
+@click.option("--column", "columns", multiple=True, metavar="KEY=NAME", help=say("option.column"))
+@click.option("--encoding", metavar="NAME", help=say("option.encoding"))
 @client_command
-def upload(session: Session, file: Path, row_format: str | None) -> int:
+def upload(
+    session: Session,
+    file: Path,
+    row_format: str | None,
+    columns: tuple[str, ...],
+    encoding: str | None,
+) -> int:
     """Upload a file."""
-    dataset = upload_file(session, file, format=row_format)
+    names = {key: name for key, _, name in (column.partition("=") for column in columns)}
+    if not all(key and name for key, name in names.items()):
+        raise click.UsageError(session.say("error.column"))
+    dataset = upload_file(session, file, format=row_format, columns=names, encoding=encoding)
     if session.as_json:
         session.print_json(dataset)
     else:

@@ -1,7 +1,5 @@
 """`stepline report`, `compare` and `download`: what a job has produced."""
 
-from pathlib import Path
-
 import click
 
 from stepline.terminal import exits
@@ -47,11 +45,9 @@ def compare(session: Session, jobs: tuple[str, ...]) -> int:
 @click.command(help=say("help.download"))
 @click.argument("job", shell_complete=complete_job)
 @click.option("--file", "name", default="adapter.zip", metavar="NAME", help=say("option.file"))
-@click.option(
-    "--output", "-o", type=click.Path(path_type=Path), default=Path(), help=say("option.output")
-)
+@click.option("--output", "-o", type=click.Path(), default=".", help=say("option.output"))
 @client_command
-def download(session: Session, job: str, name: str, output: Path) -> int:
+def download(session: Session, job: str, name: str, output: str) -> int:
     """Download a file of a job."""
     try:
         with progress_bar(session) as show:

@@ -71,6 +71,9 @@ def config(session: Session, key: str | None, value: str | None) -> int:
     else:
         settings = dataclasses.replace(settings, lang=value or None)
     write_config(settings)
+    if session.as_json:
+        shown = {"server": settings.server, "lang": settings.lang, "file": str(config_file())}
+        session.print_json(shown)
     return exits.SUCCEEDED
 
 

@@ -23,6 +23,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "--set {value}：{field} 不是对象",
     ),
     "error.spec": ("{path} is not a JSON object: {reason}", "{path} 不是 JSON 对象：{reason}"),
+    "error.column": (
+        "--column: write KEY=NAME, for example prompt=question",
+        "--column：请写成 KEY=NAME，例如 prompt=question",
+    ),
     "error.dataset_object": (
         "`dataset` in the spec is not an object, so --data and --eval cannot be added to it.",
         "配置中的 `dataset` 不是对象，无法加入 --data 或 --eval。",

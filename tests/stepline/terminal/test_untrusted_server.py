@@ -1,12 +1,15 @@
 """The commands with a server that sends escape sequences, paths instead of names, or responses that it never finishes."""
 
+import hashlib
 import json
+import os
 import re
 import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from rich.console import Console
@@ -144,6 +147,46 @@ def test_a_download_into_a_directory_stays_in_the_directory(tmp_path: Path) -> N
             client.job("job_1").download(target, "../../up")
 
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["rows.jsonl"]
+
+
+@pytest.mark.parametrize("target", ["missing/file", "missing/", "pipe"])
+def test_a_download_replaces_no_device_and_creates_no_file_named_as_a_directory(
+    tmp_path: Path, target: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")  # a device must not be at stake if the test fails
+    content = b"adapter"
+    digest = hashlib.sha256(content).hexdigest()
+
+    def reply(method: str, path: str) -> Reply:
+        if path.endswith("/artifacts"):
+            return as_page({"name": "adapter.zip", "bytes": len(content), "sha256": digest})
+        return 200, "application/zip", content
+
+    with replying(reply) as address:
+        status = main(["download", "job_1", "--output", target, "--server", address])
+
+    assert status == exits.FAILED
+    assert (tmp_path / "pipe").is_fifo()
+    assert {path.name for path in tmp_path.iterdir()} == {"pipe", "rows.jsonl"}
+
+
+def test_the_columns_and_the_encoding_of_a_file_are_sent(tmp_path: Path) -> None:
+    paths: list[str] = []
+
+    def reply(method: str, path: str) -> Reply:
+        paths.append(path)
+        return hostile_reply(method, path)
+
+    options = ["--column", "prompt=question", "--encoding", "gb18030"]
+    with replying(reply) as address:
+        status = main(["datasets", "upload", "rows.jsonl", *options, "--server", address])
+
+    assert status == exits.SUCCEEDED
+    assert parse_qs(urlsplit(paths[0]).query) == {
+        "columns[prompt]": ["question"],
+        "encoding": ["gb18030"],
+        "filename": ["rows.jsonl"],
+    }
 
 
 def test_a_value_that_a_shell_would_execute_is_not_completed(
