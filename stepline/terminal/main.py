@@ -137,6 +137,15 @@ def commands() -> None:
     """Run one of the commands below."""
 
 
+def _remember_language(arguments: Sequence[str]) -> None:
+    """Apply --lang, wherever it is, before the texts of the command and its errors are read."""
+    for place, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        chosen = value if equals else "".join(arguments[place + 1 : place + 2])
+        if name == "--lang" and chosen in LANGUAGES:
+            os.environ["STEPLINE_LANG"] = chosen
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -144,6 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from cli.main import main as run_server_command  # noqa: PLC0415
 
         return run_server_command(given)
+    _remember_language(given)
     click.Context.formatter_class = HelpFormatter
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

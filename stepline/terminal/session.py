@@ -132,14 +132,17 @@ class Session:
         *,
         left_out: Sequence[str] = (),
         shortened: Sequence[str] = (),
+        folded: Sequence[str] = (),
         colors: Mapping[str, str] | None = None,
     ) -> None:
         """Print a table with the titles of `columns` in the session's language. Otherwise as `print_rows`.
 
-        `left_out` and `shortened`: columns, as in `tables.Fit`.
+        `left_out`, `shortened`, `folded`: columns, as in `tables.Fit`.
         """
         titles = [self.say(column) for column in columns]
-        places = [[list(columns).index(name) for name in names] for names in (left_out, shortened)]
+        places = [
+            [list(columns).index(name) for name in names] for names in (left_out, shortened, folded)
+        ]
         self.print_rows(titles, rows, *places, colors=colors)
 
     def print_rows(
@@ -148,6 +151,7 @@ class Session:
         rows: Iterable[Sequence[str]],
         left_out: Sequence[int] = (),
         shortened: Sequence[int] = (),
+        folded: Sequence[int] = (),
         *,
         colors: Mapping[str, str] | None = None,
     ) -> None:
@@ -166,7 +170,7 @@ class Session:
             return
         from stepline.terminal.tables import Fit, make_table  # noqa: PLC0415
 
-        fit = Fit(left_out, shortened)
+        fit = Fit(left_out, shortened, folded)
         self.console.print(make_table(titles, cells, self.console.width, fit, colors))
 
     def fail(self, code: str, message: str, status: int, param: str | None = None) -> int:

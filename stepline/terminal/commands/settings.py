@@ -96,7 +96,9 @@ def _show(session: Session, key: str | None) -> None:
     else:
         state = session.say("key.set" if is_set else "key.not_set")
         rows = [*shown.items(), ("key", state), ("settings_file", str(config_file()))]
-        session.print_table(["field", "value"], [[session.say(k), v] for k, v in rows])
+        session.print_table(
+            ["field", "value"], [[session.say(k), v] for k, v in rows], folded=["value"]
+        )
 
 
 def _ask_for_address(session: Session) -> str:

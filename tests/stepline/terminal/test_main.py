@@ -103,6 +103,14 @@ def test_a_command_that_runs_a_service_also_runs_after_an_option(
     assert "--models-dir" in capsys.readouterr().out
 
 
+def test_the_language_may_stand_after_the_command_and_applies_to_its_help() -> None:
+    command = [sys.executable, "-m", "stepline.terminal.main", "download", "--help", "--lang=zh"]
+
+    helped = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert "下载" in helped
+
+
 @pytest.mark.parametrize("key", WORDS)
 def test_both_languages_have_the_same_values(key: str) -> None:
     english, chinese = (
