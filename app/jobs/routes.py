@@ -12,8 +12,8 @@ from app.edge.peers import Slots, peer_of
 from app.errors.base import ErrorBody
 from app.errors.kinds import BadLabelFilter
 from app.http.document import LOCATION, tagged
-from app.http.etags import holds
-from app.http.idempotency_key import IdempotencyKeyDep
+from app.http.headers.etags import holds
+from app.http.headers.idempotency_key import IdempotencyKeyDep
 from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
 from app.http.times import Moment

@@ -23,7 +23,6 @@ from app.webhooks.schemas import (
     TestResult,
 )
 
-
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 """Headers that proxies add to requests from other hosts."""
 

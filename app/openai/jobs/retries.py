@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.db.openai_tables import CreateRequest
 from app.edge.peers import peer_of
-from app.http.retry_number import RetryNumberDep
+from app.http.headers.retry_number import RetryNumberDep
 
 KEPT = timedelta(minutes=15)
 """How long after a request its retries are recognised. OpenAI's client waits 10 minutes for a response by default."""
@@ -38,9 +38,7 @@ class Noted(NamedTuple):
     """The job that an earlier request has created."""
 
 
-async def read_submission(
-    request: Request, retry: RetryNumberDep = None
-) -> Submission | None:
+async def read_submission(request: Request, retry: RetryNumberDep = None) -> Submission | None:
     """Return the request as its retries are recognised, or None if the client does not number them."""
     if retry is None:
         return None

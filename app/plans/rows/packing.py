@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from app.plans.rows import RowSample
+from app.plans.rows.sample import RowSample
+from app.plans.rows.tokens import band_of
 from app.plans.schemas import Quantity
-from app.plans.tokens import band_of
 from contracts.job import JobSpec
 
 
