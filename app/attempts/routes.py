@@ -13,8 +13,8 @@ from app.attempts.sync import find_dataset, store_earlier, sync_attempt
 from app.db.engine import DatabaseDep
 from app.doorbell import DoorbellDep, RingsDep
 from app.errors.kinds import DatasetNotFound
-from app.http.bearer import SettingsDep, TokenDep
 from app.http.body_limits import BodyKind, takes
+from app.http.headers.bearer import SettingsDep, TokenDep
 from app.leases.lease import TimesDep
 from app.models import service as models
 from app.storage.data_dir import StorageDep

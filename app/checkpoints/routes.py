@@ -6,8 +6,8 @@ from app.checkpoints import service
 from app.checkpoints.service import CheckpointView
 from app.db.engine import DatabaseDep
 from app.errors.kinds import CheckpointFileNotFound
-from app.http.bearer import TokenDep
 from app.http.body_limits import BodyKind, takes
+from app.http.headers.bearer import TokenDep
 from app.http.paging import Page
 from app.leases.gate import WorkerRoute
 from app.leases.lease import TimesDep

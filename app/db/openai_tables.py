@@ -25,8 +25,8 @@ class File(Base):
     bytes: Mapped[int] = mapped_column(BigInteger)
     """Size of the uploaded file."""
     owns_dataset: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """Whether the dataset was stored for this file. If one of a dataset's files owns it, the dataset is deleted with the
-    last of them."""
+    """Whether the dataset was stored for this file. If it was stored for any of its files, it is deleted when the last file
+    that refers to it is deleted."""
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None] = mapped_column(index=True)
     """When the file is deleted; null if it does not expire."""
@@ -48,7 +48,7 @@ class FineTune(Base):
 
 
 class CreateRequest(Base):
-    """A request for a new job by a client that numbers its retries, until they are no longer recognised."""
+    """A request that creates a job, from a client that numbers its retries. The row is kept for as long as retries are recognised."""
 
     __tablename__ = "create_requests"
 
@@ -57,15 +57,15 @@ class CreateRequest(Base):
     digest: Mapped[str] = mapped_column(String(64), index=True)
     """SHA-256 of the peer, its key and the body."""
     retry: Mapped[int]
-    """Number of the newest retry; 0 for a first request."""
+    """Number of the latest retry; 0 for the first request."""
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    """The job that one of the requests has created."""
+    """The job that one of the requests created."""
     seen_at: Mapped[datetime] = mapped_column(index=True)
-    """Time of the newest of the requests."""
+    """Time of the most recent request."""
 
 
 class ResultFile(Base):
-    """The size of a finished job's result file, so that a list need not build the file. The file itself is built on request."""
+    """The size of a finished job's result file, so that listing files does not require building it. The file is built when it is downloaded."""
 
     __tablename__ = "result_files"
 

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from app.datasets import store as datasets
 from app.db.engine import Database, DatabaseDep
 from app.db.tables import Dataset, Errand
-from app.errands import service, store
+from app.errands import holding, service, store
 from app.errands.outcomes import read_outcome
 from app.errands.rows import read_rows
 from app.errands.schemas import ErrandView
@@ -90,7 +90,7 @@ async def claim_errand(
 
     def claim_once(*, has_waited: bool) -> tuple[ErrandClaim | None, Open]:
         with database.writing() as session:
-            claimed = service.claim_next(
+            claimed = holding.claim_next(
                 session, claim, limit_bytes=limit_bytes, has_waited=has_waited
             )
             return claimed, store.list_open(session)
@@ -145,7 +145,7 @@ def renew_errand(
 ) -> None:
     """Renew the lease of an errand, and store its progress."""
     with database.writing() as session:
-        service.renew(session, errand_id, token, beat)
+        holding.renew(session, errand_id, token, beat)
 
 
 @internal.post(ERRAND_FINISH_PATH, status_code=204)
@@ -163,7 +163,7 @@ async def finish_errand(
     def end() -> ErrandOutcome:
         outcome = read_outcome(body)
         with database.writing() as session:
-            service.finish(session, errand_id, token, outcome)
+            holding.finish(session, errand_id, token, outcome)
         return outcome
 
     outcome = await run_in_threadpool(end)
@@ -175,7 +175,7 @@ async def finish_errand(
 def _read_held(database: Database, errand_id: str, token: str) -> tuple[Errand, Dataset]:
     """Return an errand that the caller holds, and its dataset. Raises ErrandSuperseded, DatasetNotFound."""
     with database.reading() as session:
-        errand = service.get_held(session, errand_id, token)
+        errand = holding.get_held(session, errand_id, token)
         dataset = datasets.find_dataset(session, errand.dataset_id or "")
     if dataset is None:
         raise DatasetNotFound(dataset=errand.dataset_id)

@@ -1,4 +1,4 @@
-"""Error messages in English and Chinese. Those for single fields are in field_words.py; events are in app/events/words.py.
+"""Error messages in English and Chinese. Messages about individual fields are in field_words.py; events are in app/events/words.py.
 
 `{names}` are placeholders for the error's values.
 """

@@ -23,7 +23,7 @@ from app.history.schemas import (
     MetricsView,
     WindowPage,
 )
-from app.http.etags import holds
+from app.http.headers.etags import holds
 from app.http.paging import Page, decode_cursor, encode_cursor
 from app.jobs import service as jobs
 from app.leases import store as leases

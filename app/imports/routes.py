@@ -13,6 +13,7 @@ from app.datasets.receiving import limits_of
 from app.datasets.review.process import review_limits
 from app.datasets.validation.runner import ValidatorDep
 from app.db.engine import DatabaseDep
+from app.errands import holding
 from app.errands import service as errands
 from app.errands.routes import ErrandToken
 from app.errands.schemas import ErrandView
@@ -83,7 +84,7 @@ async def receive_rows(
 
     def check_token() -> None:
         with database.reading() as session:
-            errands.get_import(session, errand_id, token)
+            holding.get_import(session, errand_id, token)
 
     await run_in_threadpool(check_token)  # before the body is read
     settings: Settings = request.app.state.settings

@@ -12,6 +12,7 @@ from app.datasets.service import keep, store_dataset
 from app.datasets.upload import Upload
 from app.db.engine import Database
 from app.db.tables import Errand
+from app.errands import holding
 from app.errands import service as errands
 from app.errors.kinds import HubNotEnabled, WorkersTooOld
 from app.models import service as models
@@ -49,7 +50,7 @@ def request_import(session: Session, request: ImportRequest) -> Errand:
 def hold_for_check(database: Database, errand_id: str, token: str) -> None:
     """Extend the lease, because the worker cannot renew it while it waits for the check. Raises ErrandSuperseded."""
     with database.writing() as session:
-        errands.extend(session, errand_id, token, CHECK_SECONDS)
+        holding.extend(session, errand_id, token, CHECK_SECONDS)
 
 
 def store_rows(
@@ -68,7 +69,7 @@ def store_rows(
     Return whether the dataset has yet to be checked. Raises ErrandSuperseded or an AppError; the errand then stays open.
     """
     with database.reading() as session:
-        errand = errands.get_held(session, errand_id, token)
+        errand = holding.get_held(session, errand_id, token)
         request = ImportRequest.model_validate(errand.request)
     origin = DatasetOrigin(
         hub=request.hub, config=request.config, split=request.split, revision=received.commit
@@ -81,7 +82,7 @@ def store_rows(
         result = ImportResult(
             kind="import", dataset_id=dataset_id, revision=received.commit, bytes=received.bytes
         )
-        errands.finish(session, errand_id, token, ErrandOutcome(result=result))
+        holding.finish(session, errand_id, token, ErrandOutcome(result=result))
 
     try:
         store_dataset(
@@ -98,6 +99,6 @@ def store_rows(
         detail = "; ".join(refused.describe("en"))[:5000]
         failure = ErrandFailure(reason=ErrandReason.DATASET_REJECTED, detail=detail)
         with database.writing() as session:
-            errands.finish(session, errand_id, token, ErrandOutcome(failure=failure), refused)
+            holding.finish(session, errand_id, token, ErrandOutcome(failure=failure), refused)
         return False
     return received.bytes >= background_bytes

@@ -16,7 +16,7 @@ from app.errors.kinds import InvalidField, NoTrainingRows, NoTrainingRowsOfDatas
 from app.jobs.mixture_warnings import find_unused
 from app.measurements import service as measurements
 from app.plans.forecast import Counts
-from app.plans.rows import RowSample, mix_samples, read_sample, take_sample
+from app.plans.rows.sample import RowSample, mix_samples, read_sample, take_sample
 from app.storage.data_dir import Storage
 from contracts.data_spec import DatasetSource
 from contracts.dataset.conversation import RATING_FORMS

@@ -15,7 +15,7 @@ from app.jobs.schemas import Plan
 from app.models import service as models
 from app.models.checks import check_model
 from app.plans.forecast import Least, forecast_job
-from app.plans.rows import RowSample
+from app.plans.rows.sample import RowSample
 from app.plans.schemas import Forecast
 from app.plans.words import say
 from app.workers import service as workers

@@ -12,8 +12,8 @@ from app.edge.peers import Slots, peer_of
 from app.errors.base import ErrorBody
 from app.errors.kinds import BadLabelFilter
 from app.http.document import LOCATION, tagged
-from app.http.etags import holds
-from app.http.idempotency_key import IdempotencyKeyDep
+from app.http.headers.etags import holds
+from app.http.headers.idempotency_key import IdempotencyKeyDep
 from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
 from app.http.times import Moment
@@ -288,5 +288,5 @@ def delete_job(
 
 
 def _is_known(job: JobView, if_none_match: str | None) -> bool:
-    """Return whether to wait for the next change, because the caller has the current state or sent no ETag."""
+    """Return whether to wait for the next change: True if the caller already has the current state or sent no ETag."""
     return if_none_match is None or holds(if_none_match, etags.tag_of(job))

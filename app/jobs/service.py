@@ -44,7 +44,7 @@ from app.jobs.schemas import (
 from app.jobs.views import view
 from app.plans import service as plans
 from app.plans.forecast import Least
-from app.plans.rows import RowSample
+from app.plans.rows.sample import RowSample
 from contracts.data_spec import DatasetSource
 from contracts.failure import Language
 from contracts.job import JobSpec, JobStatus, list_newer_defaults, load_stored_spec

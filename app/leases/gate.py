@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
 from app.db.engine import Database
-from app.http.bearer import get_token, require_worker
+from app.http.headers.bearer import get_token, require_worker
 from app.leases import lease
 
 MOST_KNOWN = 10_000

@@ -14,7 +14,7 @@ from app.config.settings import Settings
 from app.db.ids import is_id
 from app.db.tables import Attempt
 from app.errors.kinds import AttemptSuperseded, InvalidToken
-from app.http.bearer import SettingsDep
+from app.http.headers.bearer import SettingsDep
 from app.leases import store
 from app.leases.store import HeldAttempt
 

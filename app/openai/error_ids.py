@@ -1,4 +1,4 @@
-"""The route class of fine-tuning jobs: its errors name a job by the id that OpenAI's clients know."""
+"""Route class for fine-tuning jobs: errors refer to a job by the id that OpenAI's clients use."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -14,7 +14,7 @@ class FineTuningRoute(JsonRoute):
     """A route for JSON whose errors contain `ftjob-…` instead of `job_…`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler, which changes the figure `job` of an AppError."""
+        """Return the handler, which replaces the value `job` of an AppError."""
         handle = super().get_route_handler()
 
         async def handle_renamed(request: Request) -> Response:

@@ -13,8 +13,8 @@ from app.plans.corrections import (
     unknown,
 )
 from app.plans.memory import Load, MemoryNeed, Setup
+from app.plans.rows.tokens import Tokens
 from app.plans.schemas import Note, Quantity, WorkerForecast
-from app.plans.tokens import Tokens
 from app.plans.work import evaluation_flops, training_flops
 from contracts.attempt import WorkerInfo
 from contracts.job import JobSpec

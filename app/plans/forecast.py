@@ -13,11 +13,11 @@ from app.plans import store
 from app.plans.corrections import Measured, Result, device_key, exact, unknown
 from app.plans.devices import Computation, Run, forecast_worker, least_bytes, saves_of
 from app.plans.memory import MemoryNeed
-from app.plans.packing import Packing, pack_rows
-from app.plans.rows import RowSample
+from app.plans.rows.packing import Packing, pack_rows
+from app.plans.rows.sample import RowSample
+from app.plans.rows.tokens import RowTokens, Tokens, forecast_tokens
+from app.plans.rows.truncation import find_cuts
 from app.plans.schemas import DiskForecast, Forecast, Note, Quantity, WorkerForecast
-from app.plans.tokens import RowTokens, Tokens, forecast_tokens
-from app.plans.truncation import find_cuts
 from contracts.attempt import WorkerInfo
 from contracts.job import JobSpec
 from contracts.model_facts import ModelFacts

@@ -13,9 +13,9 @@ from app.plans import store
 from app.plans.corrections import Measured, device_key, settings_key
 from app.plans.devices import Computation, Work, saves_of, work_of
 from app.plans.memory import MemoryNeed, Setup
-from app.plans.rows import RowSample, unpack_sample
+from app.plans.rows.sample import RowSample, unpack_sample
+from app.plans.rows.tokens import RowTokens, forecast_tokens
 from app.plans.schemas import Actual, Forecast
-from app.plans.tokens import RowTokens, forecast_tokens
 from contracts.attempt import WorkerInfo
 from contracts.job import JobSpec, Phase, load_stored_spec
 from contracts.model_facts import ModelFacts

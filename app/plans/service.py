@@ -8,7 +8,7 @@ from app.db.ids import is_id
 from app.db.tables import to_json
 from app.errors.kinds import JobNotFound
 from app.plans import store
-from app.plans.rows import RowSample, pack_sample
+from app.plans.rows.sample import RowSample, pack_sample
 from app.plans.schemas import Forecast, JobPlan
 from app.plans.words import say
 from contracts.failure import Language

@@ -15,8 +15,8 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 
 from app.errors.kinds import PathNotFound
-from app.http.etags import holds
 from app.http.handlers import on_http_error
+from app.http.headers.etags import holds
 from app.http.negotiation.accept import preferences
 
 BUILD_DIR = Path(__file__).parent.parent / "static"

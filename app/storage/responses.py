@@ -8,8 +8,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import Receive, Scope, Send
 
 from app.errors.disk import storage_errors
-from app.http.etags import holds
-from app.http.ranges import requested_ranges
+from app.http.headers.etags import holds
+from app.http.headers.ranges import requested_ranges
 
 
 class StoredFile(FileResponse):

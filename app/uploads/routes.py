@@ -15,10 +15,10 @@ from app.datasets.review.process import review_limits
 from app.datasets.validation.runner import ValidatorDep
 from app.db.engine import DatabaseDep
 from app.http.body_limits import BodyKind, takes
-from app.http.idempotency_key import IdempotencyKeyDep
+from app.http.headers.idempotency_key import IdempotencyKeyDep
+from app.http.headers.retry_number import RetryNumberDep
 from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
-from app.http.retry_number import RetryNumberDep
 from app.storage.data_dir import StorageDep
 from app.uploads import parts, service
 from app.uploads.schemas import Completion, NewUpload, PartView, UploadView

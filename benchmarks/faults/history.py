@@ -47,7 +47,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Point:
-    """One record. Its content is JSON, without its position and time."""
+    """One record. Its content as JSON excludes its position and time."""
 
     seq: int
     type: str

@@ -24,7 +24,7 @@ class Progress:
         self._last_mark = ""
 
     def show(self, job: JobState, losses: Mapping[int, float]) -> None:
-        """Show the job's current progress; `losses` by step, in their order."""
+        """Show the job's current progress; `losses` maps steps to losses, in the order of the steps."""
         phase = job.phase or job.status
         if phase not in {"training", "evaluating"} or not losses:
             name = phase if job.status in {"queued", "running"} else None

@@ -8,24 +8,28 @@ set -eu
 [ $# -eq 3 ] || { sed -n '2,6s/^# //p' "$0"; exit 2; }
 rows=$1 body=$2 out_dir=$3
 
+# request PATH [CURL_OPTION...]: the response; an error response is printed to standard error and ends the script
 request() {
   path=$1
   shift
-  curl -sS --fail-with-body -H "Authorization: Bearer $OPENAI_API_KEY" "$OPENAI_BASE_URL/$path" "$@"
+  response=$(curl -sS --fail-with-body -H "Authorization: Bearer $OPENAI_API_KEY" "${OPENAI_BASE_URL%/}/$path" "$@") ||
+    { printf '%s\n' "$response" >&2; return 1; }
+  [ -z "$response" ] || printf '%s\n' "$response"
 }
 # field NAME: the first string with that name in a JSON response; in a job's response the fields of OpenAI's API come first
 field() { tr -d '\n' | grep -o "\"$1\": *\"[^\"]*\"" | head -n 1 | sed 's/.*: *"\(.*\)"$/\1/'; }
 
-uploaded=$(request files -F purpose=fine-tune -F "file=@$rows")
+uploaded=$(request files -F purpose=fine-tune -F "file=@\"$rows\"")
 file_id=$(printf '%s' "$uploaded" | field id)
 # The server checks a large file after the response.
 while [ "$(printf '%s' "$uploaded" | field status)" = uploaded ]; do
   sleep 1
   uploaded=$(request "files/$file_id")
 done
-job_id=$(sed "s/file-[^\"]*/$file_id/" "$body" |
+created=$(sed "s/file-[^\"]*/$file_id/" "$body" |
   request fine_tuning/jobs -H 'Content-Type: application/json' \
-    ${IDEMPOTENCY_KEY:+-H "Idempotency-Key: $IDEMPOTENCY_KEY"} -d @- | field id)
+    ${IDEMPOTENCY_KEY:+-H "Idempotency-Key: $IDEMPOTENCY_KEY"} -d @-)
+job_id=$(printf '%s' "$created" | field id)
 echo "Following $job_id with $file_id"
 
 while :; do

@@ -1,6 +1,7 @@
 """Addresses of services. Imports no HTTP library, because the terminal client reads its settings with it."""
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 from stepline.client.errors import SteplineError
@@ -23,6 +24,11 @@ def _is_valid(address: str) -> bool:
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:  # for example, a port that is not a number
         return False
+
+
+def shown_address(address: str) -> str:
+    """Return an address without the password that it may contain, for messages."""
+    return re.sub(r"^([^/]*//)?([^/:@]*):[^/]*@", r"\1\2:***@", address)
 
 
 def is_local(base_url: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from contracts.dataset.status import DatasetStatus
-from stepline.client.errors import DatasetRejected, WaitTimeout
+from stepline.client.errors import DatasetRejected, SteplineError, WaitTimeout
 from stepline.client.paging import read_pages
 from stepline.client.parts import BLOCK_BYTES, LARGE_BYTES, Progress, upload_in_parts
 from stepline.client.transport import Transport
@@ -45,19 +45,21 @@ class Datasets:
         params: dict[str, Any] = {name: value for name, value in chosen.items() if value}
         params |= {f"columns[{name}]": value for name, value in (columns or {}).items()}
         total = path.stat().st_size
+        # A name on disk can contain bytes that are no text.
+        name = path.name.encode(errors="replace").decode()
         with path.open("rb") as opened:
             if total >= large_bytes:
                 found = upload_in_parts(
                     self._transport,
                     opened,
-                    path.name,
+                    name,
                     total,
                     params=params,
                     on_progress=on_progress,
                 )
                 dataset = self.get(found)
             else:
-                dataset = self._send(opened, total, params | {"filename": path.name}, on_progress)
+                dataset = self._send(opened, total, params | {"filename": name}, on_progress)
         return self._wait(dataset, on_check, wait_seconds)
 
     def get(self, dataset_id: str) -> Dataset:
@@ -112,10 +114,13 @@ class Datasets:
 
 
 def _blocks(file: BinaryIO, total: int, on_progress: Progress | None) -> Iterator[bytes]:
-    """Yield the file's bytes from its beginning."""
+    """Yield the first `total` bytes of the file. What another program appends meanwhile is not sent."""
     file.seek(0)
     done = 0
-    while block := file.read(BLOCK_BYTES):
+    while done < total:
+        block = file.read(min(BLOCK_BYTES, total - done))
+        if not block:
+            raise SteplineError("The file became shorter while it was uploaded. Upload it again")
         yield block
         done += len(block)
         if on_progress is not None:

@@ -1,18 +1,20 @@
 """Job: one job of a service, with the actions and files that the API offers for it."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
 from contracts.job_status import JobStatus
+from contracts.values.text import find_unsafe
 from contracts.wire import ADAPTER_ARTIFACT
 from stepline.client.downloads import download
 from stepline.client.errors import SteplineError
 from stepline.client.paging import read_pages
 from stepline.client.transport import Transport
 from stepline.client.updates import Update, Updates
-from stepline.client.views import Artifact, Event, JobView, LogLine, Page
+from stepline.client.views import Artifact, Event, JobView, LogLine, Page, View
 
 Action = Literal["cancel", "pause", "resume", "retry"]
 
@@ -35,9 +37,13 @@ class Job:
         """The status of `view`."""
         return self.view.status
 
-    def refresh(self) -> JobView:
-        """Read the job from the server and return it. Raises NotFound if it does not exist."""
-        self._view = self._transport.read(JobView, "GET", self._path)
+    def refresh(self, timeout_seconds: float | None = None) -> JobView:
+        """Read the job from the server and return it. Raises NotFound if it does not exist.
+
+        Raises WaitTimeout if the server does not answer within `timeout_seconds`.
+        """
+        with self._transport.limited(timeout_seconds):
+            self._view = self._transport.read(JobView, "GET", self._path)
         return self._view
 
     def updates(self, since: str | None = None, timeout_seconds: float | None = None) -> Updates:
@@ -108,15 +114,13 @@ class Job:
         params: dict[str, Any] = {"max_points": max_points}
         if names:
             params["names"] = names
-        found: dict[str, Any] = self._transport.send(
-            "GET", f"{self._path}/metrics", params=params
-        ).json()
-        return found
+        return self._transport.read(
+            View, "GET", f"{self._path}/metrics", params=params
+        ).model_dump()
 
     def summary(self) -> dict[str, Any]:
         """Return the summary of a job that has succeeded. Raises Conflict if there is no summary."""
-        found: dict[str, Any] = self._transport.send("GET", f"{self._path}/summary").json()
-        return found
+        return self._transport.read(View, "GET", f"{self._path}/summary").model_dump()
 
     def report(self, language: str = "en", kind: str = "text/plain") -> str:
         """Return the report, in `en` or `zh`, as boxed text or as `text/markdown`."""
@@ -136,11 +140,10 @@ class Job:
     ) -> Path:
         """Download a file of the job and return its path. If `target` is a directory, the file is named after the job's id and the artifact.
 
-        The file appears only when it is complete and its SHA-256 is correct. A repetition of an interrupted download
+        An existing file is replaced. The file appears only when it is complete and its SHA-256 is correct. A repetition of an interrupted download
         continues it. `on_progress` is called with the bytes so far and in total. Raises NotFound if the job has no such file.
         """
-        path = Path(target)
-        path = path / f"{self.id}-{name}" if path.is_dir() else path
+        path = _target(target, f"{self.id}-{name}")
         artifact = next((each for each in self.artifacts() if each.name == name), None)
         url = f"{self._path}/artifacts/{quote(name, safe='')}"
         if artifact is None:
@@ -156,3 +159,22 @@ class Job:
     @property
     def _path(self) -> str:
         return f"/v1/jobs/{quote(self.id, safe='')}"
+
+
+def _target(target: Path | str, name: str) -> Path:
+    """Return the path to write to: `name` in the directory `target`, or the file `target`.
+
+    A device or a pipe is not accepted, because the complete file would replace it. `name` must stay in its directory:
+    the job's id and the artifact's name may come from the server.
+    """
+    path = Path(target)
+    if path.is_dir():
+        if "/" in name or "\\" in name or find_unsafe(name) is not None:
+            raise SteplineError(f"{name!r} cannot be the name of a file. Give the path of a file")
+        path /= name
+    elif str(target).endswith(("/", os.sep)) or not path.parent.is_dir():
+        missing = path.parent if not path.parent.is_dir() else path
+        raise SteplineError(f"The directory {missing} does not exist")
+    if path.exists() and not path.is_file():
+        raise SteplineError(f"{path} is not a file. Give the path of a file or of a directory")
+    return path

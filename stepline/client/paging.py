@@ -19,6 +19,6 @@ def read_pages(
     while True:
         page: Page[M] = transport.read(Page[item], "GET", path, params=query)  # type: ignore[valid-type]
         yield from page.data
-        if not page.has_more:
+        if not page.has_more or page.cursor in {None, query.get("cursor")}:
             return
         query["cursor"] = page.cursor

@@ -10,8 +10,15 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from contracts.wire import SHOULD_RETRY_HEADER
-from stepline.client.address import checked_address, is_local
-from stepline.client.errors import KINDS, ApiError, Problem, ServerUnreachable, SteplineError
+from stepline.client.address import checked_address, is_local, shown_address
+from stepline.client.errors import (
+    KINDS,
+    ApiError,
+    Problem,
+    ServerUnreachable,
+    SteplineError,
+    WaitTimeout,
+)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -63,6 +70,8 @@ class Transport:
         self.base_url = checked_address(base_url)
         self.attempts = attempts
         self._sleep = sleep
+        self._shown_url = shown_address(self.base_url)
+        self._deadline: float | None = None
         headers = {"Accept-Language": language} if language else {}
         if api_key:
             headers["Authorization"] = f"Bearer {_checked_key(api_key)}"
@@ -92,7 +101,7 @@ class Transport:
             return model.model_validate_json(response.content)
         except ValidationError as error:
             raise ServerUnreachable(
-                f"{self.base_url}{path} did not send a Stepline response. Check the server address"
+                f"{self._shown_url}{path} did not send a Stepline response. Check the server address"
             ) from error
 
     def send(
@@ -104,20 +113,43 @@ class Transport:
         is not `repeatable`. Raises ServerUnreachable, or ApiError if the service rejects the request.
         """
         last = self.attempts if repeatable else 1
+        was_lost = False
         for attempt in range(1, last + 1):
             try:
-                response = self._client.request(method, path, **options)
+                response = self._client.request(method, path, **(options | self._limit()))
             except httpx2.RequestError as error:
+                self._limit()  # raises WaitTimeout if the time has passed
+                was_lost = True
                 if attempt == last:
                     raise self.unreachable(error) from error
                 self._sleep(pause(attempt))
                 continue
             if response.is_success:
                 return response
+            if was_lost and method == "DELETE" and response.status_code == httpx2.codes.NOT_FOUND:
+                return response  # the attempt whose response was lost has deleted it
             if attempt == last or not _may_repeat(response):
                 raise error_of(response)
             self._sleep(max(pause(attempt), retry_after(response)))
         raise AssertionError("unreachable")  # pragma: no cover  # the loop returns or raises
+
+    @contextmanager
+    def limited(self, seconds: float | None) -> Iterator[None]:
+        """Raise WaitTimeout if the requests within the block together take longer than `seconds`."""
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._deadline = None
+
+    def _limit(self) -> dict[str, Any]:
+        """Return the options that limit a request to the time left. Raises WaitTimeout."""
+        if self._deadline is None:
+            return {}
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise WaitTimeout(f"The server at {self._shown_url} did not answer in time")
+        return {"timeout": left}
 
     def read_body(
         self,
@@ -152,7 +184,7 @@ class Transport:
         """Return the error for a request that received no response."""
         reason = str(error) or type(error).__name__
         return ServerUnreachable(
-            f"The server at {self.base_url} cannot be reached ({reason})", reason
+            f"The server at {self._shown_url} cannot be reached ({reason})", reason
         )
 
 
@@ -177,7 +209,7 @@ def error_of(response: httpx2.Response) -> SteplineError:
         found = _Body.model_validate_json(response.content).error
     except ValidationError:
         return ServerUnreachable(
-            f"{response.request.url} responded with {status}, but not in Stepline's format. Check the server address, "
+            f"{shown_address(str(response.request.url))} responded with {status}, but not in Stepline's format. Check the server address, "
             "and any proxy in front of the server"
         )
     kind = KINDS.get(status, ApiError)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import httpx2
 from pydantic import TypeAdapter
 
-from stepline.client.errors import ServerUnreachable, Unavailable, WaitTimeout
+from stepline.client.errors import ServerUnreachable, SteplineError, Unavailable, WaitTimeout
 from stepline.client.transport import LONGEST_EVENT_BYTES, Transport, pause
 from stepline.client.views import Columns, Event, JobState
 
@@ -203,7 +203,13 @@ class Updates:
                     return True
                 if sent.event == "done":
                     return True
-                update = _read(sent)
+                try:
+                    update = _read(sent)
+                except (ValueError, KeyError, TypeError) as error:
+                    raise SteplineError(
+                        f"The stream of {self._job_id} contains a {sent.event!r} event that this client cannot read. "
+                        "Update the client"
+                    ) from error
                 if update is not None:
                     self._put(update)
                 self._last_id = sent.id or self._last_id

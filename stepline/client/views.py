@@ -3,9 +3,9 @@
 Each field has the name, unit and meaning described in docs/api.md and /openapi.json.
 """
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from contracts.base import Tolerant, UtcDatetime
 from contracts.dataset.status import DatasetStatus
@@ -30,6 +30,10 @@ class Page(View, Generic[Item]):
     data: list[Item]
     has_more: bool
     cursor: str | None
+
+
+KnownPhase = Annotated[Phase | str, Field(union_mode="left_to_right")]
+"""A phase; text if it is one of a newer server."""
 
 
 class RowsDone(View):
@@ -79,7 +83,7 @@ class JobState(View):
     id: str
     name: str | None
     status: JobStatus
-    phase: Phase | None
+    phase: KnownPhase | None
     progress: Progress
     eta_seconds: float | None
     queue_position: int | None
@@ -150,8 +154,8 @@ class Artifact(View):
     """A file of a job."""
 
     name: str
-    bytes: int
-    sha256: str
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
 class Failure(View):

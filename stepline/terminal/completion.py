@@ -1,5 +1,6 @@
 """Completes ids in the shell. A server that does not answer within a second completes nothing, and no error is shown."""
 
+import re
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -7,12 +8,15 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from contracts.values.text import escape
+
 if TYPE_CHECKING:
     from stepline.client.client import Client
 
 SECONDS = 1.0
 """Time limit for each step of the request: connecting, sending, receiving."""
 MOST_IDS = 50
+_PLAIN = re.compile(r"[\w./:@+-]+")
 
 
 def complete_job(
@@ -24,7 +28,7 @@ def complete_job(
 
     def find(client: "Client") -> Iterable[CompletionItem]:
         for job in client.jobs(search=incomplete or None, page_size=MOST_IDS):
-            yield CompletionItem(job.id, help=f"{job.status} {job.name or ''}".strip())
+            yield CompletionItem(job.id, help=escape(f"{job.status} {job.name or ''}".strip()))
 
     return _ask(ctx, find)
 
@@ -38,7 +42,7 @@ def complete_dataset(
 
     def find(client: "Client") -> Iterable[CompletionItem]:
         for dataset in client.datasets.list(incomplete or None):
-            yield CompletionItem(dataset.id, help=dataset.filename)
+            yield CompletionItem(dataset.id, help=escape(dataset.filename))
 
     return _ask(ctx, find)
 
@@ -67,6 +71,14 @@ def complete_model(
     return _ask(ctx, find)
 
 
+def _is_plain(value: str) -> bool:
+    """Return whether a value is one word for every shell.
+
+    The shell inserts a value into the command line, and would execute `$(…)` in it.
+    """
+    return _PLAIN.fullmatch(value) is not None
+
+
 def _ask(
     ctx: click.Context, find: "Callable[[Client], Iterable[CompletionItem]]"
 ) -> list[CompletionItem]:
@@ -81,6 +93,7 @@ def _ask(
         with Client(
             session.server, attempts=1, api_key=session.find_key(), timeout_seconds=SECONDS
         ) as client:
-            return list(islice(find(client), MOST_IDS))
+            found = islice(find(client), MOST_IDS)
+            return [item for item in found if _is_plain(item.value)]
     except (SteplineError, ValidationError):
         return []

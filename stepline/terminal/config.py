@@ -30,11 +30,19 @@ def config_file() -> Path:
 def read_config() -> Config:
     """Return the settings; empty if there is no readable file."""
     try:
-        found = json.loads(config_file().read_text(encoding="utf-8"))
+        return load_config()
     except (OSError, ValueError):
         return Config()
-    if not isinstance(found, dict):
+
+
+def load_config() -> Config:
+    """Return the settings; empty if there is no file. Raises OSError or ValueError if the file cannot be read."""
+    try:
+        found = json.loads(config_file().read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return Config()
+    if not isinstance(found, dict):
+        raise ValueError("not an object")  # noqa: TRY004  # as for text that is not JSON
     keys = found.get("keys")
     return Config(
         **{name: found[name] for name in KEYS if isinstance(found.get(name), str)},

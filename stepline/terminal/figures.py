@@ -56,6 +56,12 @@ def show_status(status: str, language: Language) -> str:
     return say(key, language) if key in WORDS else status
 
 
+def show_phase(phase: str, language: Language) -> str:
+    """Return the word for a phase; the phase itself if a newer server sent it."""
+    key = f"phase.{phase}"
+    return say(key, language) if key in WORDS else phase
+
+
 def status_colors(language: Language) -> dict[str, str]:
     """Return the color of each status, by its word."""
     return {show_status(status, language): color for status, color in STATUS_COLORS.items()}
@@ -66,7 +72,7 @@ def show_progress(job: JobState, language: Language) -> str:
     rows = job.progress.rows
     if rows is not None and job.phase is not None:
         done = say("rows_done", language, done=rows.done, total=rows.total)
-        return f"{say(f'phase.{job.phase}', language)}: {done}"
+        return f"{show_phase(job.phase, language)}: {done}"
     if job.progress.total_steps is None:
         return "–"
     return say("step", language, step=job.progress.step, total=job.progress.total_steps)

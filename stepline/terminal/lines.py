@@ -3,12 +3,16 @@
 import time
 from collections.abc import Callable
 
-import click
-
 from contracts.values.text import escape
 from stepline.client.updates import Disconnected, Happened, Metrics, StatusChanged, Update
 from stepline.client.views import JobState
-from stepline.terminal.figures import show_loss, show_progress, show_seconds, show_status
+from stepline.terminal.figures import (
+    show_loss,
+    show_phase,
+    show_progress,
+    show_seconds,
+    show_status,
+)
 from stepline.terminal.session import Session
 
 PROGRESS_SECONDS = 10.0
@@ -33,13 +37,15 @@ class Lines:
             case StatusChanged(job=job):
                 self._add_status(job)
             case Happened(event=event):
-                click.echo(f"{event.at.astimezone():%H:%M:%S} {escape(event.message)}")
+                self._session.print_text(
+                    f"{event.at.astimezone():%H:%M:%S} {escape(event.message)}"
+                )
             case Disconnected():
-                click.echo(self._session.say("said.lost"), err=True)
+                self._session.tell("said.lost")
 
     def _add_status(self, job: JobState) -> None:
         language = self._session.language
-        stage = (job.status.value, None if job.phase is None else job.phase.value)
+        stage = (job.status.value, job.phase)
         is_new = stage != self._stage
         if not is_new and self._clock() - self._printed_at < PROGRESS_SECONDS:
             return
@@ -47,14 +53,14 @@ class Lines:
         self._printed_at = self._clock()
         words = [show_status(job.status, language), show_progress(job, language)]
         if job.phase is not None and job.progress.rows is None:
-            words.insert(1, self._session.say(f"phase.{job.phase}"))
+            words.insert(1, show_phase(job.phase, language))
         if job.last_loss is not None:
             words.append(f"{self._session.say('loss')} {show_loss(job.last_loss)}")
         if job.eval_loss is not None:
             words.append(f"{self._session.say('eval_loss')} {show_loss(job.eval_loss)}")
         if job.eta_seconds is not None:
             words.append(self._session.say("eta", time=show_seconds(job.eta_seconds)))
-        click.echo(" · ".join(words))
+        self._session.print_text(" · ".join(words))
 
     def _add_json(self, update: Update) -> None:
         match update:

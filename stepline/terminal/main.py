@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import click
 
@@ -50,7 +51,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import and return a command."""
         if cmd_name in SERVER_COMMANDS:
-            return click.Command(cmd_name, help=say(f"help.{cmd_name}"))
+            return _server_command(cmd_name)
         if cmd_name not in CLIENT_COMMANDS:
             return None
         module = importlib.import_module(f"stepline.terminal.commands.{CLIENT_COMMANDS[cmd_name]}")
@@ -82,6 +83,23 @@ class Commands(click.Group):
         ):
             with formatter.section(say(section)):
                 formatter.write_dl([(name, say(f"help.{name}")) for name in names])
+
+
+def _server_command(name: str) -> click.Command:
+    """Return the command for `stepline --lang zh up`: options before it must not change what runs."""
+
+    def run() -> NoReturn:
+        from cli.main import main as run_server_command  # noqa: PLC0415
+
+        sys.exit(run_server_command([name, *click.get_current_context().args]))
+
+    return click.Command(
+        name,
+        callback=run,
+        help=say(f"help.{name}"),
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
 
 
 def _remember(variable: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
@@ -119,6 +137,15 @@ def commands() -> None:
     """Run one of the commands below."""
 
 
+def _remember_language(arguments: Sequence[str]) -> None:
+    """Apply --lang, wherever it is, before the texts of the command and its errors are read."""
+    for place, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        chosen = value if equals else "".join(arguments[place + 1 : place + 2])
+        if name == "--lang" and chosen in LANGUAGES:
+            os.environ["STEPLINE_LANG"] = chosen
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -126,6 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from cli.main import main as run_server_command  # noqa: PLC0415
 
         return run_server_command(given)
+    _remember_language(given)
     click.Context.formatter_class = HelpFormatter
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -135,6 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result = commands.main(given, prog_name="stepline", standalone_mode=False)
     except SystemExit as end:
+        if isinstance(end.code, str):
+            click.echo(end.code, err=True)
         return end.code if isinstance(end.code, int) else exits.FAILED
     except click.ClickException as error:
         return show_error(error, as_json="--json" in given)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 REFRESH_SECONDS = 2.0
 COLUMNS = ("job", "name", "status", "progress", "left", "loss", "eval_loss", "model", "created")
-LEFT_OUT = ("created", "model", "left", "loss", "name", "eval_loss")
+LEFT_OUT = ("created", "model", "left", "loss", "name", "eval_loss", "progress", "status")
 """Columns that a narrow terminal does not show; the first one is left out first."""
 SHORTENED = ("name", "model")
 

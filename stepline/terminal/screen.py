@@ -26,6 +26,7 @@ from stepline.terminal.colors import LEVEL_COLORS, STATUS_COLORS
 from stepline.terminal.figures import (
     show_bytes,
     show_loss,
+    show_phase,
     show_progress,
     show_seconds,
     show_status,
@@ -81,7 +82,7 @@ class Screen:
         """Add points; a new point replaces an older one at the same step."""
         for name, columns in series.items():
             points = self._series.setdefault(name, {})
-            pairs = zip(columns.step, columns.value, strict=True)
+            pairs = zip(columns.step, columns.value, strict=False)
             points.update({step: value for step, value in pairs if value is not None})
             if len(points) > MOST_POINTS:
                 self._series[name] = dict(list(points.items())[::2])
@@ -108,13 +109,13 @@ class Screen:
 
     def _head(self, job: JobState) -> Text:
         head = Text(no_wrap=True, overflow="ellipsis")
-        head.append(job.id, style="bold")
+        head.append(escape(job.id), style="bold")
         head.append("  ")
         head.append(
             show_status(job.status, self._language), style=STATUS_COLORS.get(job.status, "")
         )
         if job.phase is not None:
-            head.append(" · " + say(f"phase.{job.phase}", self._language))
+            head.append(" · " + escape(show_phase(job.phase, self._language)))
         if job.name:
             head.append("  " + escape(job.name), style="dim")
         return head
@@ -129,7 +130,7 @@ class Screen:
         left = job.eta_seconds
         if rows is not None:
             total, done, left = rows.total, rows.done, rows.seconds_left
-        words = [show_progress(job, self._language)]
+        words = [escape(show_progress(job, self._language))]
         if left is not None and not job.is_settled:
             left = max(0.0, left - (self._clock() - self._job_read_at))
             words.append(say("eta", self._language, time=show_seconds(left)))
@@ -162,7 +163,7 @@ class Screen:
             found.append(f"{say('gpu_memory', lang)} {show_bytes(gpu)}")
         elif process is not None:
             found.append(f"{say('memory', lang)} {show_bytes(process)}")
-        found += [f"{say('health', lang)}: {finding.code}" for finding in job.health[:2]]
+        found += [f"{say('health', lang)}: {escape(finding.code)}" for finding in job.health[:2]]
         return Text(" · ".join(found))
 
     def _chart(self, width: int) -> list[Text]:

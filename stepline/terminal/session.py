@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from contracts.values.text import escape, escape_json, escape_lines
 from stepline.terminal import exits
 from stepline.terminal.config import DEFAULT_SERVER, read_config
 from stepline.terminal.language import LANGUAGES, Language, choose_language
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from stepline.client.client import Client
+
+
+_STYLE = re.compile(r"(\x1b\[[0-9;]*m)")
+"""An escape sequence that sets colors or styles, and does nothing else."""
 
 
 class Session:
@@ -79,10 +85,20 @@ class Session:
         """Return a sentence in the session's language."""
         return say(key, self.language, **values)
 
+    def print_text(self, text: str) -> None:
+        """Print text. Characters that a terminal interprets are escaped, because the text may come from the server."""
+        click.echo(escape_lines(text))
+
+    def print_colored(self, text: str) -> None:
+        """Print text as `print_text` does, but with its colors and styles."""
+        parts = _STYLE.split(text)  # every second part is a style
+        parts[::2] = [escape_lines(part) for part in parts[::2]]
+        click.echo("".join(parts))
+
     def print_id(self, found: str) -> None:
         """Print an id for a program. In a terminal, a message has shown it."""
         if not self.is_terminal:
-            click.echo(found)
+            self.print_text(found)
 
     def tell(self, key: str, /, **values: object) -> None:
         """Print a sentence to standard error."""
@@ -93,7 +109,8 @@ class Session:
         self.tell("said.restored" if is_connected else "said.lost")
 
     def note(self, message: str) -> None:
-        """Print a message to standard error. In a terminal, its lines break between words."""
+        """Print a message to standard error, escaped as by `print_text`. In a terminal, its lines break between words."""
+        message = escape_lines(message)
         if sys.stderr.isatty():
             message = "\n".join(wrap(message, shutil.get_terminal_size().columns))
         click.echo(message, err=True)
@@ -106,7 +123,7 @@ class Session:
             found = {"data": [each.model_dump(mode="json") for each in content]}
         else:
             found = content.model_dump(mode="json")
-        click.echo(json.dumps(found, ensure_ascii=False))
+        _echo_json(found)
 
     def print_table(
         self,
@@ -115,14 +132,17 @@ class Session:
         *,
         left_out: Sequence[str] = (),
         shortened: Sequence[str] = (),
+        folded: Sequence[str] = (),
         colors: Mapping[str, str] | None = None,
     ) -> None:
         """Print a table with the titles of `columns` in the session's language. Otherwise as `print_rows`.
 
-        `left_out` and `shortened`: columns, as in `tables.Fit`.
+        `left_out`, `shortened`, `folded`: columns, as in `tables.Fit`.
         """
         titles = [self.say(column) for column in columns]
-        places = [[list(columns).index(name) for name in names] for names in (left_out, shortened)]
+        places = [
+            [list(columns).index(name) for name in names] for names in (left_out, shortened, folded)
+        ]
         self.print_rows(titles, rows, *places, colors=colors)
 
     def print_rows(
@@ -131,6 +151,7 @@ class Session:
         rows: Iterable[Sequence[str]],
         left_out: Sequence[int] = (),
         shortened: Sequence[int] = (),
+        folded: Sequence[int] = (),
         *,
         colors: Mapping[str, str] | None = None,
     ) -> None:
@@ -138,8 +159,7 @@ class Session:
 
         `colors`: of cells, by their text.
         """
-        from contracts.values.text import escape  # noqa: PLC0415
-
+        titles = [escape(title) for title in titles]
         cells = [[escape(cell) for cell in row] for row in rows]
         if not self.is_terminal:
             for line in [titles, *cells]:
@@ -150,16 +170,31 @@ class Session:
             return
         from stepline.terminal.tables import Fit, make_table  # noqa: PLC0415
 
-        fit = Fit(left_out, shortened)
+        fit = Fit(left_out, shortened, folded)
         self.console.print(make_table(titles, cells, self.console.width, fit, colors))
+
+    def fail(self, code: str, message: str, status: int, param: str | None = None) -> int:
+        """Print an error; return the exit status."""
+        if self.as_json:
+            _echo_json({"error": {"code": code, "message": message, "param": param}})
+        else:
+            where = f"{param}: " if param and not message.startswith(param) else ""
+            self.note(self.say("error", message=where + message))
+        return status
+
+    def drop_output(self) -> None:
+        """Discard what is left to print, because the reader of standard output has ended."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def require_answer(self, *, yes: bool) -> None:
+        """Raise a usage error if a question is necessary, but standard input is not a terminal."""
+        if not yes and not sys.stdin.isatty():
+            raise click.UsageError(self.say("error.needs_yes"))
 
     def confirm(self, key: str, /, *, yes: bool, **values: object) -> bool:
         """Ask a question, unless `yes` is set. Raises a usage error if standard input is not a terminal."""
-        if yes:
-            return True
-        if not sys.stdin.isatty():
-            raise click.UsageError(self.say("error.needs_yes"))
-        return click.confirm(self.say(key, **values), err=True)
+        self.require_answer(yes=yes)
+        return yes or click.confirm(self.say(key, **values), err=True)
 
 
 def client_command(function: Callable[..., int | None]) -> Callable[..., NoReturn]:
@@ -178,6 +213,7 @@ def client_command(function: Callable[..., int | None]) -> Callable[..., NoRetur
 
 def run_safely(session: Session, command: Callable[[], int | None]) -> int:
     """Run a command; return its exit status. The client's errors are printed as messages."""
+    from stepline.client.address import shown_address  # noqa: PLC0415
     from stepline.client.errors import (  # noqa: PLC0415
         ApiError,
         InvalidRequest,
@@ -190,25 +226,25 @@ def run_safely(session: Session, command: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     except BrokenPipeError:  # for example, because of `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush
+        session.drop_output()
         return exits.SUCCEEDED
     except ServerUnreachable as error:
         message = str(error)
         if error.reason is not None:
-            message = session.say("error.unreachable", url=session.server, reason=error.reason)
-        return _fail(session, "server_unreachable", message, exits.UNREACHABLE)
+            message = session.say(
+                "error.unreachable", url=shown_address(session.server), reason=error.reason
+            )
+        return session.fail("server_unreachable", message, exits.UNREACHABLE)
     except ApiError as error:
         status = exits.USAGE if isinstance(error, InvalidRequest) else exits.FAILED
-        return _fail(session, error.code, str(error), status, error.param)
+        return session.fail(error.code, str(error), status, error.param)
+    except UnicodeEncodeError as error:
+        raise click.UsageError(session.say("error.not_text")) from error
     except (SteplineError, OSError) as error:
-        return _fail(session, "client_error", str(error), exits.FAILED)
+        return session.fail("client_error", str(error), exits.FAILED)
 
 
-def _fail(session: Session, code: str, message: str, status: int, param: str | None = None) -> int:
-    if session.as_json:
-        error = {"code": code, "message": message, "param": param}
-        click.echo(json.dumps({"error": error}, ensure_ascii=False))
-    else:
-        where = f"{param}: " if param and not message.startswith(param) else ""
-        session.note(session.say("error", message=where + message))
-    return status
+def _echo_json(found: Any) -> None:
+    """Print one line of JSON that is safe to show in a terminal, and that standard output can encode."""
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    click.echo(escape_json(json.dumps(found, ensure_ascii=encoding != "utf8")))

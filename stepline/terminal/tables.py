@@ -23,6 +23,8 @@ class Fit:
     """Columns that are left out while there is no room for them, the first one first."""
     shortened: Sequence[int] = ()
     """Columns whose cells may end with an ellipsis."""
+    folded: Sequence[int] = ()
+    """Columns whose cells may continue on the next line."""
 
 
 def make_table(
@@ -41,19 +43,20 @@ def make_table(
     for number in shown:
         if number in fit.shortened:
             table.add_column(Text(titles[number], overflow="fold"), min_width=LEAST_WIDTH)
+        elif number in fit.folded:
+            table.add_column(Text(titles[number]), overflow="fold")
         else:  # an id must be complete to be copied
             table.add_column(Text(titles[number]), no_wrap=True, overflow="fold")
     for row in rows:
-        cells = [(row[number], number in fit.shortened) for number in shown]
         table.add_row(
             *(
                 Text(
-                    cell,
-                    style=(colors or {}).get(cell, ""),
-                    no_wrap=is_short,
-                    overflow="ellipsis" if is_short else "fold",
+                    row[number],
+                    style=(colors or {}).get(row[number], ""),
+                    no_wrap=number in fit.shortened,
+                    overflow="ellipsis" if number in fit.shortened else "fold",
                 )
-                for cell, is_short in cells
+                for number in shown
             )
         )
     return table

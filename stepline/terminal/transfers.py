@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from contracts.values.text import escape
 from stepline.terminal.figures import show_bytes
 from stepline.terminal.session import Session
 
@@ -61,7 +62,7 @@ def progress_bar(session: Session) -> Iterator[Any]:
 
     def show(key: str, file: str, done: int, total: int) -> None:
         if key not in tasks:
-            tasks[key] = bar.add_task(session.say(key, file=file), total=total)
+            tasks[key] = bar.add_task(session.say(key, file=escape(file)), total=total)
         bar.update(tasks[key], completed=done, total=total)
 
     with bar:

@@ -10,7 +10,8 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +19,19 @@ from tests.programs.screen import replay
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 FRAME = re.compile(r"(?:\x1b\[1A\x1b\[2K|\x1b\[2K\x1b\[1A)+")
+
+
+@contextmanager
+def heeded_interruptions() -> Iterator[None]:
+    """Let the programs that are started in this block end at SIGINT.
+
+    A shell that starts the tests in the background lets them ignore SIGINT, and programs would inherit that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Terminal:
@@ -32,18 +46,16 @@ class Terminal:
         term: str = "xterm-256color",
     ) -> None:
         self._master, slave = pty.openpty()
-        # A shell that starts the tests in the background lets them ignore SIGINT, and the program would inherit that.
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        self._process = subprocess.Popen(
-            command,
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env={**environment, "TERM": term, "PYTHONIOENCODING": "utf-8"},
-            start_new_session=True,
-        )
-        signal.signal(signal.SIGINT, before)
+        with heeded_interruptions():
+            self._process = subprocess.Popen(
+                command,
+                stdin=slave,
+                stdout=slave,
+                stderr=slave,
+                env={**environment, "TERM": term, "PYTHONIOENCODING": "utf-8"},
+                start_new_session=True,
+            )
         os.close(slave)
         self._bytes = b""
         self._columns = columns

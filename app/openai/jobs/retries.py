@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.db.openai_tables import CreateRequest
 from app.edge.peers import peer_of
-from app.http.retry_number import RetryNumberDep
+from app.http.headers.retry_number import RetryNumberDep
 
 KEPT = timedelta(minutes=15)
 """How long after a request its retries are recognised. OpenAI's client waits 10 minutes for a response by default."""

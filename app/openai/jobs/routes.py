@@ -11,7 +11,7 @@ from app.config.settings import Settings
 from app.db.engine import Database, DatabaseDep
 from app.doorbell import Rings, RingsDep
 from app.errors.kinds import UnsupportedFilter
-from app.http.idempotency_key import IdempotencyKeyDep
+from app.http.headers.idempotency_key import IdempotencyKeyDep
 from app.http.negotiation.language import LanguageDep
 from app.http.paging import ObjectList
 from app.jobs import service as own_jobs

@@ -16,7 +16,7 @@ def _action(name: str) -> click.Command:
 
     @client_command
     def run(session: Session, jobs: tuple[str, ...]) -> int:
-        return _each(session, jobs, lambda job_id: _act(session, name, job_id))
+        return act_on_each(session, jobs, lambda job_id: _act(session, name, job_id))
 
     argument = click.argument(
         "jobs", metavar="JOB...", nargs=-1, required=True, shell_complete=complete_job
@@ -38,13 +38,21 @@ def delete(session: Session, jobs: tuple[str, ...], *, yes: bool) -> int:
     """Delete jobs."""
     if not session.confirm("ask.delete", yes=yes, what=", ".join(jobs)):
         return exits.FAILED
-    return _each(session, jobs, lambda job_id: _delete(session, job_id))
+    return act_on_each(session, jobs, lambda job_id: _delete(session, job_id))
 
 
-def _each(session: Session, jobs: tuple[str, ...], act: Callable[[str], None]) -> int:
-    """Act on each job, even after a failure; return the exit status of the first failure."""
-    results = [run_safely(session, lambda job_id=job_id: act(job_id)) for job_id in jobs]  # type: ignore[misc]
-    return next((status for status in results if status), exits.SUCCEEDED)
+def act_on_each(session: Session, ids: tuple[str, ...], act: Callable[[str], None]) -> int:
+    """Act on each object, even if the server rejects one; return the exit status of the first failure.
+
+    Stop at Ctrl-C, and if the server cannot be reached.
+    """
+    first = exits.SUCCEEDED
+    for object_id in ids:
+        status = run_safely(session, lambda object_id=object_id: act(object_id))  # type: ignore[misc]
+        first = first or status
+        if status in {exits.INTERRUPTED, exits.UNREACHABLE}:
+            break
+    return first
 
 
 def _act(session: Session, name: str, job_id: str) -> None:
@@ -56,10 +64,10 @@ def _act(session: Session, name: str, job_id: str) -> None:
     if session.as_json:
         session.print_json(view)
     elif pending and name in {"cancel", "pause"} and view.status == "running":
-        click.echo(session.say(f"said.asked.{name}", job=job_id))
+        session.print_text(session.say(f"said.asked.{name}", job=job_id))
     else:
         status = show_status(view.status, session.language)
-        click.echo(session.say("said.action", job=job_id, status=status))
+        session.print_text(session.say("said.action", job=job_id, status=status))
 
 
 def _delete(session: Session, job_id: str) -> None:
@@ -67,4 +75,4 @@ def _delete(session: Session, job_id: str) -> None:
     if session.as_json:
         session.print_json({"id": job_id, "deleted": True})
     else:
-        click.echo(session.say("said.deleted", id=job_id))
+        session.print_text(session.say("said.deleted", id=job_id))

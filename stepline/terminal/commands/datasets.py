@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from stepline.terminal import exits
+from stepline.terminal.commands.actions import act_on_each
 from stepline.terminal.completion import complete_dataset, complete_model
 from stepline.terminal.figures import show_bytes, show_status, show_time
 from stepline.terminal.session import Session, client_command
@@ -21,10 +22,21 @@ def datasets() -> None:
 @datasets.command(help=say("help.datasets.upload"))
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--format", "row_format", metavar="NAME", help=say("option.format"))
+@click.option("--column", "columns", multiple=True, metavar="KEY=NAME", help=say("option.column"))
+@click.option("--encoding", metavar="NAME", help=say("option.encoding"))
 @client_command
-def upload(session: Session, file: Path, row_format: str | None) -> int:
+def upload(
+    session: Session,
+    file: Path,
+    row_format: str | None,
+    columns: tuple[str, ...],
+    encoding: str | None,
+) -> int:
     """Upload a file."""
-    dataset = upload_file(session, file, format=row_format)
+    names = {key: name for key, _, name in (column.partition("=") for column in columns)}
+    if not all(key and name for key, name in names.items()):
+        raise click.UsageError(session.say("error.column"))
+    dataset = upload_file(session, file, format=row_format, columns=names, encoding=encoding)
     if session.as_json:
         session.print_json(dataset)
     else:
@@ -77,7 +89,7 @@ def preview(session: Session, dataset: str, model: str, rows: int) -> int:
     if session.as_json:
         session.print_json({"text": text})
     else:
-        click.echo(text)  # the server has escaped the rows' own control characters
+        session.print_colored(text)
     return exits.SUCCEEDED
 
 
@@ -91,10 +103,12 @@ def delete(session: Session, ids: tuple[str, ...], *, yes: bool) -> int:
     """Delete datasets."""
     if not session.confirm("ask.delete", yes=yes, what=", ".join(ids)):
         return exits.FAILED
-    for dataset_id in ids:
-        session.client.datasets.delete(dataset_id)
-        if session.as_json:
-            session.print_json({"id": dataset_id, "deleted": True})
-        else:
-            click.echo(session.say("said.deleted", id=dataset_id))
-    return exits.SUCCEEDED
+    return act_on_each(session, ids, lambda dataset_id: _delete(session, dataset_id))
+
+
+def _delete(session: Session, dataset_id: str) -> None:
+    session.client.datasets.delete(dataset_id)
+    if session.as_json:
+        session.print_json({"id": dataset_id, "deleted": True})
+    else:
+        session.print_text(session.say("said.deleted", id=dataset_id))

@@ -80,7 +80,7 @@ def workers(session: Session) -> int:
             ]
             for worker in found
         ],
-        left_out=["memory", "queue", "device"],
+        left_out=["memory", "queue", "device", "live"],
         shortened=["device"],
     )
     return exits.SUCCEEDED

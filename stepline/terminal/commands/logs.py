@@ -22,7 +22,6 @@ POLL_SECONDS = 1.0
 @client_command
 def logs(session: Session, job: str, *, follow: bool) -> int:
     """Print a job's log."""
-    from contracts.values.text import escape_lines  # noqa: PLC0415
     from stepline.terminal.patience import read_patiently  # noqa: PLC0415
 
     found = session.client.job(job)
@@ -43,7 +42,7 @@ def logs(session: Session, job: str, *, follow: bool) -> int:
             if session.as_json:
                 session.print_json(line)
             else:
-                click.echo(escape_lines(line.text))
+                session.print_text(line.text)
         if has_more:
             continue
         if is_settled or not follow:

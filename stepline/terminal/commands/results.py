@@ -1,7 +1,5 @@
 """`stepline report`, `compare` and `download`: what a job has produced."""
 
-from pathlib import Path
-
 import click
 
 from stepline.terminal import exits
@@ -23,7 +21,7 @@ def report(session: Session, job: str, *, markdown: bool) -> int:
         session.print_json(found.summary())
     else:
         kind = "text/markdown" if markdown else "text/plain"
-        click.echo(found.report(session.language, kind).rstrip("\n"))
+        session.print_text(found.report(session.language, kind).rstrip("\n"))
     return exits.SUCCEEDED
 
 
@@ -47,11 +45,9 @@ def compare(session: Session, jobs: tuple[str, ...]) -> int:
 @click.command(help=say("help.download"))
 @click.argument("job", shell_complete=complete_job)
 @click.option("--file", "name", default="adapter.zip", metavar="NAME", help=say("option.file"))
-@click.option(
-    "--output", "-o", type=click.Path(path_type=Path), default=Path(), help=say("option.output")
-)
+@click.option("--output", "-o", type=click.Path(), default=".", help=say("option.output"))
 @client_command
-def download(session: Session, job: str, name: str, output: Path) -> int:
+def download(session: Session, job: str, name: str, output: str) -> int:
     """Download a file of a job."""
     try:
         with progress_bar(session) as show:
@@ -64,5 +60,7 @@ def download(session: Session, job: str, name: str, output: Path) -> int:
     if session.as_json:
         session.print_json({"path": str(path), "bytes": path.stat().st_size})
     else:
-        click.echo(session.say("said.saved", path=path, size=show_bytes(path.stat().st_size)))
+        session.print_text(
+            session.say("said.saved", path=path, size=show_bytes(path.stat().st_size))
+        )
     return exits.SUCCEEDED

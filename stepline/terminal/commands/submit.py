@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from contracts.values.text import escape_lines
 from stepline.terminal import exits
 from stepline.terminal.completion import complete_data, complete_model
 from stepline.terminal.figures import show_bytes, show_seconds
@@ -59,9 +60,9 @@ def submit(
         _set(session, spec, field)
     if spec_file is None and (model is None or data is None):
         raise click.UsageError(session.say("error.no_spec"))
-    for key, source in (("train", data), ("eval", eval_data)):
-        if source is not None:
-            spec.setdefault("dataset", {})[key] = _dataset_id(session, source)
+    if not dry_run:
+        session.require_answer(yes=yes)  # before a large file is uploaded
+    _add_data(session, spec, {"train": data, "eval": eval_data})
     plan = session.client.plan(spec)
     if dry_run:
         if session.as_json:
@@ -93,12 +94,17 @@ def _read_spec(session: Session, path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        spec = json.loads(path.read_bytes())
-    except ValueError as error:
+        spec = json.loads(path.read_bytes(), parse_constant=_reject)
+    except (ValueError, RecursionError) as error:
         raise click.UsageError(session.say("error.spec", path=path, reason=error)) from error
     if not isinstance(spec, dict):
         raise click.UsageError(session.say("error.spec", path=path, reason=type(spec).__name__))
     return spec
+
+
+def _reject(constant: str) -> None:
+    """Reject NaN and Infinity, which Python's parser accepts but JSON does not contain."""
+    raise ValueError(constant)
 
 
 def _set(session: Session, spec: dict[str, Any], given: str) -> None:
@@ -113,9 +119,18 @@ def _set(session: Session, spec: dict[str, Any], given: str) -> None:
         if not isinstance(inner, dict):
             raise click.UsageError(session.say("error.set_path", value=given, field=name))
     try:
-        inner[names[-1]] = json.loads(text)
-    except ValueError:
+        inner[names[-1]] = json.loads(text, parse_constant=_reject)
+    except (ValueError, RecursionError):
         inner[names[-1]] = text  # text needs no quotes
+
+
+def _add_data(session: Session, spec: dict[str, Any], sources: dict[str, str | None]) -> None:
+    """Add the ids of the given datasets to the spec in place, uploading files."""
+    given = {key: source for key, source in sources.items() if source is not None}
+    if given and not isinstance(spec.setdefault("dataset", {}), dict):
+        raise click.UsageError(session.say("error.dataset_object"))
+    for key, source in given.items():
+        spec["dataset"][key] = _dataset_id(session, source)
 
 
 def _dataset_id(session: Session, source: str) -> str:
@@ -155,7 +170,7 @@ def _show_plan(session: Session, plan: "Plan") -> None:
     margin = max(cell_len(session.say(key)) for key, _ in rows) + 2
     for key, value in rows:
         style = "yellow" if key == "warning" else ""
-        lines = wrap(value, max(20, session.notes.width - margin))
+        lines = wrap(escape_lines(value), max(20, session.notes.width - margin))
         table.add_row(Text(session.say(key), style="bold"), Text("\n".join(lines), style=style))
     session.notes.print(table)
 

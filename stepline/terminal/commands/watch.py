@@ -1,5 +1,6 @@
 """`stepline watch`: follows a job until it ends."""
 
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -26,17 +27,27 @@ def watch_job(session: Session, job: "Job", timeout_seconds: float | None = None
     """Follow a job; return the exit status for the job's final status."""
     from stepline.client.errors import WaitTimeout  # noqa: PLC0415
 
-    job.refresh()  # reports an unknown job or an unreachable server immediately
+    deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    follow = _watch_on_screen if session.is_live else _watch_in_lines
     try:
-        if session.is_live:
-            status = _watch_on_screen(session, job, timeout_seconds)
-        else:
-            status = _watch_in_lines(session, job, timeout_seconds)
+        job.refresh(timeout_seconds)  # reports an unknown job or an unreachable server immediately
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            status = follow(session, job, left)
+            if status in exits.OF_STATUS:
+                break  # else another user has resumed or retried the job at this moment
     except WaitTimeout:
-        session.tell("error.timeout", job=job.id, seconds=f"{timeout_seconds:g}")
-        return exits.TIMED_OUT
+        return session.fail(
+            "timeout",
+            session.say("error.timeout", job=job.id, seconds=f"{timeout_seconds:g}"),
+            exits.TIMED_OUT,
+        )
     except KeyboardInterrupt:
         session.tell("said.interrupted", job=job.id)
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # For example, because of `| head`: the job has not ended, so the exit status must not say that it succeeded.
+        session.drop_output()
         return exits.INTERRUPTED
     if status == "succeeded" and not session.as_json:
         session.tell("said.next", job=job.id)

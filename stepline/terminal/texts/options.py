@@ -76,4 +76,12 @@ OPTIONS: dict[str, tuple[str, str]] = {
         "Format of the rows (default: detected automatically).",
         "数据的格式（默认：自动识别）。",
     ),
+    "option.column": (
+        "The column NAME contains KEY, for example prompt=question. Repeatable.",
+        "列 NAME 的内容是 KEY，例如 prompt=question。可重复。",
+    ),
+    "option.encoding": (
+        "Encoding of the text, for example gb18030 (default: detected automatically).",
+        "文本编码，例如 gb18030（默认：自动识别）。",
+    ),
 }

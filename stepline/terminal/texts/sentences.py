@@ -23,6 +23,26 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "--set {value}：{field} 不是对象",
     ),
     "error.spec": ("{path} is not a JSON object: {reason}", "{path} 不是 JSON 对象：{reason}"),
+    "error.column": (
+        "--column: write KEY=NAME, for example prompt=question",
+        "--column：请写成 KEY=NAME，例如 prompt=question",
+    ),
+    "error.dataset_object": (
+        "`dataset` in the spec is not an object, so --data and --eval cannot be added to it.",
+        "配置中的 `dataset` 不是对象，无法加入 --data 或 --eval。",
+    ),
+    "error.not_text": (
+        "An argument is not valid text in the encoding of this terminal.",
+        "有参数不是有效的文本（与终端的编码不符）。",
+    ),
+    "error.config_file": (
+        "{path} cannot be read as settings ({reason}). Correct or delete the file; it may contain API keys.",
+        "无法读取设置文件 {path}（{reason}）。请修正或删除该文件；其中可能有 API 密钥。",
+    ),
+    "error.no_key": (
+        "Standard input contains no key. To remove the stored key, use --key ''.",
+        "标准输入中没有密钥。要删除已保存的密钥，请用 --key ''。",
+    ),
     "error.config_key": (
         "Unknown setting {key}. Use server or lang.",
         "未知设置 {key}。可用 server 或 lang。",

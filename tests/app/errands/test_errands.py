@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from app.config.settings import Settings
 from app.db.engine import Database, database_now
 from app.db.tables import Errand, Leader
-from app.errands import service, store
+from app.errands import holding, store
 from app.sweep.sweeper import Sweeper
 from contracts.errand import MOST_RESULT_BYTES, ErrandClaimRequest
 from contracts.wire import ERRAND_FINISH_PATH, ERRAND_TOKEN_HEADER
@@ -157,7 +157,7 @@ def test_a_claim_that_has_waited_does_not_take_the_errand_of_a_later_claim_of_th
     request = ErrandClaimRequest(worker_id=worker.name, kinds=["preview"], models=[MODEL])
 
     with database.writing() as session:
-        assert service.claim_next(session, request, has_waited=True) is None
+        assert holding.claim_next(session, request, has_waited=True) is None
 
     assert worker.beat(held).status_code == 204
 

@@ -1,7 +1,7 @@
 import pytest
 
 from app.errors.kinds import RangeNotSatisfiable
-from app.http.ranges import MOST_RANGES, requested_ranges
+from app.http.headers.ranges import MOST_RANGES, requested_ranges
 
 
 @pytest.mark.parametrize(

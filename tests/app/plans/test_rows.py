@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.plans.rows import read_sample
+from app.plans.rows.sample import read_sample
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from stepline import Client, Job, WaitTimeout
 from tests.e2e.conftest import make_job, tiny_rows
 from tests.e2e.service import Service
+from tests.programs.terminal import heeded_interruptions
 from tests.stepline.service.command import run, stepline
 
 ROOT = Path(__file__).parents[3]
@@ -262,7 +263,11 @@ def test_jobs_that_change_are_printed_until_an_interruption_outside_a_terminal(
     job = client.submit(make_job(service, queue=NOBODY) | {"name": "changing"})
     command = stepline("jobs", "--search", "changing", "--watch", "--json")
 
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as watching:
+    with ExitStack() as stack:
+        with heeded_interruptions():
+            watching = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        stack.enter_context(watching)
+        stack.callback(watching.kill)
         assert watching.stdout is not None
         before = json.loads(watching.stdout.readline())
         job.cancel()

@@ -92,6 +92,25 @@ def test_the_language_and_the_server_may_stand_before_the_command() -> None:
     assert shown.splitlines()[1:3] == ["服务器\tx:1", "语言\tzh"]
 
 
+def test_a_command_that_runs_a_service_also_runs_after_an_option(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPLINE_LANG", "en")  # --lang sets it
+
+    status = main(["--lang", "en", "up", "--help"])
+
+    assert status == 0
+    assert "--models-dir" in capsys.readouterr().out
+
+
+def test_the_language_may_stand_after_the_command_and_applies_to_its_help() -> None:
+    command = [sys.executable, "-m", "stepline.terminal.main", "download", "--help", "--lang=zh"]
+
+    helped = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert "下载" in helped
+
+
 @pytest.mark.parametrize("key", WORDS)
 def test_both_languages_have_the_same_values(key: str) -> None:
     english, chinese = (

@@ -3,6 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
+from stepline.terminal.overview import COLUMNS, LEFT_OUT, SHORTENED
 from stepline.terminal.tables import Fit, make_table
 
 TITLES = ("Job", "Name", "Status", "Model")
@@ -36,6 +37,27 @@ def test_a_column_of_wide_characters_is_measured_in_terminal_columns() -> None:
     assert "你好" in row
     assert "…" in row
     assert "running" in row
+
+
+@pytest.mark.parametrize("width", [30, 40])
+def test_the_narrowest_terminals_show_complete_ids_in_the_table_of_jobs(width: int) -> None:
+    cells = dict.fromkeys(COLUMNS, "–") | {
+        "job": ID,
+        "progress": "step 12 of 12",
+        "status": "succeeded",
+    }
+    fit = Fit(
+        [COLUMNS.index(name) for name in LEFT_OUT], [COLUMNS.index(name) for name in SHORTENED]
+    )
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+
+    with console.capture() as capture:
+        console.print(make_table(COLUMNS, [list(cells.values())], width, fit))
+
+    head, row = capture.get().splitlines()
+    shown = 2 if width == 40 else 1
+    assert row.split() == [ID, "succeeded"][:shown]
+    assert head.split() == ["job", "status"][:shown]
 
 
 def draw(rows: tuple[tuple[str, ...], ...], width: int) -> list[str]:

@@ -142,7 +142,7 @@ def fetch(
             printed = err.read()[-2000:].decode(errors="replace")
             exited = f"the hub process exited with {process.returncode}: {printed}"
             if isinstance(request, DatasetRequest) and process.returncode in _OUT_OF_MEMORY:
-                return _failed(FailureReason.DATASET_NOT_FOUND, exited, HubProblem.MEMORY)
+                return _failed(FailureReason.OOM_HOST, exited, HubProblem.MEMORY)
             raise RuntimeError(exited) from error
 
 

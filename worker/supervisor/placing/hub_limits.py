@@ -34,8 +34,8 @@ def require_space(directory: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed_bytes:
         what = (
-            f"the download needs {needed_bytes} bytes, but only {free} are free in {existing}: "
-            f"{needed_bytes - free} bytes are missing"
+            f"the download needs {needed_bytes} bytes, but only {free} are free in {existing}. "
+            f"Free at least {needed_bytes - free} more bytes"
         )
         raise OSError(errno.ENOSPC, what)
 

@@ -20,6 +20,7 @@ from worker.supervisor.placing.hub import (
     DatasetRequest,
     DownloadSize,
     HubAnswer,
+    HubProblem,
     HubRequest,
     ModelRequest,
 )
@@ -34,6 +35,11 @@ from worker.supervisor.placing.hub_dataset import (
 )
 from worker.supervisor.placing.hub_limits import require_space
 
+_REASONS: dict[HubProblem | None, FailureReason] = {
+    HubProblem.MEMORY: FailureReason.OOM_HOST,
+    HubProblem.UNREADABLE: FailureReason.DATASET_INVALID,
+}
+"""How a job fails because of a dataset; otherwise with `dataset_not_found`."""
 ALLOWED = (
     "*.safetensors",
     "*.safetensors.index.json",
@@ -91,7 +97,7 @@ def run(request: HubRequest) -> HubAnswer:
         return download_dataset(request)
     except Exception as error:  # noqa: BLE001  # outermost handler: the hub's libraries raise many kinds of errors
         problem = find_problem(error) if isinstance(request, DatasetRequest) else None
-        return HubAnswer(failure=_failure(request, error), problem=problem)
+        return HubAnswer(failure=_failure(request, error, problem), problem=problem)
 
 
 def _check_revision(request: HubRequest) -> None:
@@ -101,7 +107,7 @@ def _check_revision(request: HubRequest) -> None:
         raise NoRevision(f"{revision!r} is not a commit, tag or branch")
 
 
-def _failure(request: HubRequest, error: Exception) -> Failure:
+def _failure(request: HubRequest, error: Exception, problem: HubProblem | None) -> Failure:
     described = _without_token(_describe(error))[:2000]
     if is_disk_full(error):
         return Failure(reason=FailureReason.DISK_FULL, detail=described)
@@ -109,7 +115,7 @@ def _failure(request: HubRequest, error: Exception) -> Failure:
     reason = (
         FailureReason.MODEL_NOT_FOUND
         if isinstance(request, ModelRequest)
-        else FailureReason.DATASET_NOT_FOUND
+        else _REASONS.get(problem, FailureReason.DATASET_NOT_FOUND)
     )
     return Failure(
         reason=reason,

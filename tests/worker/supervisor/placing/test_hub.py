@@ -305,7 +305,7 @@ def _import(
         environ=environ,
         pulse=lambda _: None,
     )
-    # The tables that the library makes are deleted. The downloaded files stay in the hub's cache.
+    # The tables that the library creates are deleted. The downloaded files stay in the hub's cache.
     assert not (directory / "datasets").exists()
     return outcome, sent
 
@@ -335,3 +335,15 @@ def test_headers_of_the_hub_that_become_file_names_are_checked(value: str, is_sa
         response = Response(200, headers={name: value})
         with contextlib.nullcontext() if is_safe else pytest.raises(UnsafeResponse):
             check_response(response)
+
+
+def test_a_job_fails_because_of_its_dataset_if_the_files_on_the_hub_cannot_be_read(
+    tmp_path: Path,
+) -> None:
+    request = DatasetRequest(source=HubDataset(hub="team/rows"), target=tmp_path / "train.jsonl")
+    with Hub({}, {"train.parquet": b"PAR1xxxxPAR1"}) as hub:
+        answer = _fetch(hub, request, tmp_path / "home")
+
+    assert answer.failure is not None
+    assert answer.failure.reason is FailureReason.DATASET_INVALID
+    assert "footer" in answer.failure.detail

@@ -43,7 +43,7 @@ def resumed_from(
 
 
 class StopAt(Stop):
-    """Requests a stop in the middle of a step, at the check with this number.
+    """Requests a stop in the middle of a step, at the stop check with this number.
 
     The checks while rows are tokenized do not count: they are made at intervals, so there are more of them on a slow machine.
     """

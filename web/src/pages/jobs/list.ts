@@ -22,7 +22,7 @@ export interface JobsQuery {
 
 /** The last jobs shown, so that the list appears immediately when the reader returns to it. */
 const seen = signal<{ key: string; page: Found } | null>(null);
-/** Incremented after an action on the list's jobs, to read the list again immediately. */
+/** Incremented after an action on the list's jobs, to reload the list immediately. */
 const revision = signal(0);
 
 export function refreshJobs(): void {

@@ -1,4 +1,4 @@
-// The smaller charts below the job's losses. Each has its values at the cursor in its caption.
+// The smaller charts below the job's losses. The caption of each shows its values at the cursor.
 import { type Line, pointAt } from "../../../chart/line";
 import { type Cursor, Plot, type PlotProps } from "../../../chart/plot";
 import { LineEntry } from "../../../chart/legend";

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from app.plans.corrections import exact, unknown
-from app.plans.counted import EpochCounts
 from app.plans.memory import Load
-from app.plans.rows import RowLength, RowSample
+from app.plans.rows.counted import EpochCounts
+from app.plans.rows.sample import RowLength, RowSample
 from app.plans.schemas import Basis, Note, Quantity, TokenForecast
 from contracts.job import JobSpec
 

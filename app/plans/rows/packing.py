@@ -3,15 +3,15 @@
 import math
 from dataclasses import dataclass
 
-from app.plans.rows import RowSample
+from app.plans.rows.sample import RowSample
+from app.plans.rows.tokens import band_of
 from app.plans.schemas import Quantity
-from app.plans.tokens import band_of
 from contracts.job import JobSpec
 
 
 @dataclass(frozen=True)
 class Packing:
-    """How many samples the rows of a job make, approximately."""
+    """The approximate number of samples into which the rows of a job are packed."""
 
     per_row: float
     """Samples per row."""
@@ -35,6 +35,7 @@ def pack_rows(spec: JobSpec, sample: RowSample, train_rows: int, eval_rows: int)
         per_row = sum(row.tokens for row in sample.lengths) / most / len(sample.lengths)
     else:
         return None
+    per_row = max(per_row, 1 / most)  # a document ends with a token, however short it is
     train, band = per_row * train_rows, band_of(sample)
     return Packing(
         per_row=per_row,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from app.plans.counted import CountedDataset, EpochCounts, count_epoch
+from app.plans.rows.counted import CountedDataset, EpochCounts, count_epoch
 from contracts.dataset.conversation import Conversation, Document, Message, Parsed
 from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_row

@@ -3,8 +3,8 @@
 import math
 
 from app.datasets.tokens.lengths import ADVISED_SHARE
-from app.plans.counted import CountedDataset, EpochCounts
-from app.plans.rows import RowLength, RowSample
+from app.plans.rows.counted import CountedDataset, EpochCounts
+from app.plans.rows.sample import RowLength, RowSample
 from app.plans.schemas import Note
 
 _LEAST_SHARE = 0.02
