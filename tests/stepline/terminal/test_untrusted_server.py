@@ -327,6 +327,7 @@ def test_a_file_that_grows_during_the_upload_is_sent_up_to_its_first_size(tmp_pa
 
 
 def test_the_shell_example_prints_why_the_server_rejected_a_request(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").rename(tmp_path / 'a;b,"c.jsonl')
     (tmp_path / "job.json").write_text('{"dataset": {"train": "ds_0"}}')
 
     def reply(method: str, path: str) -> Reply:
@@ -336,7 +337,7 @@ def test_the_shell_example_prints_why_the_server_rejected_a_request(tmp_path: Pa
 
     with replying(reply) as address:
         done = subprocess.run(
-            [ROOT / "examples" / "client.sh", address, "rows.jsonl", "job.json", "out"],
+            [ROOT / "examples" / "client.sh", address, 'a;b,"c.jsonl', "job.json", "out"],
             cwd=tmp_path,
             capture_output=True,
             text=True,
