@@ -255,10 +255,11 @@ def test_a_deletion_whose_response_was_lost_has_succeeded() -> None:
 def test_a_command_for_several_jobs_stops_if_the_server_cannot_be_reached(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    status = main(["cancel", "job_1", "job_2", "--server", "http://127.0.0.1:9"])
+    status = main(["cancel", "job_1", "job_2", "--server", "http://user:secret@127.0.0.1:9"])
 
+    (line,) = capsys.readouterr().err.splitlines()
     assert status == exits.UNREACHABLE
-    assert capsys.readouterr().err.count("Cannot reach") == 1
+    assert "Cannot reach http://user:***@127.0.0.1:9 " in line
 
 
 @pytest.mark.parametrize(
@@ -301,15 +302,6 @@ def test_a_settings_file_that_cannot_be_read_is_not_replaced(
     assert status == exits.USAGE
     assert str(settings) in capsys.readouterr().err
     assert "a-key" in settings.read_text()
-
-
-def test_the_password_of_an_address_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["config", "--server", "http://user:secret@127.0.0.1:9"])
-    main(["jobs", "--server", "http://user:secret@127.0.0.1:9"])
-
-    printed = "".join(capsys.readouterr())
-    assert "user:***@127.0.0.1:9" in printed
-    assert "secret" not in printed
 
 
 def test_a_file_that_grows_during_the_upload_is_sent_up_to_its_first_size(tmp_path: Path) -> None:
