@@ -13,10 +13,12 @@ request() {
   response=$(curl -sS --fail-with-body "$url/$path" "$@") || { printf '%s\n' "$response" >&2; return 1; }
   [ -z "$response" ] || printf '%s\n' "$response"
 }
+# quoted FILE: the file's name for curl's -F, which gives ";" and "," a meaning
+quoted() { printf '%s' "$1" | sed 's/[\\"]/\\&/g; s/.*/"&"/'; }
 # field NAME: the first string with that name in a JSON response; in a job's response the job's own fields come first
 field() { tr -d '\n' | grep -o "\"$1\": *\"[^\"]*\"" | head -n 1 | sed 's/.*: *"\(.*\)"$/\1/'; }
 
-uploaded=$(request v1/datasets -F "file=@\"$dataset\"")
+uploaded=$(request v1/datasets -F "file=@$(quoted "$dataset")")
 dataset_id=$(printf '%s' "$uploaded" | field id)
 # The server checks a large file after the response.
 while [ "$(printf '%s' "$uploaded" | field status)" = validating ]; do

@@ -21,6 +21,7 @@ PART_BYTES = 16 << 20
 MOST_PARTS = 10_000
 """The server's limit; the parts of a very large file are larger than PART_BYTES."""
 BLOCK_BYTES = 1 << 18
+CANCEL_SECONDS = 5.0
 JOIN_SECONDS = 600.0
 """The server joins the parts before it answers `complete`."""
 
@@ -63,7 +64,8 @@ def upload_in_parts(
         )
     except BaseException:  # also an interruption
         with contextlib.suppress(SteplineError):
-            transport.send("POST", f"{path}/cancel", repeatable=False)
+            # A user who has pressed Ctrl-C does not wait for a server that does not answer.
+            transport.send("POST", f"{path}/cancel", repeatable=False, timeout=CANCEL_SECONDS)
         raise
     if completed.file is None:
         raise SteplineError(f"The dataset of upload {upload.id} has been deleted. Upload it again")

@@ -255,10 +255,11 @@ def test_a_deletion_whose_response_was_lost_has_succeeded() -> None:
 def test_a_command_for_several_jobs_stops_if_the_server_cannot_be_reached(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    status = main(["cancel", "job_1", "job_2", "--server", "http://127.0.0.1:9"])
+    status = main(["cancel", "job_1", "job_2", "--server", "http://user:secret@127.0.0.1:9"])
 
+    (line,) = capsys.readouterr().err.splitlines()
     assert status == exits.UNREACHABLE
-    assert capsys.readouterr().err.count("Cannot reach") == 1
+    assert "Cannot reach http://user:***@127.0.0.1:9 " in line
 
 
 @pytest.mark.parametrize(
@@ -303,15 +304,6 @@ def test_a_settings_file_that_cannot_be_read_is_not_replaced(
     assert "a-key" in settings.read_text()
 
 
-def test_the_password_of_an_address_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["config", "--server", "http://user:secret@127.0.0.1:9"])
-    main(["jobs", "--server", "http://user:secret@127.0.0.1:9"])
-
-    printed = "".join(capsys.readouterr())
-    assert "user:***@127.0.0.1:9" in printed
-    assert "secret" not in printed
-
-
 def test_a_file_that_grows_during_the_upload_is_sent_up_to_its_first_size(tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
 
@@ -327,6 +319,7 @@ def test_a_file_that_grows_during_the_upload_is_sent_up_to_its_first_size(tmp_pa
 
 
 def test_the_shell_example_prints_why_the_server_rejected_a_request(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").rename(tmp_path / 'a;b,"c.jsonl')
     (tmp_path / "job.json").write_text('{"dataset": {"train": "ds_0"}}')
 
     def reply(method: str, path: str) -> Reply:
@@ -336,7 +329,7 @@ def test_the_shell_example_prints_why_the_server_rejected_a_request(tmp_path: Pa
 
     with replying(reply) as address:
         done = subprocess.run(
-            [ROOT / "examples" / "client.sh", address, "rows.jsonl", "job.json", "out"],
+            [ROOT / "examples" / "client.sh", address, 'a;b,"c.jsonl', "job.json", "out"],
             cwd=tmp_path,
             capture_output=True,
             text=True,
