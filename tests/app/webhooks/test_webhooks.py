@@ -298,18 +298,19 @@ def test_other_machines_cannot_manage_endpoints(player: Player) -> None:
     assert (response.status_code, response.json()["error"]["code"]) == (403, "webhooks_local_only")
 
 
-@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
 def test_what_a_proxy_on_the_servers_host_forwards_cannot_manage_endpoints(
-    local: TestClient, app: FastAPI, name: str
+    local: TestClient, app: FastAPI
 ) -> None:
-    forwarded = {name: "192.0.2.7"}
+    def status(name: str) -> int:
+        headers = {name: "192.0.2.7"}
+        return local.get("/v1/webhook_endpoints", headers=headers).status_code
 
-    response = local.get("/v1/webhook_endpoints", headers=forwarded)
+    names = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
+    assert [status(name) for name in names] == [403] * 4
 
-    assert (response.status_code, response.json()["error"]["code"]) == (403, "webhooks_local_only")
     # uvicorn has replaced the address of a trusted proxy by that of its client.
     app.state.settings = app.state.settings.model_copy(update={"trusted_proxies": ["127.0.0.1/32"]})
-    assert local.get("/v1/webhook_endpoints", headers=forwarded).status_code == 200
+    assert [status(name) for name in names] == [200] * 4
 
 
 @pytest.mark.parametrize(
