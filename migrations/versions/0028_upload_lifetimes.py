@@ -1,12 +1,12 @@
 """The lifetime of the file that an upload in parts becomes.
 
-Revision: 0029
+Revision: 0028
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision: str = "0029"
+revision: str = "0028"
 down_revision: str | None = "0027"
 branch_labels: str | None = None
 depends_on: str | None = None
