@@ -4,8 +4,11 @@ import difflib
 import importlib
 import io
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 import click
@@ -146,6 +149,19 @@ def _remember_language(arguments: Sequence[str]) -> None:
             os.environ["STEPLINE_LANG"] = chosen
 
 
+@contextmanager
+def _ending_at_sigterm() -> Iterator[None]:
+    """Let SIGTERM, as from timeout(1), end the command like an error: the cursor is shown again, an open upload cancelled."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(exits.TERMINATED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -161,7 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Else pydantic looks for plugins in all installed packages, which takes longer than a request.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
-        result = commands.main(given, prog_name="stepline", standalone_mode=False)
+        with _ending_at_sigterm():
+            result = commands.main(given, prog_name="stepline", standalone_mode=False)
     except SystemExit as end:
         if isinstance(end.code, str):
             click.echo(end.code, err=True)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -289,6 +290,24 @@ def test_a_number_that_json_does_not_contain_is_sent_as_text(hostile: str) -> No
     )
 
     assert status == exits.SUCCEEDED
+
+
+def test_a_command_that_sigterm_ends_restores_the_terminal(tmp_path: Path) -> None:
+    """The handler raises SystemExit, so blocks such as the one that shows the cursor again are left."""
+
+    def reply(method: str, path: str) -> Reply:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return as_page()
+
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with replying(reply) as address:
+            status = main(["jobs", "--server", address])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert status == exits.TERMINATED
 
 
 def test_a_settings_file_that_cannot_be_read_is_not_replaced(
