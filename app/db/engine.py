@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.db.sql import WrittenJson
 
@@ -88,11 +89,16 @@ class Database:
         return True
 
     def close(self) -> None:
-        """Close every connection and release the lock file."""
-        self.writer.dispose()
-        self.reader.dispose()
+        """Close every connection and release the lock file. Connections that other threads use are closed when they are returned."""
+        for engine in (self.writer, self.reader):
+            event.listen(engine.pool, "checkin", _close_returned)
+            engine.dispose()
         if self._lock is not None:
             self._lock.close()
+
+
+def _close_returned(_: object, record: ConnectionPoolEntry) -> None:
+    record.invalidate()
 
 
 async def get_database(request: Request) -> Database:

@@ -47,6 +47,7 @@ def test_the_table_shows_ratios_to_the_trainer_and_models_that_do_not_fit() -> N
     assert "| 7B | auto | 1 | oom_gpu |" in text
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a usable GPU")
 def test_without_a_gpu_the_benchmark_fails_with_a_clear_message() -> None:
     process = subprocess.run(

@@ -3,6 +3,8 @@
 import signal
 import time
 
+import pytest
+
 from tests.e2e.conftest import make_job
 from tests.e2e.service import Service
 
@@ -20,6 +22,7 @@ def test_a_job_submitted_while_the_broker_is_down_starts_when_it_returns(service
     assert service.wait_for_end(job_id)["status"] == "succeeded", service.logs()
 
 
+@pytest.mark.slow
 def test_no_job_starts_without_a_ring_and_a_forged_ring_starts_exactly_one(
     service: Service,
 ) -> None:

@@ -152,6 +152,7 @@ def test_a_surplus_stepline_worker_is_healthy_and_takes_over_a_gpu_that_becomes_
     wait_for(lambda: fleets.processes("second") == {}, 30, lambda: fleets.log("second"))
 
 
+@pytest.mark.slow
 def test_a_ring_is_passed_on_while_cards_are_in_use_and_the_workers_continue_once_they_are_free(
     fleets: Fleets,
 ) -> None:

@@ -103,6 +103,7 @@ def test_errands_run_during_training_and_the_worker_runs_the_next_job_afterwards
     assert service.wait_for_end(follower)["status"] == "succeeded", service.logs()
 
 
+@pytest.mark.slow
 def test_a_dataset_is_imported_even_if_its_worker_is_killed_and_a_job_trains_on_it(
     service: Service, hub: Hub
 ) -> None:

@@ -80,6 +80,7 @@ def test_a_paused_job_resumes_from_its_checkpoint_on_another_worker(
     service.start_worker()
 
 
+@pytest.mark.slow
 def test_a_job_without_uploads_resumes_from_its_workers_disk(service: Service) -> None:
     job_id = service.post_job(
         **make_job(service, steps=40, checkpoint={"every_steps": 1000, "upload": "never"})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from tests.cli.up import STOP_SECONDS, Up, running_up
 from tests.e2e.conftest import spec_of_job, tiny_rows
@@ -26,6 +27,7 @@ def _wait_for_step(client: httpx2.Client, job_id: str, attempt: int) -> Any:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_job_that_is_running_at_ctrl_c_is_queued_again_and_resumes_at_the_next_start(
     tmp_path: Path, tiny_model: Path
 ) -> None:

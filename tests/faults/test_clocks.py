@@ -9,6 +9,7 @@ from tests.faults.losses.test_worker_loss import post, statuses
 HOUR = 3600
 
 
+@pytest.mark.slow
 @on_sqlite_first
 @pytest.mark.parametrize("seconds", [HOUR, pytest.param(-HOUR, marks=pytest.mark.slow)])
 def test_a_worker_whose_clock_is_an_hour_off_works_normally(cluster: Cluster, seconds: int) -> None:

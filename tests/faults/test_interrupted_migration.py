@@ -29,7 +29,7 @@ sys.exit(migrate.main())
 """
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"])
 def test_a_migration_killed_at_any_statement_is_completed_by_the_next_run(
     kind: str, tmp_path: object, request: pytest.FixtureRequest
 ) -> None:

@@ -16,6 +16,7 @@ from tests.faults.losses.test_worker_loss import post, statuses
 SCALED_HOUR_SECONDS = 3600 / 20
 
 
+@pytest.mark.slow
 @on_sqlite_first
 def test_a_partition_shorter_than_the_takeover_time_loses_nothing(cluster: Cluster) -> None:
     job_id = post(cluster, 60)

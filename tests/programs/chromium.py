@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 PROGRAMS = ("/usr/bin/chromium-headless-shell", "/usr/bin/chromium")
 """The shell has the same engine without windows, and takes less than half of the processor time."""
@@ -26,6 +26,9 @@ def running_chromium(*arguments: str) -> Iterator[Browser]:
     Playwright's sync API allows only one browser per process, and none while an asyncio loop runs,
     so a session fixture must not hold a browser.
     """
+    expect.set_options(
+        timeout=30_000
+    )  # on a loaded machine, the API reference takes more than five seconds to draw
     program = next(path for path in PROGRAMS if Path(path).exists())
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=[*ARGUMENTS, *arguments])

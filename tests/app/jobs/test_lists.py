@@ -18,7 +18,7 @@ from tests.app.jobs.listed_jobs import NOW, choose, fits, in_order, insert, make
 from tests.app.player import Player
 
 
-@pytest.mark.parametrize("most_searched", [23, 1000])
+@pytest.mark.parametrize("most_searched", [23, pytest.param(1000, marks=pytest.mark.slow)])
 def test_filters_find_exactly_the_jobs_that_match(
     player: Player, database: Database, monkeypatch: pytest.MonkeyPatch, most_searched: int
 ) -> None:

@@ -11,6 +11,7 @@ from tests.faults.harness.databases import on_sqlite_first, slow_on_both
 from tests.faults.losses.test_worker_loss import post, statuses
 
 
+@pytest.mark.slow
 @on_sqlite_first
 def test_rings_are_sent_again_after_the_broker_is_flushed(cluster: Cluster) -> None:
     cluster.stop("worker")

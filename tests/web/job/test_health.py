@@ -77,7 +77,9 @@ def recorded(claimed: Claims) -> dict[str, str]:
     return {name: claim.job_id for name, claim in claimed.items()}
 
 
-@pytest.mark.parametrize(("locale", "language"), [("en-US", 0), ("zh-CN", 1)])
+@pytest.mark.parametrize(
+    ("locale", "language"), [pytest.param("en-US", 0, marks=pytest.mark.slow), ("zh-CN", 1)]
+)
 def test_recorded_runs_show_the_right_chip_and_badge_and_a_healthy_one_shows_none(
     site: Site, claimed: Claims, visit: Visit, locale: str, language: int
 ) -> None:

@@ -32,6 +32,7 @@ def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.slow
 def test_identical_runs_produce_identical_archives(model: Path, tmp_path: Path) -> None:
     run_dirs = [
         make_run_dir(tmp_path / name, model, spec={"training": {"max_steps": 1}})

@@ -75,6 +75,7 @@ def test_the_token_accuracy_of_the_first_step_is_that_of_the_base_on_the_first_b
     assert steps(finished)[-1] > steps(finished)[0] + 0.1
 
 
+@pytest.mark.slow
 def test_the_token_accuracy_of_two_ranks_equals_that_of_one(
     finished: RunDir, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -92,7 +92,7 @@ class Fleet:
             return list(session.scalars(queued))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_no_job_is_overtaken_on_a_host_that_can_run_it_and_every_job_that_fits_starts(
     player: Player, database: Database, seed: int
 ) -> None:

@@ -114,6 +114,7 @@ def test_a_stop_while_the_best_adapter_is_evaluated_keeps_the_last_steps_checkpo
     assert (runs["second"].adapter / adapter).read_bytes() == expected
 
 
+@pytest.mark.slow
 def test_the_best_adapter_is_kept_across_a_resume(
     straight: RunDir, tiny_model: Path, tmp_path: Path
 ) -> None:

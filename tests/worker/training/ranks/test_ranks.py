@@ -137,6 +137,7 @@ def test_the_losses_of_three_ranks_equal_those_of_one(
     assert_close(adapter, adapter_alone, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_paused_run_of_two_ranks_resumes_on_one_and_then_on_two(
     alone: RunDir, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -264,6 +265,7 @@ if "--rank" in sys.orig_argv:
     return str(directory)
 
 
+@pytest.mark.slow
 def test_a_rank_that_runs_out_of_memory_retries_alone_and_the_losses_stay_the_same(
     alone: RunDir, tiny_model: Path, tmp_path: Path
 ) -> None:
