@@ -37,9 +37,12 @@ COMPILED: LRUCache[Any, Any] = LRUCache(5000)
 KINDS = ("sqlite", "postgresql")
 
 PORTABLE = (
+    "attempts/test_progress.py",
+    "attempts/test_syncs.py",
     "checkpoints/",
-    "datasets/test_conversion.py",
     "datasets/review/test_upload_reviews.py",
+    "datasets/test_conversion.py",
+    "datasets/test_datasets.py",
     "datasets/test_formats.py",
     "edge/",
     "errors/test_field_errors.py",
@@ -47,23 +50,36 @@ PORTABLE = (
     "history/test_exports.py",
     "history/test_history.py",
     "history/test_loss.py",
+    "history/test_metrics.py",
+    "imports/test_imports.py",
     "jobs/endings/",
     "jobs/queue/test_cards_held.py",
     "jobs/queue/test_gpu_rings.py",
+    "jobs/queue/test_gpus.py",
     "jobs/queue/test_larger_hosts.py",
     "jobs/queue/test_reservation_takeover.py",
+    "jobs/test_asking.py",
     "jobs/test_edits.py",
+    "jobs/test_mixtures.py",
+    "measurements/",
+    "models/",
     "openai/test_aliases.py",
     "openai/test_checkpoints.py",
+    "openai/test_events.py",
     "openai/test_integrations.py",
+    "openai/test_jobs.py",
+    "plans/",
+    "presets/",
+    "previews/",
     "series/",
     "site/",
     "storage/test_artifacts.py",
     "storage/test_storage.py",
+    "webhooks/test_webhooks.py",
 )
-"""Tests whose SQL is the same on both databases, or whose statements other tests run on both. They run on PostgreSQL only with
---slow. The others test locks, transactions, concurrent requests, migrations, sorting, planned indexes, or values that PostgreSQL
-rejects. Do not list tests of new SQL here.
+"""Tests whose SQL is the same on both databases, whose statements other tests run on both, or that compare values and messages
+rather than what a database does. They run on PostgreSQL only with --slow: run them there after a change of their SQL. The others
+test locks, transactions, concurrent requests, migrations, sorting, planned indexes, or values that PostgreSQL rejects.
 """
 
 STRICTER_ON_POSTGRESQL = ("errors/test_errors.py",)

@@ -105,6 +105,7 @@ def test_training_ends_when_its_worker_is_killed_and_another_worker_takes_over(
     assert _status_of(service, job_id, attempt) == "lost"
 
 
+@pytest.mark.slow
 def test_a_suspended_attempt_stops_when_it_wakes_after_the_takeover(
     service: Service, running: tuple[str, int]
 ) -> None:

@@ -96,6 +96,7 @@ def test_a_job_without_uploads_resumes_from_its_workers_disk(service: Service) -
     assert "resuming_local" in _codes(service, job_id)
 
 
+@pytest.mark.slow
 def test_a_restarted_worker_releases_its_job_before_the_takeover_time_ends(
     service: Service,
 ) -> None:

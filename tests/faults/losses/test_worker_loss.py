@@ -56,6 +56,7 @@ def test_a_worker_killed_before_it_receives_its_claim_loses_no_job(cluster: Clus
     assert statuses(cluster, job_id) == ["interrupted", "succeeded"]
 
 
+@pytest.mark.slow
 @on_postgresql_first
 def test_killing_the_pool_process_ends_the_training_and_the_job_resumes(
     cluster: Cluster,

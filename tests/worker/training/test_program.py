@@ -43,6 +43,7 @@ def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunD
     return run_dir
 
 
+@pytest.mark.slow
 def test_the_job_log_contains_no_install_advice_from_libraries(finished: RunDir) -> None:
     assert "pip install" not in finished.output.read_text()
 

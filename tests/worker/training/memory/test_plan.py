@@ -56,6 +56,7 @@ def test_the_budget_is_the_largest_whose_step_fits(demand: Demand) -> None:
     assert not choice.recomputes
 
 
+@pytest.mark.slow
 def test_activations_are_recomputed_if_the_longest_sample_does_not_fit_otherwise(
     demand: Demand,
 ) -> None:

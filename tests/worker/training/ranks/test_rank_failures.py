@@ -64,6 +64,7 @@ def test_a_rank_that_native_code_ends_is_reported_with_the_printed_reason(
     assert f"rank 1: {line}" in run_dir.output.read_text()
 
 
+@pytest.mark.slow
 def test_a_rank_suspended_before_it_joins_the_others_is_reported_as_hung(
     tiny_model: Path, tmp_path: Path
 ) -> None:
