@@ -151,6 +151,7 @@ def test_a_job_that_cannot_be_trained_fails_with_a_reason_and_the_worker_runs_th
     assert service.wait_for_end(good_id)["status"] == "succeeded", service.logs()
 
 
+@pytest.mark.slow
 def test_phases_without_steps_report_progress_in_rows(service: Service, tiny_model: Path) -> None:
     template = place_model(service, tiny_model, "slow") / "chat_template.jinja"
     # It renders the same text, but takes a few milliseconds longer.

@@ -66,7 +66,7 @@ def stored_files(validator: Validator) -> list[Path]:
     ]
 
 
-@pytest.mark.parametrize("make", [make_jsonl, make_parquet])
+@pytest.mark.parametrize("make", [make_jsonl, pytest.param(make_parquet, marks=pytest.mark.slow)])
 def test_a_large_file_gets_an_immediate_response_and_becomes_the_same_dataset_as_a_small_one(
     player: Player, validator: Validator, settings: Settings, make: Callable[[Any], bytes]
 ) -> None:
