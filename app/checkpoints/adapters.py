@@ -5,7 +5,6 @@ The archive is kept in the data directory without a row, so the sweep deletes it
 
 import json
 import struct
-import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,9 +15,9 @@ from sqlalchemy.orm import Session
 from app.checkpoints import store
 from app.checkpoints.retention import files_of
 from app.db.tables import Checkpoint
-from app.errors.disk import storage_errors
 from app.errors.kinds import CheckpointNotStored, CheckpointWithoutAdapter
-from app.storage.data_dir import Storage
+from app.storage.building import build
+from app.storage.data_dir import Draft, Storage
 from contracts.checkpoint import ADAPTER_PREFIX, STATE_FILE, TENSORS_FILE
 
 CONFIG_NAME, WEIGHTS_NAME = "adapter_config.json", "adapter_model.safetensors"
@@ -28,8 +27,6 @@ _LENGTH = struct.Struct("<Q")
 _CHUNK_BYTES = 1024 * 1024
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time a zip can store; with it, the archive of a checkpoint always has the same bytes."""
-_BUILDING = threading.Lock()
-"""A client that downloads several ranges at once must not build the archive as many times."""
 
 
 class StoredAdapter(NamedTuple):
@@ -67,15 +64,13 @@ def build_archive(storage: Storage, adapter: StoredAdapter) -> Path:
 
     Raises CheckpointWithoutAdapter if the checkpoint has no description of its adapter, or a storage error.
     """
-    relative = storage.checkpoint_adapter(adapter.job_id, adapter.checkpoint_id)
-    path = storage.path(relative)
-    with storage_errors(), _BUILDING:
-        if not path.is_file():
-            config = _read_config(storage.path(adapter.state), adapter.checkpoint_id)
-            with storage.path(adapter.tensors).open("rb") as tensors, storage.draft() as draft:
-                _write(tensors, config, draft.file, adapter.checkpoint_id)
-                draft.keep(relative)
-    return path
+
+    def write(draft: Draft) -> None:
+        config = _read_config(storage.path(adapter.state), adapter.checkpoint_id)
+        with storage.path(adapter.tensors).open("rb") as tensors:
+            _write(tensors, config, draft.file, adapter.checkpoint_id)
+
+    return build(storage, storage.checkpoint_adapter(adapter.job_id, adapter.checkpoint_id), write)
 
 
 def _read_config(path: Path, checkpoint_id: str) -> bytes:

@@ -19,7 +19,7 @@ from app.datasets.validation import service as validations
 from app.db.engine import Database, database_now
 from app.db.ids import new_id
 from app.doorbell import Doorbell, is_ring_due
-from app.errands import holding
+from app.errands import holding as errands
 from app.files import service as files
 from app.jobs.queue import order as queue
 from app.jobs.queue import reservations
@@ -87,7 +87,7 @@ class Sweeper:
         with self._database.writing() as session:
             rings.update(reservations.end_unusable(session, database_now(session)))
         with self._database.writing() as session:
-            ended = holding.end_expired(session)
+            ended = errands.end_expired(session)
         if ended:
             log.warning("errands expired", errands=ended)
         uploads.end_expired(self._database, self._storage)
@@ -115,8 +115,8 @@ class Sweeper:
                 attempt_rows.extend_all(session, self._times.takeover_at(now))
                 if math.isfinite(silent_seconds):  # not on a new database
                     log.info("leases extended", silent_seconds=silent_seconds)
-            if silent_seconds > holding.LEASE_SECONDS:
-                holding.extend_running(session)
+            if silent_seconds > errands.LEASE_SECONDS:
+                errands.extend_running(session)
             idempotency.forget_old_keys(session, now)
             retries.forget_old(session, now)
         return True

@@ -19,7 +19,7 @@ def read_patiently(
     sleep: Callable[[float], object] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> T:
-    """Return what `read` returns. `show_connection` is told when the connection is lost and when it is restored.
+    """Return the result of `read`. Call `show_connection` with False when the connection is lost, and with True when it is restored.
 
     Raises ServerUnreachable or Unavailable if the server has not answered for PATIENCE_SECONDS.
     """

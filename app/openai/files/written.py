@@ -7,7 +7,6 @@ import contextlib
 import csv
 import io
 import math
-import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -30,7 +29,8 @@ from app.jobs import service as jobs
 from app.openai import ids
 from app.openai.files import store
 from app.series.line import Bounds, Place
-from app.storage.data_dir import Storage
+from app.storage.building import build
+from app.storage.data_dir import Draft, Storage
 from contracts.job import JobStatus
 from contracts.wire import ADAPTER_ARTIFACT
 
@@ -43,7 +43,6 @@ COLUMNS = {
     "eval_token_accuracy": "valid_mean_token_accuracy",
 }
 """The columns of a result file that follow `step`, by the names of our series."""
-_BUILDING = threading.Lock()
 
 
 class Content(NamedTuple):
@@ -170,16 +169,13 @@ def result_lines(database: Database, job_id: str) -> Iterator[str]:
 
 
 def _build_results(database: Database, storage: Storage, job_id: str) -> Path:
-    """Return the path of a result file, which is built unless it exists. The sweep deletes it after an hour."""
-    relative = storage.results(job_id)
-    path = storage.path(relative)
-    with storage_errors(), _BUILDING:
-        if not path.is_file():
-            with storage.draft() as draft:
-                for line in result_lines(database, job_id):
-                    draft.write(line.encode())
-                draft.keep(relative)
-    return path
+    """Return the path of a result file, which is built unless it exists."""
+
+    def write(draft: Draft) -> None:
+        for line in result_lines(database, job_id):
+            draft.write(line.encode())
+
+    return build(storage, storage.results(job_id), write)
 
 
 def _archive_name(checkpoint: Checkpoint) -> str:

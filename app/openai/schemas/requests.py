@@ -38,7 +38,7 @@ class Hyperparameters(Strict):
     learning_rate_multiplier: Multiplier | None = None
     """Factor by which to multiply our default learning rate, 2e-4, or the learning rate in `stepline` or its preset."""
     n_epochs: Epochs | None = None
-    """Number of epochs: passes over the training rows."""
+    """Number of passes over the training rows."""
 
 
 class Supervised(Strict):

@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 MOST_REQUEST_BYTES = 48 * 1024
 """Less than a pipe holds, so that writing the request and the end never blocks."""
 MOST_REASON = 400
+DIRECTORIES = ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR")
+"""Variables that name the directories of W&B's library. MirrorRequest always contains them."""
 
 
 class MirrorRequest(Tolerant):
@@ -104,10 +106,9 @@ class Mirror:
 
     def _start(self, run: WandbSettings) -> None:
         directory = str(self._settings.work_dir / "wandb")
-        places = ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR")
         request = MirrorRequest(
             variables={
-                **dict.fromkeys(places, directory),
+                **dict.fromkeys(DIRECTORIES, directory),
                 "WANDB_ERROR_REPORTING": "false",
                 **choose(self._environ, *WANDB),
             },

@@ -16,7 +16,7 @@ from typing import IO, Any
 from contracts.record import EvalRecord, MetricRecord, Record
 from processes.parent import die_with_parent
 from processes.privacy import keep_private
-from worker.supervisor.mirror.mirror import MirrorEnd, MirrorMessage, MirrorRequest
+from worker.supervisor.mirror.mirror import DIRECTORIES, MirrorEnd, MirrorMessage, MirrorRequest
 from worker.supervisor.reporting.records import Follow
 
 POLL_SECONDS = 0.2
@@ -141,7 +141,7 @@ def main(arguments: list[str]) -> int:
     request = MirrorRequest.model_validate(json.loads(sys.stdin.buffer.readline()))
     # The key is passed to the library as a setting. Processes that the library starts would show it in their environment.
     os.environ.update({n: v for n, v in request.variables.items() if n != KEY})
-    for name in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
+    for name in DIRECTORIES:
         Path(request.variables[name]).mkdir(mode=0o700, parents=True, exist_ok=True)
     stdout = os.dup(1)
     os.dup2(2, 1)  # what libraries print is not a message

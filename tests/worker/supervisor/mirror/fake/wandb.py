@@ -1,4 +1,4 @@
-"""Stands in for W&B's library: writes each call to a file, and fails in the way that WANDB_FAKE names."""
+"""A stand-in for W&B's library. It writes each call to a file; WANDB_FAKE selects how it fails."""
 
 import json
 import os
