@@ -56,7 +56,6 @@ def test_the_budget_is_the_largest_whose_step_fits(demand: Demand) -> None:
     assert not choice.recomputes
 
 
-@pytest.mark.slow
 def test_activations_are_recomputed_if_the_longest_sample_does_not_fit_otherwise(
     demand: Demand,
 ) -> None:
@@ -72,13 +71,11 @@ def test_activations_are_recomputed_if_the_longest_sample_does_not_fit_otherwise
 
 
 def test_a_little_more_or_less_free_memory_needs_no_new_trace(demand: Demand) -> None:
-    free = free_for(demand, 1200)
+    free, more = free_for(demand, 1200), demand.step_bytes(256, recomputes=False) // 20
     first = choose_for_gpu(demand, small_spec(), free)
     before = dict(demand._points[False])
 
-    again = choose_for_gpu(
-        demand, small_spec(), free + demand.step_bytes(256, recomputes=False) // 20
-    )
+    again = choose_for_gpu(demand, small_spec(), free + more)
 
     assert again.tokens == first.tokens
     assert demand._points[False] == before
