@@ -20,6 +20,7 @@ from app.doorbell import MOST_RINGS, Doorbell
 from cli import broker
 from contracts.wire import TASK_NAME, celery_queue
 from tests.programs.server_process import running
+from tests.programs.waiting import wait_for
 
 READY = {"ready": True, "database": "ok", "storage": "ok", "broker": "ok"}
 
@@ -34,21 +35,15 @@ def valkey(tmp_path: Path) -> Iterator[Path]:
     with subprocess.Popen(
         [broker.valkey_server(), configuration], stdout=subprocess.DEVNULL
     ) as server:
-        deadline = time.monotonic() + 20
-        while not broker.answers(unix_socket):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for(lambda: broker.answers(unix_socket))
         yield unix_socket
         server.terminate()
     broker.forget_socket(directory, unix_socket)
 
 
-def wait_for_rings(unix_socket: Path, queue: str, count: int, seconds: float = 15) -> list[Any]:
+def wait_for_rings(unix_socket: Path, queue: str, count: int) -> list[Any]:
     with Redis(unix_socket_path=str(unix_socket)) as redis:
-        deadline = time.monotonic() + seconds
-        while redis.llen(celery_queue(queue)) < count:
-            assert time.monotonic() < deadline, "no ring arrived"
-            time.sleep(0.02)
+        wait_for(lambda: redis.llen(celery_queue(queue)) >= count, lambda: "no ring arrived")
         return [json.loads(ring) for ring in redis.lrange(celery_queue(queue), 0, -1)]
 
 
@@ -79,13 +74,10 @@ def test_a_submission_rings_immediately_and_the_ring_expires(
         assert ring["headers"]["ignore_result"] is True
         assert ring["headers"]["expires"] is None, "a worker whose clock is ahead would drop it"
         with Redis(unix_socket_path=str(valkey)) as redis:
-            deadline = time.monotonic() + 5  # the expiry is set right after the ring
-            while (left := redis.pttl(celery_queue("q1"))) < 0:
-                assert time.monotonic() < deadline
-            assert 0 < left <= 30_000
-        deadline = time.monotonic() + 10
-        while server.client.get("/readyz").json() != READY:
-            assert time.monotonic() < deadline, server.client.get("/readyz").text
+            # The expiry is set right after the ring.
+            wait_for(lambda: redis.pttl(celery_queue("q1")) > 0)
+            assert redis.pttl(celery_queue("q1")) <= 30_000
+        wait_for(lambda: server.client.get("/readyz").json() == READY)
 
 
 def test_a_burst_of_rings_sends_one_message_per_ring(valkey: Path) -> None:
@@ -95,10 +87,7 @@ def test_a_burst_of_rings_sends_one_message_per_ring(valkey: Path) -> None:
     doorbell.ring("q1", 2)
     doorbell.start()
     with Redis(unix_socket_path=str(valkey)) as redis:
-        deadline = time.monotonic() + 15
-        while redis.llen(celery_queue("q1")) < 5:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for(lambda: redis.llen(celery_queue("q1")) >= 5)
     doorbell.stop()
 
 
@@ -109,10 +98,7 @@ def test_unconsumed_rings_do_not_pile_up(valkey: Path) -> None:
     with Redis(unix_socket_path=str(valkey)) as redis:
         redis.rpush(celery_queue("q1"), *[b"{}"] * MOST_RINGS)
         doorbell.ring("q1")
-        deadline = time.monotonic() + 15
-        while redis.pttl(celery_queue("q1")) < 0:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for(lambda: redis.pttl(celery_queue("q1")) >= 0)
 
         assert redis.llen(celery_queue("q1")) == MOST_RINGS
     doorbell.stop()
@@ -152,10 +138,7 @@ def test_the_server_rings_later_for_jobs_submitted_while_the_broker_was_down(
     }
     with running(tmp_path, sqlite_url, **settings) as server:
         assert server.post(queue="q1").status_code == 201
-        deadline = time.monotonic() + 10
-        while not any(line["event"] == "doorbell" for line in server.log_lines()):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for(lambda: any(line["event"] == "doorbell" for line in server.log_lines()))
         assert "unreachable" in server.client.get("/readyz").json()["broker"]
 
         configuration = broker.write_configuration(directory, unix_socket)

@@ -9,7 +9,6 @@ import json
 import resource
 import signal
 import struct
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +25,7 @@ from app.datasets.conversion.process import convert
 from app.datasets.conversion.request import Limits, Request
 from app.datasets.files.found import Rejected
 from tests.programs.server_process import Server, running
+from tests.programs.waiting import wait_for
 from tests.tables import (
     describe,
     make_arrow,
@@ -344,11 +344,3 @@ def test_a_file_that_takes_too_long_is_rejected_and_its_reader_ends(tmp_path: Pa
 def has_ended(process: psutil.Process) -> bool:
     """Return whether a process has ended, even if its new parent has not reaped it."""
     return not process.is_running() or bool(process.status() == psutil.STATUS_ZOMBIE)
-
-
-def wait_for(find: Callable[[], T]) -> T:
-    deadline = time.monotonic() + 30
-    while not (found := find()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return found

@@ -1,11 +1,11 @@
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 from cli.part import Part, StopStep
 from tests.programs.processes import MARK, wait_until_gone
+from tests.programs.waiting import wait_for
 
 DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 
@@ -16,10 +16,7 @@ def _part(tmp_path: Path, code: str, *steps: StopStep) -> Part:
 
 
 def _wait_for_output(part: Part) -> None:
-    deadline = time.monotonic() + 10
-    while not part.last_lines():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(part.last_lines)
 
 
 def test_a_part_runs_without_a_wrapper_in_its_own_session(tmp_path: Path) -> None:

@@ -3,11 +3,11 @@ import re
 import signal
 import socket
 import stat
-import time
 from pathlib import Path
 
 from tests.cli.up import STOP_SECONDS, running_up
 from tests.programs.processes import environment_of, find_processes
+from tests.programs.waiting import wait_for
 
 SECRETS = {"STEPLINE_WORKER_TOKEN", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY"}
 
@@ -64,13 +64,12 @@ def test_a_part_that_dies_is_restarted(tmp_path: Path) -> None:
 
         os.kill(broker, signal.SIGKILL)
 
-        deadline = time.monotonic() + 20
-        while not any(
-            "valkey-server" in name and pid != broker
-            for pid, name in find_processes(str(up.home), up.home).items()
-        ):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(
+            lambda: any(
+                "valkey-server" in name and pid != broker
+                for pid, name in find_processes(str(up.home), up.home).items()
+            )
+        )
         assert "broker exited with -9" in up.output
         up.process.terminate()
         assert up.process.wait(STOP_SECONDS) == 0
@@ -101,10 +100,7 @@ def test_a_port_in_use_is_rejected_with_an_explanation(tmp_path: Path) -> None:
 
 def test_ctrl_c_during_startup_stops_everything(tmp_path: Path) -> None:
     with running_up(tmp_path) as up:
-        deadline = time.monotonic() + 20
-        while "Starting" not in up.output:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        up.wait_for_output("Starting")
 
         up.process.send_signal(signal.SIGINT)
 

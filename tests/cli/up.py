@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.programs.ports import find_free_port
 from tests.programs.processes import marked, wait_until_gone
+from tests.programs.waiting import wait_for
 
 STOP_SECONDS = 15
 """Ctrl-C stops everything within seconds; this is the limit for a busy machine."""
@@ -34,11 +35,14 @@ class Up:
         self.wait_for_output("Stepline is ready")
 
     def wait_for_output(self, text: str) -> None:
-        deadline = time.monotonic() + 60
-        while text not in self.output:
-            assert self.process.poll() is None, self.output
-            assert time.monotonic() < deadline, self.output
-            time.sleep(0.05)
+        def is_printed() -> bool:
+            is_running = self.process.poll() is None
+            if text in self.output:
+                return True
+            assert is_running, self.output
+            return False
+
+        wait_for(is_printed, lambda: self.output)
 
     def get(self, path: str) -> int:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:

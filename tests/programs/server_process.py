@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from app.migrate import migrate
 from tests.app.player import TOKEN
 from tests.programs.forked_servers import ForkedServer
 from tests.programs.ports import find_free_port
+from tests.programs.waiting import wait_for
 
 SPEC = {"model": "m", "dataset": {"train": {"hub": "someone/data"}}}
 
@@ -59,14 +60,7 @@ class Server:
                 )
             else:
                 self.process = ForkedServer(self._environment, log.fileno())
-        deadline = time.monotonic() + 60
-        while True:
-            with contextlib.suppress(httpx2.TransportError):
-                if self.client.get("/healthz").status_code == 200:
-                    return
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.02)
+        wait_for(self._is_ready, self.log.read_text)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
         """Send a signal and return the seconds until the process ends."""
@@ -81,15 +75,18 @@ class Server:
             self.process.kill()
             self.process.wait()
 
+    def _is_ready(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        with contextlib.suppress(httpx2.TransportError):
+            return self.client.get("/healthz").status_code == 200
+        return False
+
     def post(self, **changes: Any) -> httpx2.Response:
         return self.client.post("/v1/jobs", json=SPEC | changes)
 
     def wait_for_line(self, text: str) -> None:
         """Wait until the log contains `text`. The server logs a request only after it has responded."""
-        deadline = time.monotonic() + 30
-        while text not in self.log.read_text(encoding="utf-8"):
-            assert time.monotonic() < deadline, self.log.read_text(encoding="utf-8")
-            time.sleep(0.02)
+        wait_for(lambda: text in self.log.read_text(encoding="utf-8"), self.log.read_text)
 
     def log_lines(self) -> list[dict[str, Any]]:
         lines = self.log.read_text().splitlines()
@@ -145,16 +142,8 @@ def serving(app: Any, **options: Any) -> Iterator[int]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        wait_until(lambda: server.started)
+        wait_for(lambda: server.started)
         yield port
     finally:
         server.should_exit = True
         thread.join()
-
-
-def wait_until(is_met: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait until the condition is met; fail after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not is_met():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.programs.screen import replay
+from tests.programs.waiting import PATIENCE_SECONDS
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 FRAME = re.compile(r"(?:\x1b\[1A\x1b\[2K|\x1b\[2K\x1b\[1A)+")
@@ -94,14 +95,14 @@ class Terminal:
         """The text written since the program last moved the cursor back to redraw the screen."""
         return ESCAPE.sub("", FRAME.split(self.raw)[-1]).replace("\r", "")
 
-    def wait_for(self, text: str, seconds: float = 60) -> None:
+    def wait_for(self, text: str, seconds: float = PATIENCE_SECONDS) -> None:
         """Read until the program has written `text`."""
         deadline = time.monotonic() + seconds
         while text not in self.output:
             assert time.monotonic() < deadline, self.output
             assert self._read(), f"the program ended: {self.output}"
 
-    def wait_for_again(self, text: str, seconds: float = 60) -> None:
+    def wait_for_again(self, text: str, seconds: float = PATIENCE_SECONDS) -> None:
         """Read until the program has written `text` once more than so far."""
         deadline = time.monotonic() + seconds
         before = self.output.count(text)
@@ -117,7 +118,7 @@ class Terminal:
         """Interrupt the program, as a terminal does."""
         os.killpg(self._process.pid, signal.SIGINT)
 
-    def wait(self, seconds: float = 60) -> int:
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Read until the program ends; return its exit status."""
         deadline = time.monotonic() + seconds
         while self._read():

@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from contracts.attempt import Device
 from tests.programs.processes import marked, wait_until_gone
+from tests.programs.waiting import wait_for
 from worker import fleet
 from worker.fleet import LONGEST_BACKOFF_SECONDS, Worker
 from worker.supervisor.host.cards.gpu_lock import try_lock
@@ -80,18 +80,19 @@ signal.pause()
 
 
 def wait_for_count(printed: Path, text: str, count: int) -> None:
-    deadline = time.monotonic() + 30
-    while printed.read_text().count(text) != count:
-        assert time.monotonic() < deadline, printed.read_text()
-        time.sleep(0.05)
+    wait_for(lambda: printed.read_text().count(text) == count, printed.read_text)
 
 
 def wait_for_exit(worker: Worker, now: float) -> int:
-    deadline = time.monotonic() + 30
-    while (status := worker.reap(now)) is None:
-        assert time.monotonic() < deadline, "the program did not exit"
-        time.sleep(0.05)
-    return status
+    statuses: list[int] = []
+
+    def has_exited() -> bool:
+        if (status := worker.reap(now)) is not None:
+            statuses.append(status)
+        return bool(statuses)
+
+    wait_for(has_exited)
+    return statuses[0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

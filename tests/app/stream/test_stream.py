@@ -22,7 +22,8 @@ from contracts.record import MetricRecord, PhaseRecord
 from tests.app.player import Player
 from tests.app.stream.sse import Reader, series_after
 from tests.factories import make_metric
-from tests.programs.server_process import Server, running, serving, wait_until
+from tests.programs.server_process import Server, running, serving
+from tests.programs.waiting import wait_for
 
 
 @pytest.fixture
@@ -279,7 +280,7 @@ def test_a_listener_that_reads_nothing_for_too_long_is_disconnected(
         while b"event: status" not in received:
             received += idle.recv(1000)
         assert streams.listeners == 1
-        wait_until(lambda: streams.listeners == 0)
+        wait_for(lambda: streams.listeners == 0)
 
         while new := idle.recv(1_000_000):
             received += new

@@ -28,7 +28,8 @@ from tests.attacks.connections.sockets import (
     read_response,
     trickle,
 )
-from tests.programs.server_process import Server, running, serving, wait_until
+from tests.programs.server_process import Server, running, serving
+from tests.programs.waiting import wait_for
 
 TINY = 0.7
 """A limit in seconds that is short enough for a test to reach."""
@@ -200,8 +201,8 @@ def test_a_client_that_does_not_read_its_download_is_disconnected(
                 each.raddr and each.raddr.port == number for each in process.net_connections()
             )
 
-        wait_until(lambda: client.recv(1, socket.MSG_PEEK) != b"")
-        wait_until(lambda: not is_held())
+        wait_for(lambda: client.recv(1, socket.MSG_PEEK) != b"")
+        wait_for(lambda: not is_held())
 
     assert server.client.get("/v1/jobs").status_code == 200
     assert all("artifacts" not in each.path for each in process.open_files())

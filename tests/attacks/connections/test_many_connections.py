@@ -17,7 +17,8 @@ from tests.attacks.connections.sockets import (
     read_all,
     read_response,
 )
-from tests.programs.server_process import Server, running, wait_until
+from tests.programs.server_process import Server, running
+from tests.programs.waiting import wait_for
 
 
 def test_connections_per_peer_are_capped_and_other_peers_are_still_served(
@@ -43,7 +44,7 @@ def test_connections_per_peer_are_capped_and_other_peers_are_still_served(
         for _ in range(300):
             stack.enter_context(connected(server))
         process = psutil.Process(server.process.pid)
-        wait_until(lambda: len(process.net_connections()) <= 5 + 1)  # plus the listening socket
+        wait_for(lambda: len(process.net_connections()) <= 5 + 1)  # plus the listening socket
 
         process.suspend()
         for _ in range(20):  # closed before the server rejects them
@@ -57,7 +58,7 @@ def test_connections_per_peer_are_capped_and_other_peers_are_still_served(
             with connected(server, LIST) as client:
                 return read_all(client).startswith(b"HTTP/1.1 200")
 
-        wait_until(is_served)
+        wait_for(is_served)
         assert [line for line in server.log_lines() if line["level"] == "error"] == []
 
 

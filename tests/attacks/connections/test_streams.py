@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
-from tests.programs.server_process import Server, migrated, running, wait_until
+from tests.programs.server_process import Server, migrated, running
+from tests.programs.waiting import wait_for
 
 OTHER = "127.0.0.2"
 PER_PEER = 3
@@ -76,7 +77,7 @@ def test_each_peer_has_its_own_cap_on_streams(server: Server, job: str) -> None:
         assert is_streamed(server, job, OTHER)
 
         held[0].close()
-        wait_until(lambda: is_streamed(server, job))
+        wait_for(lambda: is_streamed(server, job))
 
 
 def test_the_total_number_of_streams_is_capped(server: Server, job: str) -> None:
@@ -90,7 +91,7 @@ def test_the_total_number_of_streams_is_capped(server: Server, job: str) -> None
 
         assert rejected.status_code == 429
         assert rejected.json()["error"]["code"] == "streams_full"
-    wait_until(lambda: is_streamed(server, job))
+    wait_for(lambda: is_streamed(server, job))
 
 
 def test_long_polls_count_toward_the_same_cap(server: Server, job: str) -> None:
@@ -116,7 +117,7 @@ def test_a_long_poll_releases_its_slot_when_its_client_disconnects(
         polls = [stack.enter_context(open_request(server, path)) for _ in range(PER_PEER + 1)]
         select.select(polls, [], [], 30)  # once one is rejected, the others are open
 
-    wait_until(lambda: is_streamed(server, job), seconds=20)
+    wait_for(lambda: is_streamed(server, job))
 
 
 def test_clients_that_disconnect_cause_no_errors_in_the_server(tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ def test_opening_many_streams_leaks_no_open_files_threads_or_memory(tmp_path: Pa
                     read_until(each, b"event: status")
                 threads = process.num_threads()
                 assert server.client.get("/v1/jobs").status_code == 200
-            wait_until(lambda: process.num_fds() < files_before + 30)
+            wait_for(lambda: process.num_fds() < files_before + 30)
             handles = [each for each in process.open_files() if "stepline.db" in each.path]
             after.append((len(handles), process.memory_info().rss))
 

@@ -21,6 +21,7 @@ from contracts.attempt import Claim, ClaimRequest, SyncReply, Wanted
 from contracts.run.run_dir import Placed, RunDir
 from tests.factories import make_spec
 from tests.programs.processes import find_processes, marked
+from tests.programs.waiting import wait_for
 from tests.worker.supervisor.builders import make_claim
 from worker.supervisor.host.identity import worker_home
 from worker.supervisor.host.siblings import FLEET, Sibling, write_cards
@@ -293,12 +294,3 @@ class JobServer:
         return make_claim(
             attempt_id=job, job_id=job, gpus=gpus, train=train, spec=self.spec, sync_seconds=0.2
         )
-
-
-def wait_for(
-    is_met: Callable[[], object], evidence: Callable[[], str], seconds: float = 30
-) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_met():
-        assert time.monotonic() < deadline, evidence()
-        time.sleep(0.02)

@@ -10,9 +10,10 @@ import pytest
 from contracts.job import JobSpec
 from tests.e2e.conftest import spec_of_job, tiny_rows
 from tests.programs.processes import find_processes
+from tests.programs.waiting import wait_for
 from tests.tiny_model import make_tiny_qwen2
 from tests.worker.supervisor.device_states import record_failed
-from tests.worker.supervisor.fake_host import FakeHost, wait_for
+from tests.worker.supervisor.fake_host import FakeHost
 from worker.supervisor.host.cards.gpu_lock import try_lock
 
 
@@ -238,7 +239,7 @@ def test_the_real_training_program_trains_on_two_ranks_of_a_cpu(
     worker = host.start("")
     worker.ring()
 
-    wait_for(lambda: "job-2" in host.server.finished, host.logs, 120)
+    wait_for(lambda: "job-2" in host.server.finished, host.logs)
 
     assert host.server.finished["job-2"] == {"status": "succeeded", "failure": None, "step": 2}
     losses = [

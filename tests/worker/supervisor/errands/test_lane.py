@@ -2,14 +2,14 @@
 
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from contracts.wire import ERRAND_CLAIM_PATH
+from tests.programs.waiting import wait_for
 from tests.worker.supervisor.scripted_server import (
     Answer,
     ScriptedServer,
@@ -49,13 +49,6 @@ def running(url: str, directory: Path, hello: threading.Event) -> Iterator[Lane]
         thread.join()
 
 
-def wait_until(is_met: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not is_met():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_a_server_that_does_not_support_errands_is_asked_once_after_each_hello(
     tmp_path: Path,
 ) -> None:
@@ -66,7 +59,7 @@ def test_a_server_that_does_not_support_errands_is_asked_once_after_each_hello(
     ):
         for count in (1, 2):
             hello.set()
-            wait_until(lambda: not hello.is_set())
+            wait_for(lambda: not hello.is_set())
             assert len(peer.requests) == count
 
     (path,) = {request.path for request in peer.requests}
@@ -83,7 +76,7 @@ def test_an_errand_is_run_and_its_end_delivered_even_after_a_failed_delivery(
         ScriptedServer(CLAIM, proxy_answer(502), Answer(204), ends) as peer,
         running(peer.url, tmp_path, hello),
     ):
-        wait_until(lambda: not hello.is_set())
+        wait_for(lambda: not hello.is_set())
 
     claim, failed, delivered, _ = peer.requests
     assert json.loads(claim.body) == {

@@ -5,8 +5,7 @@ import json
 import os
 import shutil
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from contracts.base import utc_now
 from contracts.job import Phase
 from contracts.record import EvalRecord, MetricRecord, PhaseRecord, Record, encode_line
 from contracts.run.run_dir import RunDir
+from tests.programs.waiting import wait_for
 from tests.worker.supervisor.builders import make_claim
 from worker.settings import Settings
 from worker.supervisor.mirror.mirror import Mirror
@@ -62,13 +62,6 @@ class Stage:
     def wait_for_note(self) -> Note:
         wait_for(lambda: bool(self.notes.pending()))
         return self.notes.pending()[-1]
-
-
-def wait_for(is_met: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not is_met():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture

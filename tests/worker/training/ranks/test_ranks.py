@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from contracts.attempt import Wanted
 from contracts.failure import Failure, FailureReason
 from contracts.record import CheckpointRecord, EvalRecord, LogRecord
 from contracts.run.run_dir import Control, Placed, RunDir, write_model
+from tests.programs import waiting
 from tests.programs.processes import children_of
 from tests.tiny_model import make_rows
 from tests.worker.training.forked import Forked, fork
@@ -95,10 +95,7 @@ def _is_rank(pid: int) -> bool:
 
 
 def wait_until_ended(pid: int) -> None:
-    deadline = time.monotonic() + 10
-    while _is_rank(pid):
-        assert time.monotonic() < deadline, "rank 1 outlived rank 0"
-        time.sleep(0.01)
+    waiting.wait_for(lambda: not _is_rank(pid), lambda: "rank 1 outlived rank 0")
 
 
 def failure_of(run_dir: RunDir) -> Failure:
