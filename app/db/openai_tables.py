@@ -32,6 +32,18 @@ class File(Base):
     """When the file is deleted; null if it does not expire."""
 
 
+class FormerFile(Base):
+    """The place of a deleted file in the list of files, for clients that delete files while they page through the list."""
+
+    __tablename__ = "deleted_files"
+
+    id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+    """When the file was uploaded."""
+    deleted_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class FineTune(Base):
     """The files and the model that an OpenAI client named when it created a job."""
 

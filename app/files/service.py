@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
@@ -28,6 +28,8 @@ _STATUS: Mapping[DatasetStatus, FileStatus] = {
     DatasetStatus.FAILED: "error",
 }
 _EXPIRED_AT_ONCE = 100
+_PLACE_KEPT = timedelta(days=1)
+"""How long a list of files can continue after a deleted file."""
 
 
 def new_file_id() -> str:
@@ -122,6 +124,11 @@ def delete_expired(database: Database, storage: Storage) -> None:
             storage.delete(path)
 
 
+def forget_deleted(session: Session, now: datetime) -> None:
+    """Forget the places of files that were deleted long ago."""
+    store.forget_deleted(session, now - _PLACE_KEPT)
+
+
 def _delete_expired(session: Session, file_id: str) -> list[str]:
     found = store.find_any(session, file_id)
     file = None if found is None else _lock(session, found)
@@ -135,7 +142,7 @@ def _lock(session: Session, file: File) -> File | None:
 
 
 def _delete(session: Session, file: File) -> list[str]:
-    if not store.delete_file(session, file):
+    if not store.delete_file(session, file, database_now(session)):
         return []
     return datasets.delete_dataset(session, file.dataset_id)
 

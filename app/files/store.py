@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, delete, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from app.db.openai_tables import File
+from app.db.openai_tables import File, FormerFile
 from app.db.tables import Dataset
 
 
@@ -68,12 +68,15 @@ def list_files(
     return [(file, dataset) for file, dataset in rows]
 
 
-def delete_file(session: Session, file: File) -> bool:
-    """Delete a file's row. Return whether its dataset must be deleted too.
+def delete_file(session: Session, file: File, now: datetime) -> bool:
+    """Delete a file's row, and keep its place in the list. Return whether its dataset must be deleted too.
 
     Another file of the dataset becomes its owner. The caller must have locked the dataset.
     """
     session.execute(delete(File).where(File.id == file.id))
+    session.add(
+        FormerFile(id=file.id, number=file.number, created_at=file.created_at, deleted_at=now)
+    )
     if not file.owns_dataset:
         return False
     heir = session.scalar(
@@ -83,6 +86,22 @@ def delete_file(session: Session, file: File) -> bool:
         return True
     session.execute(update(File).where(File.number == heir).values(owns_dataset=True))
     return False
+
+
+def find_place(session: Session, file_id: str) -> Place | None:
+    """Return the place of a file in the list, also if it has expired or has been deleted not long ago; None for any other id."""
+    for table in (File, FormerFile):
+        row = session.execute(
+            select(table.created_at, table.number).where(table.id == file_id)
+        ).one_or_none()
+        if row is not None:
+            return Place(*row)
+    return None
+
+
+def forget_deleted(session: Session, before: datetime) -> None:
+    """Forget the places of files that were deleted before this time."""
+    session.execute(delete(FormerFile).where(FormerFile.deleted_at < before))
 
 
 def list_expired(session: Session, now: datetime, limit: int) -> Sequence[str]:

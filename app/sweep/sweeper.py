@@ -119,6 +119,7 @@ class Sweeper:
                 errands.extend_running(session)
             idempotency.forget_old_keys(session, now)
             retries.forget_old(session, now)
+            files.forget_deleted(session, now)
         return True
 
     def _forget_workers(self) -> None:

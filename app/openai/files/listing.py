@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.db.engine import Database, database_now
 from app.db.openai_tables import File
 from app.db.tables import Dataset, Job
-from app.errors.kinds import BadCursor, FileNotFound, JobNotFound
+from app.errors.kinds import BadCursor, JobNotFound
 from app.files import service as files
 from app.files import store as file_rows
 from app.files.schemas import FilePurpose, FileView
@@ -60,7 +60,7 @@ def list_files(
     *,
     is_ascending: bool,
 ) -> tuple[list[FileView], bool]:
-    """Return a page of files and whether there are more. Raises BadCursor unless `after` is a file."""
+    """Return a page of files and whether there are more. Raises BadCursor unless `after` is a file, or was one until not long ago."""
     with database.reading() as session:
         place = None if after is None else _find_place(session, after)
         found: list[Entry] = []
@@ -84,12 +84,14 @@ def _find_place(session: Session, file_id: str) -> Key:
     try:
         written = ids.written_file(file_id)
         if written is None:
-            file = files.get_row(session, file_id)[0]
-            return Key(file.created_at, _UPLOADED, file.number)
+            found = file_rows.find_place(session, file_id)
+            if found is None:
+                raise BadCursor("after")
+            return Key(found.at, _UPLOADED, found.number)
         if written.kind == "checkpoint":  # not in the list
             raise BadCursor("after")
         job = jobs.get_row(session, written.owner)
-    except (FileNotFound, JobNotFound) as error:
+    except JobNotFound as error:
         raise BadCursor("after") from error
     if job.status is not JobStatus.SUCCEEDED:
         raise BadCursor("after")

@@ -9,9 +9,10 @@ from fastapi import FastAPI
 from httpx2 import Response
 from sqlalchemy import update
 
-from app.db.engine import database_now
+from app.db.engine import Database, database_now
 from app.db.openai_tables import File
 from app.doorbell import Doorbell
+from app.files import service as files
 from app.sweep.sweeper import Sweeper
 from tests.app.player import Player
 
@@ -73,6 +74,28 @@ def test_the_list_of_files_continues_after_a_given_file_and_ends(player: Player)
     assert [each["id"] for each in oldest["data"]] == ids
     wrong = player.client.get("/v1/files", params={"after": "file-0"})
     assert code_of(wrong) == (400, "bad_cursor", "after")
+
+
+def test_all_files_can_be_deleted_while_the_list_is_read_page_by_page(
+    player: Player, database: Database
+) -> None:
+    ids = [create(player)["id"] for _ in range(5)]
+    read: list[str] = []
+
+    last: str | None = None
+    for _ in range(3):
+        page = player.get("/v1/files", limit=2, **({} if last is None else {"after": last}))
+        for file in page["data"]:
+            player.client.delete(f"/v1/files/{file['id']}").raise_for_status()
+        read += [each["id"] for each in page["data"]]
+        last = page["last_id"]
+
+    assert read == ids[::-1]
+    assert page["has_more"] is False
+    with database.writing() as session:
+        files.forget_deleted(session, database_now(session) + timedelta(days=1, seconds=1))
+    forgotten = player.client.get("/v1/files", params={"after": last})
+    assert code_of(forgotten) == (400, "bad_cursor", "after")
 
 
 def test_the_dataset_is_deleted_with_its_last_file_only_if_a_file_stored_it(
