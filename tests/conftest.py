@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.programs.postgres import Postgres, running_postgres
 from tests.programs.server_process import migrated
-from tests.units import UnitScheduling, slowest_first
+from tests.units import IS_SLOW, UnitScheduling, slowest_first
 
 # No test depends on a duration: on a loaded machine, Hypothesis takes seconds to prepare its first example.
 settings.register_profile("stepline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -24,9 +24,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> UnitScheduli
     return UnitScheduling(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the slowest tests first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run the slowest tests first, and store which tests are slow before `-m` and `-k` remove any."""
     slowest_first(items)
+    config.stash[IS_SLOW] = {
+        item.nodeid.removeprefix("tests/"): item.get_closest_marker("slow") is not None
+        for item in items
+    }
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,11 @@
+import re
 from pathlib import Path
 
 import pytest
 from pydantic_settings import BaseSettings
 
 from app.config.settings import Settings as ServerSettings
+from tests.units import IS_SLOW
 from worker.settings import Settings as WorkerSettings
 
 ROOT = Path(__file__).parent.parent
@@ -27,3 +29,46 @@ def test_every_link_in_the_readme_points_to_an_existing_file(readme: str) -> Non
 
     assert targets
     assert missing == []
+
+
+def test_the_reliability_page_states_which_tests_are_quick_and_on_which_database(
+    request: pytest.FixtureRequest,
+) -> None:
+    lines = (ROOT / "docs" / "reliability.md").read_text().splitlines()
+    table = "\n".join(line for line in lines if line.startswith("|"))
+    mark = r"(?:, both)?(?:,? \*quick\*(?: on \w+)?)?"
+    entries = re.findall(rf"`([\w/]+/test_\w+\.py)(?: -k (\w+))?`({mark})", table)
+    is_slow = request.config.stash[IS_SLOW]
+    collected = {test.split("::")[0] for test in is_slow}  # some files only, if pytest got paths
+
+    wrong = []
+    for path, word, stated in entries:
+        tests = {
+            test: slow
+            for test, slow in is_slow.items()
+            if test.startswith(f"{path}::") and word in test
+        }
+        if path in collected and stated != _mark(tests, both="both" in stated):
+            wrong.append(f"{path} -k {word}{stated}")
+
+    assert len(entries) > 60
+    assert [path for path, _, _ in entries if not (ROOT / "tests" / path).exists()] == []
+    assert wrong == []
+
+
+def _mark(is_slow: dict[str, bool], *, both: bool) -> str | None:
+    """Return the mark of these tests on the page, or None if no mark is true of all of them."""
+    if not both:
+        names = {test.split("[")[0] for test in is_slow}
+        quick = {test.split("[")[0] for test, slow in is_slow.items() if not slow}
+        return None if quick not in (names, set()) or not names else " *quick*" if quick else ""
+    speeds = {
+        name: {slow for test, slow in is_slow.items() if name.lower() in test}
+        for name in ("SQLite", "PostgreSQL")
+    }
+    quick_on = [name for name, slow in speeds.items() if slow == {False}]
+    slow_on = [name for name, slow in speeds.items() if slow == {True}]
+    if len(quick_on) + len(slow_on) < 2:
+        return None
+    place = f" on {quick_on[0]}" if quick_on and slow_on else ""
+    return f", both, *quick*{place}" if quick_on else ", both"

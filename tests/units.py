@@ -19,6 +19,9 @@ WAITING = (
 )
 """Tests that mostly wait for other processes, for leases and for timers; the slowest first. All other tests mostly compute."""
 
+IS_SLOW = pytest.StashKey[dict[str, bool]]()
+"""For each collected test, by its id without `tests/`: whether it runs only with --slow."""
+
 
 def slowest_first(items: list[pytest.Item]) -> None:
     """Sort the tests by directory, with those of WAITING first, to keep slow tests from starting at the end."""
