@@ -31,6 +31,62 @@ def test_every_link_in_the_readme_points_to_an_existing_file(readme: str) -> Non
     assert missing == []
 
 
+def test_every_new_path_and_name_in_the_tables_of_moves_exists() -> None:
+    files, names, folders = _moves()
+
+    missing = [path for new in files.values() for path in new if not (ROOT / path).exists()]
+    for path, name in names:
+        if not re.search(
+            rf"^(async def|def|class) {name}\b|^{name}\b", (ROOT / path).read_text(), re.MULTILINE
+        ):
+            missing.append(f"{path}: {name}")
+    missing += [f"{module}.*" for module in folders.values() if not list(ROOT.glob(f"{module}.*"))]
+
+    assert len(files) > 130
+    assert len(names) > 30
+    assert len(folders) > 70
+    assert missing == []
+
+
+def test_every_old_path_in_the_worked_examples_is_in_the_tables_of_moves() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    examples = text.split("## How to add: five worked examples")[1].split("\n## ")[0]
+    paths = re.findall(r"`(\w+/[\w/.-]+\.\w+)`", examples)
+    files, _, folders = _moves()
+
+    unknown = [
+        path
+        for path in paths
+        if not (ROOT / path).exists() and path not in files and path.split(".")[0] not in folders
+    ]
+
+    assert len(paths) > 30
+    assert unknown == []
+
+
+def _moves() -> tuple[dict[str, list[str]], list[tuple[str, str]], dict[str, str]]:
+    """Return the tables of docs/decisions/0006.
+
+    These are the new paths of each old path, the names that moved with the file that contains them now, and the new
+    path of each module that moved into a subfolder, without its extension.
+    """
+    text = (ROOT / "docs" / "decisions" / "0006-layers-in-the-server.md").read_text()
+    files: dict[str, list[str]] = {}
+    names: list[tuple[str, str]] = []
+    folders: dict[str, str] = {}
+    for line in text.splitlines():
+        columns = [re.findall(r"`([^`]+)`", cell) for cell in line.strip("|").split("|")]
+        if len(columns) == 2 and all(columns):
+            files[columns[0][0]] = columns[1]
+        elif len(columns) == 3 and all(columns):
+            (old,), (new,), moved = columns
+            if "." in new:
+                names += [(new, name) for name in moved]
+            else:
+                folders |= {f"{old}/{module}": f"{new}/{module}" for module in moved}
+    return files, names, folders
+
+
 def test_the_reliability_page_states_which_tests_are_quick_and_on_which_database(
     request: pytest.FixtureRequest,
 ) -> None:
