@@ -1,1 +1,1 @@
-"""Artifacts: a job's output files, which users can download."""
+"""Artifacts: a job's output files, which users can download. Checkpoints are in checkpoints/, and uploaded files in files/."""

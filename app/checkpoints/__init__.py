@@ -1,1 +1,1 @@
-"""Checkpoints: which ones to store, keep and offer for resuming."""
+"""Checkpoints: which ones to store, keep and offer for resuming. A job's other output files are in artifacts/."""

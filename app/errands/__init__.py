@@ -1,1 +1,1 @@
-"""Errands: short tasks that workers do alongside their attempts. Creates them, hands them to workers, and keeps their results for a while."""
+"""Errands: short tasks that workers do alongside their attempts, and their leases and results. The routes that request them are in packages such as previews/."""

@@ -1,1 +1,1 @@
-"""Measurements: users can have a worker count a dataset's tokens with a model's own tokenizer, and read the result."""
+"""Measurements: users can have a worker count a dataset's tokens, and read the result. Nothing here counts; datasets/tokens/ stores the counts."""

@@ -1,1 +1,1 @@
-"""Previews: rows of a dataset as a model's chat template renders them, token by token, with the loss mask."""
+"""Previews: rows of a dataset as a model's chat template renders them, token by token, with the loss mask. Nothing here renders; a worker does."""
