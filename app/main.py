@@ -3,9 +3,11 @@
 import gc
 import os
 
+from processes.arguments import take_no_arguments
 from processes.privacy import keep_private
 
 if __name__ == "__main__":
+    take_no_arguments("app.main", __doc__)
     keep_private(os.environ)  # first, because the imports below are slow
 
 gc.disable()  # Imports create no garbage, and collections would take a tenth of the startup time.

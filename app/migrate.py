@@ -5,9 +5,11 @@ Alembic is imported only for a migration. The server only compares revisions and
 
 import os
 
+from processes.arguments import take_no_arguments
 from processes.privacy import keep_private
 
 if __name__ == "__main__":
+    take_no_arguments("app.migrate", __doc__)
     keep_private(os.environ)  # first, because the imports below are slow
 
 import ast

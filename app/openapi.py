@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.config.settings import Settings
 from app.main import create_app
+from processes.arguments import take_no_arguments
 
 
 def main() -> int:
@@ -20,4 +21,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    take_no_arguments("app.openapi", __doc__)
     sys.exit(main())

@@ -1,1 +1,1 @@
-"""Helpers for all Stepline processes: filter environment variables, prevent inspection, exit with the parent."""
+"""Helpers for all Stepline processes: environment variables, arguments, privacy, exit with the parent. Nothing here imports another package."""

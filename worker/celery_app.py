@@ -7,9 +7,11 @@ disabled. doorbell.py defines which messages are valid.
 
 import os
 
+from processes.arguments import take_no_arguments
 from processes.privacy import keep_private
 
 if __name__ == "__main__":
+    take_no_arguments("worker.celery_app", __doc__)
     keep_private(os.environ)  # before the imports below, which take a second
 
 import signal

@@ -8,9 +8,11 @@ worker runs without this parent process.
 
 import os
 
+from processes.arguments import take_no_arguments
 from processes.privacy import keep_private
 
 if __name__ == "__main__":
+    take_no_arguments("worker.fleet", __doc__)
     keep_private(os.environ)  # before the imports below, which take half a second
 
 import contextlib

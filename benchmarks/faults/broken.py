@@ -100,4 +100,6 @@ BUILDS: dict[str, Callable[[], str]] = {
 
 
 if __name__ == "__main__":
-    runpy.run_module(BUILDS[sys.argv[1]](), run_name="__main__", alter_sys=True)
+    module = BUILDS[sys.argv[1]]()
+    sys.argv = sys.argv[:1]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

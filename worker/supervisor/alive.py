@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from contracts.run.run_dir import write_atomically
+from processes.arguments import take_no_arguments
 from worker.settings import Settings
 from worker.supervisor.host.device_check import read_check
 from worker.supervisor.host.identity import slug, worker_home
@@ -99,4 +100,5 @@ def _parents(work_dir: Path) -> Path:
 
 
 if __name__ == "__main__":
+    take_no_arguments("worker.supervisor.alive", __doc__)
     sys.exit(main())

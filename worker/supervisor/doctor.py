@@ -5,9 +5,11 @@ It checks everything that the worker would use, with the worker's own settings, 
 
 import os
 
+from processes.arguments import take_no_arguments
 from processes.privacy import keep_private
 
 if __name__ == "__main__":
+    take_no_arguments("worker.supervisor.doctor", __doc__)
     keep_private(os.environ)  # before the imports below, which take a second
 
 import shutil

@@ -7,7 +7,10 @@ The chat template and the tokenizer are untrusted code, so the worker runs this 
 
 import sys
 
+from processes.arguments import take_no_arguments
+
 if __name__ == "__main__":
+    take_no_arguments("worker.training.measure", __doc__)
     # Tokenizers do not need torch, which takes two seconds and 180 MB to import. transformers works without it.
     sys.modules["torch"] = None  # type: ignore[assignment]  # makes the import fail
 
