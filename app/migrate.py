@@ -45,7 +45,7 @@ def migrate(database: Database, revision: str = "head") -> None:
 
 
 def missing_migrations(database: Database) -> str | None:
-    """Return a sentence on why this version cannot use the database, or None if it can."""
+    """Return a sentence that explains why this version cannot use the database, or None if it can."""
     with database.reader.connect() as connection:
         exists = inspect(connection).has_table(_VERSION.name)
         found = set(connection.scalars(select(_VERSION))) if exists else set()

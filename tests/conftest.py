@@ -15,12 +15,12 @@ from tests.units import IS_SLOW, UnitScheduling, slowest_first
 settings.register_profile("stepline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("stepline")
 
-# So that a failed assertion of these checks shows its values.
+# So that a failed assertion in these checks shows its values.
 pytest.register_assert_rewrite("tests.openai.checks")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> UnitScheduling:
-    """Distribute the tests in the units that tests/units.py defines."""
+    """Distribute the tests by the units that tests/units.py defines."""
     return UnitScheduling(config, log)
 
 

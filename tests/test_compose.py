@@ -35,7 +35,7 @@ def _image_environment() -> dict[str, str]:
 
 
 def _settings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
-    """Return the settings of the API under compose."""
+    """Return the API's settings when it runs under compose."""
     for name, value in (_image_environment() | _compose(variables)["api"]["environment"]).items():
         monkeypatch.setenv(name, "" if value is None else str(value))
     return Settings()

@@ -1,4 +1,4 @@
-"""Rules for checkpoints: which to list, which files workers may upload, and where the next attempt may resume.
+"""Rules for checkpoints: which to list, which files workers may upload, and which checkpoint the next attempt may resume from.
 
 A checkpoint counts as stored once its row has a `stored_at`. Each of its files then has a row and is complete on disk.
 """

@@ -43,7 +43,7 @@ class DatasetView(BaseModel):
     object: Literal["dataset"] = "dataset"
     id: str
     status: DatasetStatus
-    """Jobs can use a dataset only if it is `ready`. A large file is `validating` first, and `failed` if it is rejected."""
+    """Jobs can use a dataset only if it is `ready`. A large file is first `validating`, and `failed` if it is rejected."""
     progress: CheckProgress | None = None
     """Null unless the dataset is `validating`."""
     failure: ErrorDetail | None = None
@@ -86,7 +86,7 @@ class Conversation(BaseModel):
 
 
 class CountedTokens(BaseModel):
-    """The tokens of a dataset have been counted with this tokenizer. `GET /v1/datasets/{id}/tokens` returns the counts."""
+    """A tokenizer that has been used to count the tokens of a dataset. `GET /v1/datasets/{id}/tokens` returns the counts."""
 
     model: str
     tokenizer: str
@@ -103,7 +103,7 @@ class DatasetDetail(DatasetView):
     """Warnings and statistics; null if the dataset is not `ready` or has no review.
     `GET /v1/datasets/{id}/review` creates a missing review."""
     token_counts: list[CountedTokens]
-    """The tokenizers with which the tokens have been counted, newest first."""
+    """The tokenizers that have been used to count the tokens, newest first."""
     problems: list[str] = []
     """If the dataset `failed`, all problems found before the check stopped, each with its file, row and line."""
 

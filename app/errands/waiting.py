@@ -22,7 +22,7 @@ from contracts.errand import ErrandStatus
 log = structlog.get_logger(__name__)
 
 QUERY_SECONDS = 1.0
-"""Time between queries if this process does not change any errand."""
+"""Time between queries if this process makes no changes to errands."""
 TICK_SECONDS = 0.25
 """Time between checks of whether the server is stopping."""
 

@@ -79,7 +79,7 @@ def replace_labels(session: Session, job: Job, labels: dict[str, str]) -> None:
 
 
 def mark_archived(session: Session, job: Job, *, archived: bool) -> None:
-    """Write whether lists omit the job. The job must be locked."""
+    """Set whether lists omit the job. The job must be locked."""
     update_job(session, job, archived=archived)
     _update_text(session, job, archived=archived)
     labels = update(JobLabel).where(JobLabel.job_id == job.id).values(archived=archived)

@@ -25,7 +25,7 @@ class NewEndpoint(Strict):
 
 
 class EndpointChange(Strict):
-    """New values of an endpoint; fields that are null or absent do not change."""
+    """New values for an endpoint; fields that are null or absent are left unchanged."""
 
     name: str | None = Field(None, min_length=1, max_length=200)
     url: str | None = Field(None, min_length=1, max_length=2000)
@@ -92,7 +92,7 @@ class DeletedEndpoint(BaseModel):
 
 
 class Try(BaseModel):
-    """One try at delivering an event."""
+    """One attempt to deliver an event."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 

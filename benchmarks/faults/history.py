@@ -38,7 +38,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Cut:
-    """A period in which a worker could not detect that it was superseded, because it was suspended or cut off."""
+    """A period in which a worker could not detect that it had been superseded, because it was suspended or cut off."""
 
     worker: str
     began: float

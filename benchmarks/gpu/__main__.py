@@ -5,7 +5,7 @@
 
 It checks the device, trains models with Qwen2's shapes and random weights, and runs the tests that need a GPU. Each
 model is trained with one engine switch changed at a time, and with transformers' Trainer on the same rows. Measurements
-that do not fit into the GPU's memory are listed and skipped. All measurements of a model run on the same card, one
+that do not fit in the GPU's memory are listed and skipped. All measurements of a model run on the same card, one
 after the other. The last line is JSON.
 """
 

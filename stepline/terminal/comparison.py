@@ -31,7 +31,7 @@ def print_comparison(session: Session, jobs: Sequence[JobView]) -> None:
 
 
 def _seconds(job: JobView) -> float | None:
-    """Return the time from the start to the end, with pauses; None before the end."""
+    """Return the time from the start to the end, including pauses; None before the end."""
     if job.started_at is None or job.ended_at is None:
         return None
     return (job.ended_at - job.started_at).total_seconds()

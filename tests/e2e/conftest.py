@@ -55,7 +55,7 @@ def tiny_rows(count: int) -> str:
 
 
 def spec_of_job(dataset: str, steps: int | None) -> dict[str, Any]:
-    """Return a small spec: four samples per step and eight rows held out. It trains one epoch if `steps` is None."""
+    """Return a small spec: four samples per step and eight rows held out. It trains for one epoch if `steps` is None."""
     training = {
         "per_device_batch_size": 2,
         "gradient_accumulation_steps": 2,

@@ -1,4 +1,4 @@
-"""The examples for users of OpenAI's clients, as their users run them."""
+"""The examples for users of OpenAI's clients, run as users run them."""
 
 import json
 import os

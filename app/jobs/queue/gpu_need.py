@@ -14,7 +14,7 @@ class GpuNeed(NamedTuple):
     gpus: int
     """Number of GPUs on one host, or ALL."""
     most: int
-    """Maximum number of GPUs that the job uses. Each needs at least one sample of an update."""
+    """Maximum number of GPUs that the job uses. Each needs at least one sample per update."""
 
     def on_host(self, cards: int) -> int:
         """Return how many GPUs the job uses on a host with the given number of GPUs."""

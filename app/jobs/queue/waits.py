@@ -1,4 +1,4 @@
-"""Why a queued job has not started, in English and Chinese. A job that is only waiting for its turn has no reason."""
+"""Why a queued job has not started, in English and Chinese. No reason is given for a job that is only waiting for its turn."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -74,7 +74,7 @@ def _headers(claim: ErrandClaim) -> dict[str, str]:
 
 
 def result_of(*rows: int, text: str = "二🙂") -> dict[str, Any]:
-    """Return a preview in which the last token of each row is trained."""
+    """Return a preview in which the last token of each row is supervised."""
     tokens = [
         {"id": 1, "text": "<b>\x1b[2J\n", "trained": False},
         {"id": 2, "text": text, "trained": True},

@@ -280,7 +280,7 @@ def test_a_plan_of_several_datasets_uses_their_counts_and_names_rejected_rows(
     assert tokens["per_row"]["basis"] == "measured"
     assert tokens["per_row"]["value"] == pytest.approx(8000 / 128, rel=0.01)
     warnings = {each["code"]: each for each in plan["forecast"]["warnings"]}
-    # 3 times 128 rows, and about half of 128.
+    # 3 times 128 rows, and about half of another 128.
     assert warnings["rows_over_length"]["values"]["rows"] == pytest.approx(448, abs=2)
     assert warnings["answers_cut"]["values"]["advised_max_length"] == 256
     assert warnings["rows_refused"]["values"]["dataset"] == second

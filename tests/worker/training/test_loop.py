@@ -24,7 +24,7 @@ READ = "read"
 def attend(
     query: Tensor, key: Tensor, value: Tensor, cu_seq: Tensor, *_: Any, **options: Any
 ) -> Tensor:
-    """Replace torch's varlen kernel for [T, heads, size] without reading any value."""
+    """Replace torch's varlen kernel for [T, heads, size] without reading any values."""
     places = torch.arange(len(query))
     owners = torch.bucketize(places, cu_seq[1:], right=True)
     mask = (owners[:, None] == owners[None]) & (places[:, None] >= places[None])

@@ -14,7 +14,7 @@ import type { DatasetDetail } from "./upload";
 type Errand = components["schemas"]["ErrandView"];
 
 const POLL_MS = 1000;
-/** The value of `import` in the URL while the form is open and no import is followed. */
+/** The value of `import` in the URL while the form is open and no import is being followed. */
 const OPEN = "new";
 
 const sentences = (problem: { message: string; hint?: string | null }): string =>

@@ -1,4 +1,4 @@
-// The jobs that the reader has selected. The URL stores their ids, so that the selection outlives filters, pages and reloads.
+// The jobs that the reader has selected. The URL stores their ids, so that the selection survives changes of filters and pages, and reloads.
 import { signal } from "@preact/signals";
 import { query, setQuery } from "../router";
 

@@ -5,7 +5,7 @@ export const JOBS = texts({
   search: ["Search", "搜索"],
   search_jobs: ["Name, model or ID", "名称、模型或 ID"],
   label: ["Label", "标签"],
-  label_hint: ["key:value, or only the key for any value", "格式为 key:value；只填 key 表示任意值"],
+  label_hint: ["key:value, or just the key to match any value", "格式为 key:value；只填 key 表示任意值"],
   archived: ["archived", "已归档"],
 
   job: ["Job", "任务"],

@@ -29,7 +29,7 @@ PACKAGES = ("stepline", "torch", "transformers", "peft", "bitsandbytes", "datase
 
 
 LONGEST_PREFIX = 150
-"""Maximum length of a name that is used as a prefix; a worker's name has at most 200 characters."""
+"""Maximum length of a name that is used as a prefix; a worker's name is at most 200 characters long."""
 
 
 def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInfo:
@@ -71,7 +71,7 @@ def host_id(work_dir: Path) -> str:
         new = path.with_name(f"host_id.{secrets.token_hex(8)}")
         new.write_text(f"{secrets.token_hex(4)}\n")
         try:
-            os.link(new, path)  # unlike a rename, this fails if another process was faster
+            os.link(new, path)  # unlike a rename, this fails if another process was first
         except FileExistsError:
             pass
         finally:

@@ -45,7 +45,7 @@ class System:
         self._due_at = clock() + every_seconds
         self._ticks = _processor_ticks(proc)
         self._handles: dict[str, Any] = {}
-        """NVML handles by the suffix of the GPU's series."""
+        """NVML handles, keyed by the suffix of the GPU's series."""
         self._is_initialised = False
 
     def __enter__(self) -> Self:

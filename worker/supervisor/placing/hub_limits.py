@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 RESERVED_BYTES = 1024**3
-"""Free disk space that a download leaves to the other programs of the host, such as a training that writes checkpoints."""
+"""Free disk space that a download leaves for other programs on the host, such as a training process that writes checkpoints."""
 
 
 class Disk(NamedTuple):
@@ -24,7 +24,7 @@ class Disk(NamedTuple):
         return cls(directory, min(RESERVED_BYTES, shutil.disk_usage(directory).free // 2))
 
     def is_low(self) -> bool:
-        """Return whether less space is free than must stay free."""
+        """Return whether the free space is below the required minimum."""
         return shutil.disk_usage(self.directory).free < self.least_bytes
 
 

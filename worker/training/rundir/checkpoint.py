@@ -55,7 +55,7 @@ class CheckpointState(Tolerant):
     base_correct_tokens: int | None = None
     """Number of evaluation tokens that the model predicted correctly before training; None in checkpoints of earlier versions."""
     adapter_config: dict[str, Any] | None = None
-    """peft's configuration of the adapter, with which the server makes it available for download; None in checkpoints of
+    """peft's configuration of the adapter, which the server adds when users download the adapter; None in checkpoints of
     earlier versions."""
 
 

@@ -19,7 +19,7 @@ def read_spec(run_dir: RunDir) -> JobSpec:
 
 
 def read_placed(run_dir: RunDir) -> Placed:
-    """Return the description of the placed inputs; the default for a manual run."""
+    """Return the description of the inputs that the worker placed; the default for a manual run."""
     try:
         return Placed.model_validate_json(run_dir.placed.read_bytes())
     except FileNotFoundError:
