@@ -48,4 +48,18 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'stepline' has no attribute {name!r}")
     import importlib  # noqa: PLC0415
 
+    _require_own_contracts()
     return getattr(importlib.import_module(f"stepline.client.{_MODULES[name]}"), name)
+
+
+def _require_own_contracts() -> None:
+    """Raise ImportError if another module called `contracts`, such as a file next to the user's script, hides ours."""
+    from importlib.util import find_spec  # noqa: PLC0415
+    from pathlib import Path  # noqa: PLC0415
+
+    found = find_spec("contracts")
+    origin = None if found is None else found.origin
+    if origin is None or Path(origin).parent.parent != Path(__file__).parent.parent:
+        raise ImportError(
+            f"Stepline's package `contracts` is hidden by {origin or 'another package'}. Rename that module."
+        )
