@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from types import FrameType
 from cli.part import Part
 from contracts.values.text import escape_lines
 from examples.demo.language import Language, choose_language, say
+from examples.demo.port import find_port
 from examples.demo.progress import Progress
 from examples.demo.tickets import TICKETS_FILE
 from stepline import Client, Job, SteplineError
@@ -107,14 +107,11 @@ def _make_base_model(models_dir: Path, service: Part, language: Language) -> Non
 
 
 def _choose_port(port: int | None, language: Language) -> int:
-    """Return the given port, else 8000 if it is free, else any free one. Raises DemoFailed if the given port is taken."""
-    for wanted in (8000, 0) if port is None else (port,):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", wanted))
-            chosen: int = probe.getsockname()[1]
-            return chosen
-    raise DemoFailed(say(language, "port_in_use", port=port))
+    """Return the port to use. Raises DemoFailed if the given port cannot be used."""
+    chosen = find_port(port)
+    if chosen is None:
+        raise DemoFailed(say(language, "port_in_use", port=port))
+    return chosen
 
 
 def _service(data_dir: Path, models_dir: Path, url: str) -> Part:

@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,16 +124,50 @@ def test_a_phase_without_steps_shows_its_row_progress(capsys: pytest.CaptureFixt
     ]
 
 
-def test_a_port_in_use_is_reported_before_any_preparation(tmp_path: Path) -> None:
+@pytest.fixture
+def port_in_use() -> Iterator[int]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = taken.getsockname()[1]
+        yield taken.getsockname()[1]
 
-        with pytest.raises(DemoFailed, match=f"Port {port} is in use"):
-            run(tmp_path / "demo", port, once=True, language="en")
+
+def test_a_port_in_use_is_reported_before_any_preparation(tmp_path: Path, port_in_use: int) -> None:
+    with pytest.raises(DemoFailed, match=f"Port {port_in_use} is in use"):
+        run(tmp_path / "demo", port_in_use, once=True, language="en")
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--once", "--port", "{}"], 1, "Port {} is in use"),
+        (["--port={}"], 1, "Port {} is in use"),
+        (["--port", "99999"], 1, "Port 99999 is in use or not allowed"),
+        (["--once"], 3, "installing"),
+    ],
+)
+def test_the_script_checks_the_port_before_the_installation(
+    tmp_path: Path, port_in_use: int, arguments: list[str], status: int, message: str
+) -> None:
+    (tmp_path / "script").mkdir()
+    shutil.copy(ROOT / "script/demo", tmp_path / "script/demo")
+    (tmp_path / "script/setup").write_text("#!/bin/sh\necho installing >&2\nexit 3\n")
+    (tmp_path / "script/setup").chmod(0o755)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+
+    done = subprocess.run(
+        [tmp_path / "script/demo", *(each.format(port_in_use) for each in arguments)],
+        env=os.environ | {"PYTHON": sys.executable, "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == status
+    assert done.stderr.startswith(message.format(port_in_use))
 
 
 @pytest.mark.slow
