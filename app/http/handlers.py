@@ -18,10 +18,11 @@ from app.errors import kinds as errors
 from app.errors.base import AppError, error_response
 from app.errors.disk import storage_failure
 from app.errors.field_hints import field_hint, guess_hint, parts_hint
+from app.errors.number_hints import NUMBER_ERRORS, number_hint
 from app.errors.words import UNSTORABLE_VALUE
 from app.http import validation
 from app.http.negotiation.language import get_language
-from app.http.request_fields import bounds_of, parts_of
+from app.http.request_fields import bounds_of, number_at, parts_of
 from app.http.spelling import nearest_name, suggest_field
 from contracts.error_codes import CODES_HEADER
 from contracts.failure import Language
@@ -84,7 +85,11 @@ def _hint(request: Request, error: Any, language: Language) -> str:
             return guess_hint(nearest_name(str(error.get("input"))[:100], names), language)
         case "model_type" | "model_attributes_type":
             return parts_hint(parts_of(request, error["loc"]), language)
-    return field_hint(error, validation.dotted(error["loc"]), language)
+    hint = field_hint(error, validation.dotted(error["loc"]), language)
+    if not hint and error["type"] in NUMBER_ERRORS:
+        number = number_at(request, error["loc"])
+        return "" if number is None else number_hint(number, language)
+    return hint
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:

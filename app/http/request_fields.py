@@ -8,6 +8,8 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from app.errors.number_hints import NumberField
+
 BOUNDS = ("gt", "ge", "lt", "le")
 
 
@@ -23,6 +25,18 @@ def bounds_of(request: Request, location: Sequence[str | int]) -> Mapping[str, A
         for name in BOUNDS
         if (bound := getattr(part, name, None)) is not None
     }
+
+
+def number_at(request: Request, location: Sequence[str | int]) -> NumberField | None:
+    """Return the declaration of a number that has bounds, or None."""
+    field, bounds = _field_at(request, location), bounds_of(request, location)
+    if field is None or not bounds:
+        return None
+    types = get_args(field.annotation) or (field.annotation,)
+    if int not in types and float not in types:
+        return None
+    default = field.default if isinstance(field.default, int | float) else None
+    return NumberField(float not in types, bounds, default)
 
 
 def parts_of(request: Request, location: Sequence[str | int]) -> list[str]:

@@ -184,7 +184,23 @@ def test_a_query_parameter_outside_its_range_is_reported_with_both_bounds(player
         ({"dataset": {}}, "Upload the rows with POST /v1/datasets and send its id"),
         ({"lora": {"rank": "64"}}, "Write it without quotation marks: 64"),
         ({"training": {"learning_rate": "1e-4"}}, "Write it without quotation marks: 1e-4"),
-        ({"lora": {"rank": "many"}}, ""),
+        ({"lora": {"rank": "many"}}, "Write an integer from 1 to 1024, such as 64."),
+        (
+            {"training": {"learning_rate": "abc"}},
+            "Write a number greater than 0 and at most 1, such as 0.0002.",
+        ),
+        (
+            {"training": {"epochs": [1]}},
+            "Write an integer from 1 to 10000, such as 1.",
+        ),
+        (
+            {"training": {"max_length": 100000000}},
+            "Write an integer from 8 to 1048576, such as 1024.",
+        ),
+        (
+            {"training": {"max_steps": 0}},
+            "Write an integer from 1 to 100000000.",
+        ),
         ({"name": 5}, 'Write it in quotation marks: "5"'),
         ({"training": {"lr_scheduler": "cosin"}}, "Did you mean cosine?"),
         ({"lora": [64]}, "Its fields: rank, alpha, dropout, target_modules."),
