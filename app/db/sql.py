@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import (
     JSON,
     ColumnElement,
+    Float,
     Insert,
     Table,
     Text,
@@ -51,6 +52,25 @@ def _postgresql_moment(element: moment, compiler: SQLCompiler, **options: Any) -
 def _sqlite_moment(element: moment, compiler: SQLCompiler, **options: Any) -> str:
     seconds = compiler.process(element.clauses, **options)
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {seconds} || ' seconds')"
+
+
+class seconds_between(FunctionElement[float]):  # noqa: N801  # named like an SQL function
+    """SQL expression: the seconds from the first time to the second; null if one of them is null."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(seconds_between, "postgresql")
+def _postgresql_seconds(element: seconds_between, compiler: SQLCompiler, **options: Any) -> str:
+    start, end = (compiler.process(each, **options) for each in element.clauses)
+    return f"extract(epoch FROM {end} - {start})::float8"
+
+
+@compiles(seconds_between, "sqlite")
+def _sqlite_seconds(element: seconds_between, compiler: SQLCompiler, **options: Any) -> str:
+    start, end = (compiler.process(each, **options) for each in element.clauses)
+    return f"86400.0 * (julianday({end}) - julianday({start}))"
 
 
 def written_out(column: InstrumentedAttribute[T], value: T) -> ColumnElement[bool]:

@@ -128,6 +128,9 @@ class JobState(BaseModel):
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    run_seconds: float | None = None
+    """Total duration of the attempts that have ended. Excludes the time in which the job was queued or paused. Null if
+    no attempt has ended."""
     labels: dict[str, str]
     notes: str | None = None
     archived: bool = False

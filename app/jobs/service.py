@@ -86,6 +86,7 @@ def submit_job(
     seen = view(
         job=job,
         lease_expires_at=None,
+        run_seconds=None,
         place=queue.find_place(session, job),
         waiting=planned.plan.waiting,
         now=now,
@@ -121,13 +122,14 @@ def get_with_summary(
     session: Session, job_id: str, language: Language
 ) -> tuple[JobView, dict[str, Any] | None]:
     """Return a job and the summary of its last attempt, or None if there is no summary. Raises JobNotFound."""
-    job, lease_expires_at = _found(store.find_job, session, job_id)
+    job, lease_expires_at, run_seconds = _found(store.find_job, session, job_id)
     place = queue.find_place(session, job)
     now = database_now(session)
     waiting = waits.find_waits(session, [job], now, language).get(job.number)
     seen = view(
         job=job,
         lease_expires_at=lease_expires_at,
+        run_seconds=run_seconds,
         place=place,
         waiting=waiting,
         now=now,
@@ -144,7 +146,7 @@ def list_jobs(
     found = lists.find_jobs(session, chosen, after, limit + 1)
     page = found.places[:limit]
     rows = lists.read_jobs(session, page)
-    jobs = [job for job, _ in rows]
+    jobs = [job for job, *_ in rows]
     places = queue.find_places(session, jobs)
     now = database_now(session)
     reasons = waits.find_waits(session, jobs, now, language)
@@ -154,12 +156,13 @@ def list_jobs(
             view(
                 job=job,
                 lease_expires_at=lease,
+                run_seconds=run_seconds,
                 place=places.get(job.number),
                 waiting=reasons.get(job.number),
                 now=now,
                 language=language,
             )
-            for job, lease in rows
+            for job, lease, run_seconds in rows
         ],
         has_more=len(found.places) > limit or found.ended_at is not None,
         cursor=encode_place(end, chosen.sort) if end else cursor,

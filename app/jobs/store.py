@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import Attempt, Base, Job, JobLabel, JobText
 from app.jobs.listing.lists import sort_name_of, text_of
+from app.jobs.listing.run_time import RUN_SECONDS
 from app.jobs.progress import JobProgress
 from app.leases.store import HeldAttempt
 from contracts.job import JobStatus, Phase
@@ -41,7 +42,7 @@ class HeldJob(NamedTuple):
 _STATUS = select(_JOBS.c.status).where(_JOBS.c.id == bindparam("job"))
 _VERSION = select(_JOBS.c.version).where(_JOBS.c.id == bindparam("job"))
 _WITH_LEASE = (
-    select(Job, Attempt.lease_expires_at)
+    select(Job, Attempt.lease_expires_at, RUN_SECONDS)
     .outerjoin(Attempt, Attempt.id == Job.current_attempt_id)
     .where(Job.id == bindparam("job"))
 )
@@ -98,10 +99,10 @@ def _update_text(session: Session, job: Job, **values: Any) -> None:
     session.execute(text, execution_options=_PLAIN)
 
 
-def find_job(session: Session, job_id: str) -> tuple[Job, datetime | None] | None:
-    """Return the job and when its lease expires, or None."""
+def find_job(session: Session, job_id: str) -> tuple[Job, datetime | None, float | None] | None:
+    """Return the job, when its lease expires, and how long it has run (see RUN_SECONDS), or None."""
     row = session.execute(_WITH_LEASE, {"job": job_id}).one_or_none()
-    return None if row is None else (row[0], row[1])
+    return None if row is None else (row[0], row[1], row[2])
 
 
 def find_plain(session: Session, job_id: str) -> Job | None:

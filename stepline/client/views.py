@@ -75,6 +75,7 @@ class Finding(View):
     code: str
     level: str
     step: int
+    acknowledged: bool = False
 
 
 class JobState(View):
@@ -98,6 +99,7 @@ class JobState(View):
     created_at: UtcDatetime
     started_at: UtcDatetime | None
     ended_at: UtcDatetime | None
+    run_seconds: float | None = None
     labels: dict[str, str]
     notes: str | None = None
     archived: bool = False

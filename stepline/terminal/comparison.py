@@ -21,20 +21,13 @@ def print_comparison(session: Session, jobs: Sequence[JobView]) -> None:
         row("name", lambda job: job.name or ""),
         row("status", lambda job: show_status(job.status, session.language)),
         row("steps", lambda job: str(job.progress.step)),
-        row("duration", lambda job: show_seconds(_seconds(job))),
+        row("duration", lambda job: show_seconds(job.run_seconds if job.ended_at else None)),
         [session.say("loss"), *_mark_lowest([job.last_loss for job in jobs])],
         [session.say("eval_loss"), *_mark_lowest([job.eval_loss for job in jobs])],
         *([name, *(spec.get(name, "–") for spec in specs)] for name in different),
     ]
     titles = [session.say("job"), *(job.id for job in jobs)]
     session.print_rows(titles, rows, shortened=range(1, len(titles)))
-
-
-def _seconds(job: JobView) -> float | None:
-    """Return the time from the start to the end, including pauses; None before the end."""
-    if job.started_at is None or job.ended_at is None:
-        return None
-    return (job.ended_at - job.started_at).total_seconds()
 
 
 def _mark_lowest(losses: Sequence[float | None]) -> list[str]:

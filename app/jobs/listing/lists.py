@@ -13,6 +13,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, defer
 
 from app.db.tables import Attempt, Job
+from app.jobs.listing.run_time import RUN_SECONDS
 from app.jobs.listing.walks import BEFORE_ALL, Place, Section, plan, plan_created
 from app.jobs.schemas import JobCount, JobFilter
 from contracts.job import JobStatus
@@ -89,15 +90,17 @@ def count_jobs(session: Session, chosen: JobFilter, statuses: Sequence[JobStatus
     return JobCount(count=min(matching, MOST_COUNTED), is_exact=walked <= MOST_COUNTED)
 
 
-def read_jobs(session: Session, places: Sequence[Place]) -> list[tuple[Job, datetime | None]]:
-    """Return the jobs at these places, without summaries, and when their leases expire."""
+def read_jobs(
+    session: Session, places: Sequence[Place]
+) -> list[tuple[Job, datetime | None, float | None]]:
+    """Return the jobs at these places, without summaries, with when their leases expire and how long they have run."""
     rows = session.execute(
-        select(Job, Attempt.lease_expires_at)
+        select(Job, Attempt.lease_expires_at, RUN_SECONDS)
         .outerjoin(Attempt, Attempt.id == Job.current_attempt_id)
         .where(Job.number.in_([place.number for place in places]))
         .options(defer(Job.summary, raiseload=True))
     )
-    by_number = {job.number: (job, lease) for job, lease in rows}
+    by_number = {job.number: (job, lease, seconds) for job, lease, seconds in rows}
     return [by_number[place.number] for place in places if place.number in by_number]
 
 

@@ -1,6 +1,7 @@
 """Requests to pause, resume, retry, delete or cancel a submitted job; a cancel overrides a pause."""
 
 import os
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from fastapi import FastAPI
@@ -47,6 +48,32 @@ def test_a_queued_job_pauses_immediately_and_resuming_it_rings_the_doorbell(
     assert bell.rung == ["a"]
     assert event_codes(player, job) == ["job_created", "job_paused", "job_resumed"]
     assert player.claim(queue="a").job_id == job
+
+
+def test_the_run_time_of_a_job_excludes_the_time_it_was_queued_or_paused(
+    player: Player, database: Database
+) -> None:
+    other, job = player.submit(), player.submit(queue="a")
+    for _ in range(2):
+        claim = player.claim(queue="a")
+        assert player.job(job)["run_seconds"] == (7.25 if claim.number > 1 else None)
+        post_action(player, job, "pause")
+        player.finish(claim, "paused", 0)
+        _set_times(database, claim.attempt_id, start=100 * claim.number, seconds=7.25)
+        post_action(player, job, "resume")
+    post_action(player, job, "cancel").raise_for_status()
+
+    listed = {each["id"]: each["run_seconds"] for each in player.get("/v1/jobs")["data"]}
+
+    assert listed == {job: 14.5, other: None}
+    assert player.job(job)["run_seconds"] == 14.5
+
+
+def _set_times(database: Database, attempt_id: str, *, start: float, seconds: float) -> None:
+    with database.writing() as session:
+        attempt = session.get_one(Attempt, attempt_id)
+        attempt.started_at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=start)
+        attempt.ended_at = attempt.started_at + timedelta(seconds=seconds)
 
 
 def test_a_running_job_is_paused_once_its_attempt_has_ended(player: Player) -> None:

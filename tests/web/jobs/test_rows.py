@@ -1,11 +1,12 @@
 """The row progress of a phase on the job's page and in the list, in both languages, and the evaluation cost in the form."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from starlette.testclient import TestClient
 
 from contracts.attempt import Claim, RowProgress
@@ -110,3 +111,22 @@ def test_the_form_shows_the_cost_of_evaluation(visit: Visit, site: Site) -> None
     expect(page.locator("aside")).to_contain_text(
         "Evaluation: 2 × 8 rows, 33% of all rows processed (16 of 48)."
     )
+
+
+def test_a_row_shows_the_run_time_and_not_the_time_from_start_to_end(
+    visit: Visit, site: Site
+) -> None:
+    def pause_for_an_hour(route: Route) -> None:
+        jobs = site.service.client.get("/v1/jobs").json()
+        for job in jobs["data"]:
+            if job["id"] == site.finished:
+                assert job["run_seconds"] > 0
+                job |= {"started_at": "2026-01-01T00:00:00Z", "ended_at": "2026-01-01T01:00:00Z"}
+                job |= {"run_seconds": 61.5}
+        route.fulfill(json=jobs)
+
+    visitor = visit()
+    visitor.page.route(re.compile(r"/v1/jobs\?"), pause_for_an_hour)
+    row = visitor.go("/").locator("table.jobs tr", has=visitor.page.get_by_text("finished"))
+
+    expect(row.locator(".left")).to_have_text("took 1m 2s")

@@ -114,10 +114,8 @@ export function Row({ job, marked, chosen }: Props) {
           ) : (
             duration(job.eta_seconds)
           )
-        ) : job.started_at && job.ended_at ? (
-          <small>
-            {say(JOBS.took, { time: duration((Date.parse(job.ended_at) - Date.parse(job.started_at)) / 1000) })}
-          </small>
+        ) : job.ended_at && job.run_seconds != null ? (
+          <small>{say(JOBS.took, { time: duration(job.run_seconds) })}</small>
         ) : isStarted ? (
           NONE
         ) : null}
