@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from contracts.job_status import JobStatus
+from contracts.verdicts.finding_names import finding_name
 from stepline.client.views import JobState
 from stepline.terminal.colors import STATUS_COLORS
 from stepline.terminal.language import Language
@@ -65,6 +67,21 @@ def show_phase(phase: str, language: Language) -> str:
 def status_colors(language: Language) -> dict[str, str]:
     """Return the color of each status, by its word."""
     return {show_status(status, language): color for status, color in STATUS_COLORS.items()}
+
+
+def show_health(job: JobState, language: Language) -> str | None:
+    """Return the warnings that nobody has acknowledged, or that a running job has none; None if nothing can be said."""
+    if job.status == JobStatus.RUNNING and job.unreachable:
+        return say("unknown", language)
+    warnings = [
+        say("health.finding", language, name=finding_name(one.code, language), step=one.step)
+        for one in job.health
+        if one.level != "info" and not one.acknowledged
+    ]
+    if warnings:
+        return ("、" if language == "zh" else ", ").join(warnings)
+    is_judged = job.status == JobStatus.RUNNING and job.progress.step > 0
+    return say("health.none", language) if is_judged else None
 
 
 def show_progress(job: JobState, language: Language) -> str:

@@ -25,6 +25,7 @@ from stepline.terminal.chart import draw_curve
 from stepline.terminal.colors import LEVEL_COLORS, STATUS_COLORS
 from stepline.terminal.figures import (
     show_bytes,
+    show_health,
     show_loss,
     show_phase,
     show_progress,
@@ -163,7 +164,8 @@ class Screen:
             found.append(f"{say('gpu_memory', lang)} {show_bytes(gpu)}")
         elif process is not None:
             found.append(f"{say('memory', lang)} {show_bytes(process)}")
-        found += [f"{say('health', lang)}: {escape(finding.code)}" for finding in job.health[:2]]
+        if (health := show_health(job, lang)) is not None:
+            found.append(say("health", lang, found=escape(health)))
         return Text(" · ".join(found))
 
     def _chart(self, width: int) -> list[Text]:
