@@ -16,9 +16,17 @@ window.asked = 0;
 window.Notification = class {
   static permission = 'default';
   static async requestPermission() { window.asked += 1; return (this.permission = 'granted'); }
-  constructor(title, options) { window.shown.push([title, options.tag]); }
+  constructor(title, options) { window.shown.push([title, options.tag, options.body]); }
 };
 """
+WARNING = {
+    "code": "loss_spike",
+    "level": "warning",
+    "step": 3,
+    "values": {"loss": 7.1, "usual_loss": 2.5, "count": 1},
+    "raised_at": "2026-01-01T00:00:00Z",
+    "acknowledged": False,
+}
 
 
 @pytest.fixture
@@ -109,10 +117,11 @@ def test_an_archived_job_leaves_the_list_and_can_be_restored(
     expect(page.locator("main")).not_to_contain_text("This job is archived.")
 
 
-def test_the_bell_asks_for_permission_once_and_announces_the_end_of_a_job(
+def test_the_bell_asks_for_permission_once_and_announces_when_a_job_is_unhealthy_or_ends(
     job: str, visit: Visit, site: Site
 ) -> None:
     visitor = visit()
+    visitor.page.clock.install()
     visitor.page.add_init_script(RECORD_NOTIFICATIONS)
     page = visitor.go("/")
     assert page.evaluate("window.asked") == 0
@@ -124,9 +133,25 @@ def test_the_bell_asks_for_permission_once_and_announces_the_end_of_a_job(
     expect(page.locator(".toast")).to_contain_text("You will be notified")
     assert page.evaluate("window.asked") == 1
     page.get_by_label("Main").get_by_role("link", name="Workers").click()
+
+    def add_warning(route: Route) -> None:
+        stored = site.service.client.get(f"/v1/jobs/{job}").json()
+        route.fulfill(json=stored | {"health": [WARNING]})
+
+    page.route(f"**/v1/jobs/{job}", add_warning)
+    for _ in range(2):  # a warning that is already known is not announced again
+        with page.expect_response(f"**/v1/jobs/{job}"):
+            page.clock.fast_forward(5000)
+        expect(page).to_have_title("● draft looks unhealthy · Workers · Stepline")
+    assert page.evaluate("window.shown") == [["draft looks unhealthy", job, "Loss spike"]]
+    page.unroute(f"**/v1/jobs/{job}")
+    page.locator("main").click()
+    expect(page).to_have_title("Workers · Stepline")
+
     site.service.client.post(f"/v1/jobs/{job}/cancel").raise_for_status()
-    page.wait_for_function("() => window.shown.length > 0")
-    assert page.evaluate("window.shown") == [["draft: cancelled", job]]
+    page.clock.fast_forward(5000)
+    page.wait_for_function("() => window.shown.length > 1")
+    assert page.evaluate("window.shown[1]") == ["draft: cancelled", job, ""]
     expect(page).to_have_title("● draft: cancelled · Workers · Stepline")
     page.locator("main").click()
     expect(page).to_have_title("Workers · Stepline")

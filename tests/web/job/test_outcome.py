@@ -64,6 +64,24 @@ def test_a_finished_job_begins_with_its_outcome(visit: Visit, site: Site) -> Non
     assert above
 
 
+def test_the_log_shows_a_recorded_line_once_and_says_in_chinese_that_it_is_in_english(
+    visit: Visit, site: Site
+) -> None:
+    lines = site.service.get(f"/v1/jobs/{site.finished}/logs?limit=5000")["data"]
+    recorded = {each["text"] for each in lines if each["source"] == "record"}
+    echoes = [
+        each
+        for each in lines
+        if each["source"] == "output" and each["text"].partition("] ")[2] in recorded
+    ]
+    assert echoes, "the training process prints the recorded lines too"
+
+    for locale, note in (("zh-CN", "日志为训练程序输出的英文原文。"), ("en-US", "")):
+        log = visit(locale=locale).go(f"/jobs/{site.finished}").get_by_role("log")
+        expect(log.locator("div")).to_have_count(len(lines) - len(echoes))
+        expect(log.locator(".note")).to_have_text([note] if note else [])
+
+
 def test_the_verdicts_follow_the_language_of_the_page(visit: Visit, site: Site) -> None:
     page = visit().go(f"/jobs/{site.finished}")
     page.get_by_role("button", name="中文").click()
