@@ -29,7 +29,8 @@ MOST_TRIES = 2
 """Maximum number of workers that try an errand if each of them stops responding."""
 MOST_WAIT_SECONDS = 30.0
 """Maximum time that the server holds a claim while there is no errand."""
-MOST_NAMED_MODELS = 1000
+MOST_NAMED_MODELS = 100_000
+"""Maximum number of models that a claim names."""
 
 
 class ErrandKind(StrEnum):

@@ -1,6 +1,6 @@
 """What a worker knows about the models in its models root and its hub cache, and the message that reports it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -121,10 +121,25 @@ class ModelFacts(Tolerant):
 
 
 class ModelReport(Tolerant):
-    """All models in a worker's models root. Each report replaces the previous one."""
+    """The models on a worker, or a part of them. It replaces what the worker has reported about the same range of names."""
 
     worker_id: str = Field(min_length=1, max_length=200)
     models: Annotated[list[ModelFacts], Field(max_length=MOST_MODELS)]
+    after: str = ""
+    """The range begins after this name, the last one of the previous part; empty for the first part."""
+    has_more: bool = False
+    """If true, the range ends with the last of `models`, and another part follows."""
+
+
+def split_report(worker_id: str, models: Sequence[ModelFacts]) -> Iterator[ModelReport]:
+    """Yield the reports that together contain all models; one if there are none."""
+    ordered = sorted(models, key=lambda facts: facts.name)
+    after = ""
+    for start in range(0, max(1, len(ordered)), MOST_MODELS):
+        part = ordered[start : start + MOST_MODELS]
+        has_more = start + MOST_MODELS < len(ordered)
+        yield ModelReport(worker_id=worker_id, models=part, after=after, has_more=has_more)
+        after = part[-1].name if part else ""
 
 
 def is_model_name(name: str) -> bool:

@@ -43,13 +43,21 @@ class Copy(NamedTuple):
 def receive_report(session: Session, report: ModelReport) -> None:
     """Store a worker's models. Raises WorkerNotFound if the worker has not sent a hello."""
     now = database_now(session)
-    models = [facts for facts in report.models if is_model_name(facts.name)]
+    span = store.Span(
+        report.after.replace("\0", ""),
+        report.models[-1].name.replace("\0", "") if report.has_more and report.models else None,
+    )
+    models = [
+        facts for facts in report.models if is_model_name(facts.name) and span.covers(facts.name)
+    ]
     if len(models) < len(report.models):
         number = len(report.models) - len(models)
         log.warning(
-            "skipped models whose names no job can use", worker=report.worker_id, number=number
+            "skipped models whose names no job can use or that are outside the report's range",
+            worker=report.worker_id,
+            number=number,
         )
-    if not store.replace_models(session, report.worker_id.replace("\0", ""), models, now):
+    if not store.replace_models(session, report.worker_id.replace("\0", ""), models, span, now):
         raise WorkerNotFound(worker=report.worker_id)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Select, bindparam, delete, select
@@ -20,6 +21,19 @@ _REPORTED = (
 )
 
 
+@dataclass(frozen=True)
+class Span:
+    """A range of names."""
+
+    after: str
+    last: str | None
+    """None for no limit."""
+
+    def covers(self, name: str) -> bool:
+        """Return whether the name is in the range."""
+        return name > self.after and (self.last is None or name <= self.last)
+
+
 @functools.cache
 def _workers(*given: str) -> Select[Worker]:
     """Select the workers that match the values given."""
@@ -32,16 +46,18 @@ def _workers(*given: str) -> Select[Worker]:
 
 
 def replace_models(
-    session: Session, worker_id: str, models: Sequence[ModelFacts], now: datetime
+    session: Session, worker_id: str, models: Sequence[ModelFacts], span: Span, now: datetime
 ) -> bool:
-    """Replace a worker's stored models. Return False if the worker is unknown."""
+    """Replace a worker's stored models in a range of names. Return False if the worker is unknown."""
     locked = select(Worker.id).where(Worker.id == worker_id).with_for_update()
     if session.scalar(locked) is None:
         return False
-    own = WorkerModel.worker_id == worker_id
-    earlier = session.execute(select(WorkerModel.name, WorkerModel.first_seen_at).where(own))
+    own = [WorkerModel.worker_id == worker_id, WorkerModel.name > span.after]
+    if span.last is not None:
+        own.append(WorkerModel.name <= span.last)
+    earlier = session.execute(select(WorkerModel.name, WorkerModel.first_seen_at).where(*own))
     first_seen_at = dict(earlier.all())
-    session.execute(delete(WorkerModel).where(own).execution_options(synchronize_session=False))
+    session.execute(delete(WorkerModel).where(*own).execution_options(synchronize_session=False))
     rows = {
         facts.name: {
             "worker_id": worker_id,

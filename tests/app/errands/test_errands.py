@@ -133,6 +133,15 @@ def test_a_worker_gets_only_errands_that_it_can_run(player: Player) -> None:
     assert downloader.post_claim().status_code == 204
 
 
+def test_a_worker_with_thousands_of_models_gets_an_errand_for_the_last_of_them(
+    player: Player,
+) -> None:
+    worker = ErrandWorker(player, models=(*(f"m{n}" for n in range(2000)), MODEL))
+    ask(player, player.upload())
+
+    assert worker.claim().request.kind == "preview"
+
+
 def test_a_claim_and_a_user_wait_for_each_other_without_polling(player: Player) -> None:
     worker = ErrandWorker(player)
     dataset = player.upload()

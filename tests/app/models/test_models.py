@@ -11,7 +11,7 @@ from app.db.engine import Database, database_now
 from app.db.tables import Worker
 from app.sweep.sweeper import Sweeper
 from app.workers.store import LIVE_SECONDS
-from contracts.model_facts import ModelFacts
+from contracts.model_facts import MOST_MODELS, ModelFacts, split_report
 from contracts.wire import MODELS_PATH
 from tests.app.bellringer import Bellringer
 from tests.app.player import WORKER, Player
@@ -186,6 +186,24 @@ def test_the_number_of_statements_for_a_report_does_not_depend_on_the_number_of_
 
     assert len(player.get("/v1/models")["data"]) == 40
     assert len(set(counts[1:])) == 1, counts
+
+
+def test_a_worker_with_many_models_reports_them_in_parts_that_replace_only_their_own_range(
+    player: Player,
+) -> None:
+    def send(*names: str) -> list[str]:
+        for part in split_report("w1", [ModelFacts(name=name) for name in names]):
+            body = part.model_dump_json()
+            player.client.post(MODELS_PATH, content=body, headers=WORKER).raise_for_status()
+        return [each["id"] for each in player.get("/v1/models")["data"]]
+
+    player.hello(worker_id="w1", models=None)
+    many = sorted(f"m{n}" for n in range(MOST_MODELS + 2))
+
+    assert send(*many) == many[:MOST_MODELS]
+    assert player.get("/v1/models/" + many[-1])["checked"]
+    assert send(*many[::2]) == many[::2]
+    assert send() == []
 
 
 def test_unexpected_content_in_a_report_does_not_hide_the_rest(player: Player) -> None:

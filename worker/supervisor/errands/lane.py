@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from contracts.errand import (
+    MOST_NAMED_MODELS,
     PREVIEW_REVISIONS,
     ErrandClaim,
     ErrandFailure,
@@ -102,11 +103,11 @@ class Lane:
                     self.stop.wait(pause)
 
     def _run_one(self, server: ErrandServer) -> None:
-        installed = list_installed(self.settings, self.environ)
+        installed = list(list_installed(self.settings, self.environ))[:MOST_NAMED_MODELS]
         kinds = [self.kind]
         if self.kind == ErrandKind.PREVIEW:
             kinds.append(PREVIEW_REVISIONS)
-        claim = server.claim(self.worker_id, kinds, list(installed), WAIT_SECONDS)
+        claim = server.claim(self.worker_id, kinds, installed, WAIT_SECONDS)
         if claim is None:
             return
         with structlog.contextvars.bound_contextvars(errand_id=claim.errand_id):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import structlog
 
-from contracts.model_facts import MOST_MODELS, ModelFacts, ModelReport
+from contracts.model_facts import ModelFacts, split_report
 from worker.supervisor.host.models.models_root import ModelCatalog
 from worker.supervisor.server.answers import Refused, ServerUnavailable
 from worker.supervisor.server.client import Server
@@ -26,31 +26,20 @@ class ModelReporter:
         self._worker_id = worker_id
         self._accepted: list[ModelFacts] | None = None
         self._last_problem = ""
-        self._omitted = 0
 
     def report(self, server: Server) -> None:
         """Report the models. If that fails, the next call tries again; older servers reject every report."""
         try:
             models = self._catalog.read()
-            self._warn_of_omitted()
             if models != self._accepted:
-                server.report_models(ModelReport(worker_id=self._worker_id, models=models))
+                for report in split_report(self._worker_id, models):
+                    server.report_models(report)
                 self._accepted, self._last_problem = models, ""
         except (OSError, ServerUnavailable, Refused) as error:
             problem = f"{type(error).__name__}: {error}"
             if problem != self._last_problem:
                 log.warning("could not report the models", reason=problem)
             self._last_problem = problem
-
-    def _warn_of_omitted(self) -> None:
-        omitted = self._catalog.omitted
-        if omitted and omitted != self._omitted:
-            log.warning(
-                "this worker has more models than it reports; jobs can use the others, but they are not checked beforehand",
-                reported=MOST_MODELS,
-                not_reported=omitted,
-            )
-        self._omitted = omitted
 
     def forget(self) -> None:
         """Report again after the next hello, because the server may now use a different database."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts import model_facts
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, error_answer
 from worker.supervisor.host.models import models_root
 from worker.supervisor.host.models.models_root import ModelCatalog
@@ -77,20 +78,26 @@ def test_a_directory_whose_name_no_job_can_use_is_omitted(tmp_path: Path) -> Non
     assert [facts.name for facts in ModelCatalog(tmp_path).read()] == ["a"]
 
 
-def test_models_beyond_the_limit_of_a_report_are_counted(
+def test_all_of_many_models_are_read_in_several_calls_and_reported_in_several_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models_root, "MOST_MODELS", 2)
-    for name in "abc":
+    monkeypatch.setattr(models_root, "MOST_NEW", 3)
+    monkeypatch.setattr(model_facts, "MOST_MODELS", 2)
+    for name in "ecabd":
         write_model(tmp_path, name, 100)
-    catalog = ModelCatalog(tmp_path)
+    reporter = ModelReporter(tmp_path, "w")
 
-    assert [facts.name for facts in catalog.read()] == ["a", "b"]
+    with ScriptedServer(Answer(204)) as peer, Server(peer.url, "t", 0, 0) as server:
+        for _ in range(3):
+            reporter.report(server)
 
-    assert catalog.omitted == 1
-    (tmp_path / "c" / "config.json").unlink()
-    assert len(catalog.read()) == 2
-    assert catalog.omitted == 0
+    assert ["".join(each) for each in reported(peer)] == ["ab", "c", "ab", "cd", "e"]
+    bodies = [json.loads(request.body) for request in peer.requests]
+    assert [(body["after"], body["has_more"]) for body in bodies[2:]] == [
+        ("", True),
+        ("b", True),
+        ("d", False),
+    ]
 
 
 def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:

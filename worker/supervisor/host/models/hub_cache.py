@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from contracts.model_facts import MOST_MODELS, is_model_name
+from contracts.model_facts import is_model_name
 from worker.settings import Settings
 from worker.supervisor.host.models.models_root import list_models
 
@@ -23,7 +23,7 @@ def list_installed(settings: Settings, environ: Mapping[str, str]) -> dict[str, 
     }
     if settings.hub:
         found = list_snapshots(cache_dir(environ)) | found
-    return dict(list(found.items())[:MOST_MODELS])
+    return found
 
 
 def cache_dir(environ: Mapping[str, str]) -> Path:

@@ -5,10 +5,12 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from contracts.model_facts import MOST_MODELS, ModelFacts, is_model_name
+from contracts.model_facts import ModelFacts, is_model_name
 from worker.supervisor.host.models.model_files import read_facts
 from worker.supervisor.host.models.template_trial import TemplateTrials
 
+MOST_NEW = 1000
+"""Maximum number of models to read for the first time in one call, because the worker's hellos wait for it."""
 State = tuple[tuple[str, int, int], ...]
 """Name, size and modification time of each file in a model's directory."""
 
@@ -35,13 +37,12 @@ class ModelCatalog:
         self._list_snapshots = list_snapshots
         self._trials = trials or TemplateTrials()
         self._known: dict[str, tuple[State, ModelFacts]] = {}
-        self.omitted = 0
-        """Number of models that the last call of `read` left out, because a report holds at most MOST_MODELS."""
 
     def read(self) -> list[ModelFacts]:
-        """Return the facts about at most MOST_MODELS models that a job can name. Raises OSError if the root cannot be read.
+        """Return the facts about the models that a job can name. Raises OSError if the root cannot be read.
 
-        The output of a new chat template is unknown until a later call.
+        A call reads at most MOST_NEW models for the first time; later calls return the others too. The output of a new
+        chat template is also unknown until a later call.
         """
         current: dict[str, tuple[State, ModelFacts]] = {}
         places: dict[str, tuple[Path, str | None]] = {}
@@ -50,9 +51,12 @@ class ModelCatalog:
                 places[name] = (self._models_dir / name, None)
         for name, snapshot in self._list_snapshots().items():
             places.setdefault(name, (snapshot, snapshot.name))
-        for name, (directory, revision) in itertools.islice(places.items(), MOST_MODELS):
-            current[name] = self._read(directory, name, revision)
-        self._known, self.omitted = current, len(places) - len(current)
+        new = itertools.islice((name for name in places if name not in self._known), MOST_NEW)
+        chosen = self._known.keys() | set(new)
+        for name, (directory, revision) in places.items():
+            if name in chosen:
+                current[name] = self._read(directory, name, revision)
+        self._known = current
         return [facts for _, facts in current.values()]
 
     def _read(self, directory: Path, name: str, revision: str | None) -> tuple[State, ModelFacts]:
