@@ -9,6 +9,7 @@ RECORDS_MISSING = "records_missing"
 CHECKPOINT_NOT_RECORDED = "checkpoint_not_recorded"
 FORMER_CHECKPOINT_NOT_RECORDED = "checkpoint_untold"
 CHECKPOINT_FILE_NOT_FOUND = "checkpoint_file_not_found"
+STORAGE_FULL = "storage_full"
 
 CODES_HEADER = "X-Stepline-Codes"
 CODES_VERSION = "2"

@@ -308,8 +308,8 @@ FIELD_WORDS: dict[str, FieldWords] = {
     ),
     FieldProblem.UNKNOWN_PRESET: FieldWords(
         FieldProblem.UNKNOWN_PRESET,
-        "is not a preset; the available presets are {presets}",
-        "没有这个预设；可用的预设有 {presets}",
+        "is not a preset; use {options}",
+        "没有这个预设；请使用 {options}",
     ),
     FieldProblem.PREFERENCE_REQUIRED: FieldWords(
         FieldProblem.PREFERENCE_REQUIRED,

@@ -679,5 +679,5 @@ class StorageUnavailable(AppError):
 class StorageFull(AppError):
     """The disk of the data directory or of the database is full."""
 
-    code, status = "storage_full", 507
+    code, status = error_codes.STORAGE_FULL, 507
     retry_after_seconds = 30

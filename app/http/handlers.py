@@ -77,12 +77,9 @@ def _hint(request: Request, error: Any, language: Language) -> str:
     match error["type"]:
         case "extra_forbidden":
             return guess_hint(suggest_field(request, error["loc"]), language)
-        case FieldProblem.NOT_AN_OPTION:
+        case FieldProblem.NOT_AN_OPTION | FieldProblem.UNKNOWN_PRESET:
             options = [str(option) for option in error["ctx"]["options"]]
             return guess_hint(nearest_name(str(error.get("input"))[:100], options), language)
-        case FieldProblem.UNKNOWN_PRESET:
-            names = str(error["ctx"]["presets"]).split(", ")
-            return guess_hint(nearest_name(str(error.get("input"))[:100], names), language)
         case "model_type" | "model_attributes_type":
             return parts_hint(parts_of(request, error["loc"]), language)
     hint = field_hint(error, validation.dotted(error["loc"]), language)

@@ -29,7 +29,7 @@ def fill_in(body: Any) -> Any:
         return body
     preset = PRESETS.get(name)
     if preset is None:
-        error = field_error(FieldProblem.UNKNOWN_PRESET, presets=", ".join(PRESETS))
+        error = field_error(FieldProblem.UNKNOWN_PRESET, options=list(PRESETS))
         details = InitErrorDetails(type=error, loc=("preset",), input=name)
         raise ValidationError.from_exception_data("JobSpec", [details])
     return merge(preset.settings, body)

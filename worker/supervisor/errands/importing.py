@@ -16,6 +16,7 @@ from contracts.errand import (
     ImportRequest,
 )
 from contracts.errand_reason import ErrandReason
+from contracts.error_codes import STORAGE_FULL
 from contracts.failure import FailureReason
 from worker.settings import Settings
 from worker.supervisor.errands.prefetch import read_progress, size_of
@@ -34,8 +35,6 @@ _REASONS = {
     HubProblem.MEMORY: ErrandReason.MEMORY_LIMIT,
     HubProblem.TIME: ErrandReason.TIME_LIMIT,
 }
-STORAGE_FULL = "storage_full"
-"""The server's error code for a full disk."""
 
 
 class Sender(Protocol):
@@ -98,7 +97,7 @@ def run_import(
                 lambda: pulse(ErrandProgress(bytes_done=total, bytes_total=total)),
             )
         except ServerUnavailable as error:
-            is_full = STORAGE_FULL in str(error)
+            is_full = error.code == STORAGE_FULL
             reason = ErrandReason.DISK_FULL if is_full else ErrandReason.DOWNLOAD_FAILED
             return _failed(reason, f"the server did not accept the rows: {error}")
         except Refused as refusal:

@@ -25,11 +25,17 @@ SHOWN_BYTES = 200
 
 
 class ServerUnavailable(Exception):
-    """The server is unreachable, or reports that it is temporarily unavailable."""
+    """The server is unreachable, or reports that it is temporarily unavailable.
 
-    def __init__(self, message: str, retry_after_seconds: float = 0.0) -> None:
+    `code`: the error code of the server's response; None if no response came, or one from another service.
+    """
+
+    def __init__(
+        self, message: str, retry_after_seconds: float = 0.0, *, code: str | None = None
+    ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        self.code = code
 
 
 class Refused(Exception):
@@ -118,7 +124,8 @@ def _read_refusal(response: httpx2.Response) -> ServerUnavailable | Refused:
         return ServerUnavailable(_from_elsewhere(response), retry_after_seconds)
     should_retry = response.headers.get(SHOULD_RETRY_HEADER, "true").lower() != "false"
     if status == MISDIRECTED or (status in UNAVAILABLE_STATUSES and should_retry):
-        return ServerUnavailable(f"{status} {problem.code}: {problem.message}", retry_after_seconds)
+        message = f"{status} {problem.code}: {problem.message}"
+        return ServerUnavailable(message, retry_after_seconds, code=problem.code)
     return _KINDS.get(problem.code, Refused)(status, problem.code, problem.message)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from contracts.attempt import FinishRequest, Outcome, SyncRequest, Wanted, WorkerInfo
+from contracts.error_codes import STORAGE_FULL
 from tests.factories import make_metric
 from tests.worker.supervisor.builders import make_claim
 from tests.worker.supervisor.scripted_server import (
@@ -226,6 +227,15 @@ def test_the_error_for_a_hello_answered_by_another_server_contains_the_status(st
         pytest.raises(ServerUnavailable, match=str(status)),
     ):
         server.hello(WORKER)
+
+
+def test_only_a_response_of_the_server_has_an_error_code() -> None:
+    page = Answer(503, b"<p>storage_full</p>")
+    with ScriptedServer(page, error_answer(507, "storage_full")) as peer:
+        for code in (None, STORAGE_FULL):
+            with _server(peer.url) as server, pytest.raises(ServerUnavailable) as caught:
+                server.hello(WORKER)
+            assert caught.value.code == code
 
 
 def test_an_upload_that_is_too_large_for_a_proxy_is_not_retried(tmp_path: Path) -> None:
