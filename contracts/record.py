@@ -92,6 +92,11 @@ class LogRecord(_Record):
     data: dict[str, Any] = {}
 
 
+def printed_line(level: str, message: str) -> str:
+    """Return the line that the training process prints when it writes a log record; the page also builds it (log.tsx)."""
+    return f"[{level}] {message}"
+
+
 class GapRecord(_Record):
     """Metrics and evaluations omitted because the spool of records on the worker's disk is nearly full."""
 

@@ -11,6 +11,7 @@ from app.history import store
 from app.history.schemas import LogLine
 from app.http.paging import Page, decode_cursor, encode_cursor
 from app.leases.store import list_attempts
+from contracts.record import printed_line
 from contracts.values.text import escape_lines
 
 
@@ -44,11 +45,12 @@ def read_logs(session: Session, job_id: str, cursor: str | None, limit: int) -> 
 def read_whole(session: Session, job_id: str) -> Iterator[str]:
     """Yield every line of a job's logs as text, escaped for a terminal.
 
-    Output lines of the form `[level] message` are omitted, because they repeat log records.
+    Output lines in which the training process repeats its log records are omitted.
     """
     for attempt in list_attempts(session, job_id):
         recorded = {
-            f"[{line.level}] {line.text}" for line, *_ in _recorded(session, attempt, 0, None)
+            printed_line(line.level or "", line.text)
+            for line, *_ in _recorded(session, attempt, 0, None)
         }
         for line, _ in _read_attempt(session, attempt, _LogPlace(attempt.number), None):
             if line.source == "record" or line.text not in recorded:

@@ -2,7 +2,7 @@
 import type uPlot from "uplot";
 import { ink } from "./ink";
 import type { Mark } from "./line";
-import type { PlotProps } from "./plot";
+import type { PlotProps } from "./plot-props";
 
 /** Minimum distance between two triangles, in CSS pixels. */
 const GAP = 9;

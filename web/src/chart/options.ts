@@ -3,7 +3,7 @@ import uPlot from "uplot";
 import { ink } from "./ink";
 import { type Line, valueRange } from "./line";
 import { drawBehind, drawInFront } from "./marks";
-import type { PlotProps } from "./plot";
+import type { PlotProps } from "./plot-props";
 import { byteTicks, linearTicks, logTicks, type Ticks } from "./scales/ticks";
 import { formatX, xTicks } from "./scales/x-axis";
 

@@ -4,7 +4,7 @@ import { say } from "../texts/say";
 import { ink } from "./ink";
 import { type Line, type Mark, valueRange } from "./line";
 import { yTicks } from "./options";
-import type { PlotProps } from "./plot";
+import type { PlotProps } from "./plot-props";
 import { type Picture, type Shape, toCanvas, toSvg } from "./shapes";
 import { formatX, xTicks } from "./scales/x-axis";
 

@@ -1,38 +1,12 @@
 // A live chart, drawn by uPlot: lines, dots and marks. Dragging selects a range. Charts with the same cursor show it together.
-import { type Signal, useSignalEffect } from "@preact/signals";
+import { useSignalEffect } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { isDark, language } from "../preferences";
-import type { Line, Mark, YScale } from "./line";
+import type { Line } from "./line";
 import { options } from "./options";
+import type { PlotProps } from "./plot-props";
 import { exposeScales, watchPlot } from "./probe";
-import type { XKind } from "./scales/x-axis";
-
-/** The position of the cursor on the horizontal axis. */
-export interface Cursor {
-  x: number;
-  /** Maximum distance at which the cursor points at a mark. */
-  reach: number;
-  /** The chart under the mouse. */
-  by: unknown;
-}
-
-export interface PlotProps {
-  label: string;
-  lines: Line[];
-  height: number;
-  x: { kind: XKind; range: [number, number] };
-  y: YScale;
-  /** Whether the values are bytes, which get ticks at powers of 2. */
-  inBytes?: boolean | undefined;
-  /** Formats the value at a tick; `increment` is the distance between ticks. */
-  format: (value: number, increment: number) => string;
-  onRange: (range: [from: number, to: number] | null) => void;
-  cursor: Signal<Cursor | null>;
-  marks?: Mark[];
-  /** The part of the run that is still to come, and how long it will take. */
-  remainder?: { from: number; label: string } | null;
-}
 
 const REACH = 6;
 const MIN_DRAG = 4;

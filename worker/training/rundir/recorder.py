@@ -20,6 +20,7 @@ from contracts.record import (
     PhaseRecord,
     Record,
     encode_line,
+    printed_line,
 )
 from worker.training.errors import StopRequested
 from worker.training.rundir.spool import Gap, Spool
@@ -146,7 +147,7 @@ class Recorder:
         # If the disk is full, writing the record (below) raises the error.
         with contextlib.suppress(OSError):
             if is_printed:
-                print(f"[{level}] {message}", flush=True)
+                print(printed_line(level, message), flush=True)
         self._write(
             LogRecord(
                 seq=self._next(), at=self._now(), level=level, message=message, step=step, data=data

@@ -19,7 +19,7 @@ export function reasonOf({ error, status, number }: Attempt): string | null {
   const detail = firstLine(error.detail);
   if (!detail) return error.message;
   // The worker writes the detail in English; only the message is translated.
-  return language.value === "zh" ? `${error.message.replace(/。$/, "")}（${detail.replace(/\.$/, "")}）` : detail;
+  return language.value === "zh" ? `${error.message}（${detail}）` : detail;
 }
 
 /** Return the first line of a detail if it is short, else an empty string. */

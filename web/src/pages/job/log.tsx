@@ -53,9 +53,9 @@ export function LogPanel({ store, lines }: { store: JobStore; lines: LogLine[] }
 
   const lowest = LEVELS.indexOf(level);
   const needle = text.toLowerCase();
-  const recorded = new Set(lines.map((line) => (line.source === "record" ? line.text : "")));
+  const echoes = new Set(lines.filter((line) => line.source === "record").map(printedForm));
   const matching = lines
-    .filter((line) => !isEcho(line, recorded))
+    .filter((line) => line.source === "record" || !echoes.has(line.text))
     .filter(
       (line) =>
         (lowest < 0 || LEVELS.indexOf(line.level ?? "") >= lowest) &&
@@ -127,8 +127,5 @@ export function LogPanel({ store, lines }: { store: JobStore; lines: LogLine[] }
   );
 }
 
-/** Return whether an output line repeats a recorded line, which the training process also prints as `[level] message`. */
-function isEcho(line: LogLine, recorded: Set<string>): boolean {
-  const printed = line.source === "output" ? /^\[\w+\] (.*)$/s.exec(line.text) : null;
-  return printed !== null && recorded.has(printed[1]!);
-}
+/** Return the output line in which the training process repeats a recorded line (printed_line in contracts/record.py). */
+const printedForm = ({ level, text }: LogLine): string => `[${level}] ${text}`;

@@ -1,8 +1,7 @@
 // The form field for a dataset: an uploaded dataset, a file to upload, or a dataset on the Hub.
 import { useEffect, useState } from "preact/hooks";
 import { type Dataset, get, type List } from "../../api";
-import type { Attributes, Set } from "./field-row";
-import type { Texts } from "./form";
+import type { Attributes, Set, Texts } from "./types";
 import { count } from "../../format";
 import { isolate } from "../../text";
 import { say } from "../../texts/say";

@@ -1,5 +1,5 @@
 // The text entered into the form, kept in the browser until the tab is closed. A copy of each job has its own draft.
-import type { Texts } from "./form";
+import type { Texts } from "./types";
 
 export function loadDraft(from: string): Texts | null {
   try {

@@ -1,5 +1,4 @@
 // One field of the form: its label, its control, its problem and its help.
-import type { components } from "../../api";
 import { onText } from "../../parts/controls";
 import { language } from "../../preferences";
 import { asText } from "../../spec";
@@ -9,21 +8,11 @@ import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
 import { SHARED } from "../../texts/shared";
 import { DatasetChooser } from "./dataset-chooser";
-import { type Field, rangeOf, type Texts } from "./form";
+import { type Field, rangeOf } from "./form";
 import { Mixture } from "./mixture";
 import { ModelChooser } from "./model-chooser";
 import { PresetChooser } from "./preset-chooser";
-
-export type ModelPage = components["schemas"]["ModelPage"];
-export type Set = (changes: Record<string, string>) => void;
-
-/** The attributes of the control that holds a field's value. */
-export interface Attributes {
-  id: string;
-  "aria-invalid": boolean | undefined;
-  "aria-describedby": string;
-  "aria-label"?: string;
-}
+import type { Attributes, ModelPage, Set, Texts } from "./types";
 
 export const idOf = (path: string): string => `field-${path.replaceAll(".", "-")}`;
 

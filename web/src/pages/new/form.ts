@@ -5,7 +5,8 @@ import { count } from "../../format";
 import { asText, leaves, put, resolve, type Schema, type Tree } from "../../spec";
 import { say } from "../../texts/say";
 import { NEW } from "../../texts/new/new";
-import { partsOf, pathOf, textsOfParts, TRAIN } from "./parts";
+import { isWithin, ofDataset, partOf, partsOf, pathOf, textsOfParts, TRAIN } from "./parts";
+import type { Texts } from "./types";
 import { SHARED } from "../../texts/shared";
 
 export interface Field {
@@ -99,8 +100,6 @@ export function rangeOf(field: Field): string {
 const bound = (value: number, exclusive: number | undefined, sign: string): string =>
   (exclusive === undefined ? "" : `${sign} `) + (Math.abs(value) >= 10_000 ? count(value) : String(value));
 
-export type Texts = Record<string, string>;
-
 /** Return the text of each form field for a spec. */
 export function textsOf(spec: Tree): Texts {
   const texts: Texts = {};
@@ -150,8 +149,6 @@ function mixtureOf(texts: Texts): Tree[] {
     return { dataset, weight: Number(text) };
   });
 }
-
-const ofDataset = (part: number, message: string): string => say(NEW.of_dataset, { n: part + 1, message });
 
 function datasetOf(path: string, texts: Texts): unknown {
   const id = texts[path]?.trim();
@@ -216,16 +213,14 @@ export interface ServerProblem {
   message: string;
 }
 
-/** Join a message, which may lack its full stop, and a hint. */
-function sentences(message: string, hint: string): string {
-  if (/[.!?。！？…]$/.test(message)) return `${message} ${hint}`;
-  return message + say(NEW.stop) + hint;
-}
-
-/** Return one entry for each problem that the server lists, or one with the whole message if it lists none. */
+/**
+ * Return one entry for each problem that the server lists, or one with the whole message if it lists none. A listed message is
+ * a clause without a full stop; the whole message is a sentence.
+ */
 export function serverProblemsOf({ errors, param, message, hint }: ApiError): ServerProblem[] {
   const [first, ...others] = errors.length ? errors : [{ param, message }];
-  const withHint = { param: first!.param, message: hint ? sentences(first!.message, hint) : first!.message };
+  const stop = errors.length ? say(NEW.stop) : " ";
+  const withHint = { param: first!.param, message: hint ? first!.message + stop + hint : first!.message };
   return [withHint, ...others].map(({ param, message }) => ({
     param: param ?? "",
     message: withDataset(param ?? "", message),
@@ -234,9 +229,8 @@ export function serverProblemsOf({ errors, param, message, hint }: ApiError): Se
 
 /** Say which of several datasets a message is about. */
 function withDataset(param: string, message: string): string {
-  const part = /^dataset\.train\[(\d+)\]/.exec(param)?.[1];
-  return part === undefined ? message : ofDataset(Number(part), message);
+  const part = partOf(param);
+  return part === null ? message : ofDataset(part, message);
 }
 
-export const belongsTo = ({ param }: ServerProblem, path: string): boolean =>
-  param === path || param.startsWith(`${path}.`) || param.startsWith(`${path}[`);
+export const belongsTo = ({ param }: ServerProblem, path: string): boolean => isWithin(param, path);

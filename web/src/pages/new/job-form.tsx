@@ -8,12 +8,13 @@ import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
 import { SHARED } from "../../texts/shared";
 import { useDryRun } from "./dry-run";
-import { FieldRow, idOf, type ModelPage } from "./field-row";
-import { belongsTo, fieldsOf, serverProblemsOf, specOf, type Texts } from "./form";
+import { FieldRow, idOf } from "./field-row";
+import { belongsTo, fieldsOf, serverProblemsOf, specOf } from "./form";
 import { type Group, groupsOf, isAdvanced } from "./groups";
 import { presetFields, usePresets } from "./presets";
 import { Preflight } from "./preflight";
 import { SubmitBar } from "./submit-bar";
+import type { ModelPage, Texts } from "./types";
 
 interface Props {
   texts: Texts;

@@ -4,9 +4,8 @@ import { onText } from "../../parts/controls";
 import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
 import { DatasetChooser } from "./dataset-chooser";
-import type { Attributes, Set } from "./field-row";
-import type { Texts } from "./form";
 import { MOST_DATASETS, partsOf, pathOf, withoutPart, withPart } from "./parts";
+import type { Attributes, Set, Texts } from "./types";
 
 interface Props {
   texts: Texts;

@@ -4,7 +4,7 @@ import { onText } from "../../parts/controls";
 import { compact, count } from "../../format";
 import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
-import type { Attributes, ModelPage } from "./field-row";
+import type { Attributes, ModelPage } from "./types";
 
 type Model = ModelPage["data"][number];
 

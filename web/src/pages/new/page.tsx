@@ -8,8 +8,9 @@ import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
 import { SHARED } from "../../texts/shared";
 import { loadDraft, saveDraft } from "./draft";
-import { type Texts, textsOf } from "./form";
+import { textsOf } from "./form";
 import { JobForm } from "./job-form";
+import type { Texts } from "./types";
 
 /** The spec is complete, and a copy should not depend on what the preset sets today. */
 const withoutPreset = (spec: Tree): Tree => ({ ...spec, preset: null });

@@ -1,6 +1,8 @@
 // The texts of the training datasets in the form: the first one at `dataset.train`, the others at `dataset.train[1]`, and so on.
 import type { Tree } from "../../spec";
-import type { Texts } from "./form";
+import { NEW } from "../../texts/new/new";
+import { say } from "../../texts/say";
+import type { Texts } from "./types";
 
 export const TRAIN = "dataset.train";
 export const MOST_DATASETS = 16;
@@ -8,6 +10,19 @@ const COUNT = `${TRAIN}.count`;
 const NAMES = ["", ".hub", ".config", ".split", ".revision", ".weight"];
 
 export const pathOf = (part: number): string => (part === 0 ? TRAIN : `${TRAIN}[${part}]`);
+
+/** Return whether a field that the API names is the one at this path, or a part of it. */
+export const isWithin = (param: string, path: string): boolean =>
+  param === path || param.startsWith(`${path}.`) || param.startsWith(`${path}[`);
+
+/** Return which of several training datasets the API's `param` is about, counted from 0; null if it is about none. */
+export function partOf(param: string): number | null {
+  const part = Array.from({ length: MOST_DATASETS }, (_, at) => at).find((at) => isWithin(param, `${TRAIN}[${at}]`));
+  return part ?? null;
+}
+
+/** Return a message about one of several training datasets. */
+export const ofDataset = (part: number, message: string): string => say(NEW.of_dataset, { n: part + 1, message });
 
 /** Return how many training datasets the form shows. */
 export const partsOf = (texts: Texts): number => Math.max(1, Number(texts[COUNT] ?? 1));

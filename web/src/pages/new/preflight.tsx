@@ -8,7 +8,8 @@ import { TokenCounts } from "../../parts/token-counts";
 import { pick, type Tree } from "../../spec";
 import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
-import type { ModelPage } from "./field-row";
+import { ofDataset, partOf, TRAIN } from "./parts";
+import type { ModelPage } from "./types";
 
 export type Plan = components["schemas"]["Plan"];
 
@@ -87,9 +88,9 @@ export function Preflight({ spec, plan, models, defaultLength, choose, repeat }:
 }
 
 function sayWarning(param: string, message: string): string {
-  const part = /^dataset\.train\[(\d+)\]/.exec(param)?.[1];
-  if (part !== undefined) return say(NEW.of_dataset, { n: Number(part) + 1, message });
-  return say(param === "dataset.train" ? NEW.warning_train : NEW.warning_eval, { message });
+  const part = partOf(param);
+  if (part !== null) return ofDataset(part, message);
+  return say(param === TRAIN ? NEW.warning_train : NEW.warning_eval, { message });
 }
 
 interface FactsProps {

@@ -3,9 +3,8 @@ import { onText } from "../../parts/controls";
 import { pick, type Tree } from "../../spec";
 import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
-import type { Attributes, Set } from "./field-row";
-import type { Texts } from "./form";
 import { findPreset, presets } from "./presets";
+import type { Attributes, Set, Texts } from "./types";
 
 interface Props {
   texts: Texts;

@@ -3,7 +3,7 @@ import type { Signal } from "@preact/signals";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { isFinal, type Job } from "../../../api";
 import { areOld, axisOf } from "../../../chart/scales/axes";
-import type { PlotProps } from "../../../chart/plot";
+import type { PlotProps } from "../../../chart/plot-props";
 import type { ChartView } from "../../../chart/view";
 import type { XAxis, XKind } from "../../../chart/scales/x-axis";
 import type { Curve } from "../../../curve";

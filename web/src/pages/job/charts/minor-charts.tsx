@@ -1,6 +1,7 @@
 // The smaller charts below the job's losses. The caption of each shows its values at the cursor.
 import { type Line, pointAt } from "../../../chart/line";
-import { type Cursor, Plot, type PlotProps } from "../../../chart/plot";
+import { Plot } from "../../../chart/plot";
+import type { Cursor, PlotProps } from "../../../chart/plot-props";
 import { LineEntry } from "../../../chart/legend";
 import type { XAxis } from "../../../chart/scales/x-axis";
 import type { Minor } from "./chart-lines";

@@ -2,7 +2,7 @@
 import type { Signal } from "@preact/signals";
 import { LegendEntry, LineEntry } from "../../../chart/legend";
 import { type Line, type Mark, pointAt, type Range } from "../../../chart/line";
-import type { Cursor } from "../../../chart/plot";
+import type { Cursor } from "../../../chart/plot-props";
 import { exactX, type XAxis } from "../../../chart/scales/x-axis";
 import type { Curve } from "../../../curve";
 import { count, figure, NONE, rate, shortStep } from "../../../format";
