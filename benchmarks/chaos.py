@@ -25,11 +25,11 @@ from typing import Any
 
 import httpx2
 
-from benchmarks.faults.checker import Verdict, check
-from benchmarks.faults.history import History
 from benchmarks.faults.nemesis import Nemesis
 from tests.e2e.conftest import place_model, spec_of_job, tiny_rows
+from tests.faults.harness.checker import Verdict, check
 from tests.faults.harness.cluster import Cluster
+from tests.faults.harness.history import History
 from tests.programs.postgres import running_postgres
 from tests.tiny_model import make_tiny_qwen2
 

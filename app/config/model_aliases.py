@@ -2,11 +2,7 @@
 
 from collections.abc import Sequence
 
-from pydantic import TypeAdapter, ValidationError
-
-from contracts.values.hub_names import ModelName
-
-_NAME: TypeAdapter[str] = TypeAdapter(ModelName)
+from contracts.model_facts import is_model_name
 
 
 def parse_aliases(pairs: Sequence[str]) -> dict[str, str]:
@@ -19,7 +15,7 @@ def parse_aliases(pairs: Sequence[str]) -> dict[str, str]:
                 f"{pair!r} is not of the form name=model, such as gpt-4o-mini=Qwen/Qwen2-0.5B-Instruct"
             )
         for name in (alias, model):
-            if not _is_name(name):
+            if not is_model_name(name):
                 raise ValueError(
                     f"{name!r} in {pair!r} is not the name of a model, such as owner/name"
                 )
@@ -32,11 +28,3 @@ def parse_aliases(pairs: Sequence[str]) -> dict[str, str]:
                 f"{alias!r} is another name of {model!r}, which is itself another name; name the model instead"
             )
     return found
-
-
-def _is_name(name: str) -> bool:
-    try:
-        _NAME.validate_python(name)
-    except ValidationError:
-        return False
-    return True

@@ -1,6 +1,5 @@
 """Errands on workers: a worker claims one, holds it under a lease, and sends its result, which is kept for a while."""
 
-import hashlib
 import secrets
 import zlib
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from app.db.ids import is_id
 from app.db.tables import Errand, to_json
 from app.errands import store
 from app.errors.kinds import ErrandSuperseded
+from app.leases.lease import hash_token
 from contracts.errand import (
     MOST_TRIES,
     PREVIEW_REVISIONS,
@@ -77,7 +77,7 @@ def claim_next(
             session,
             errand,
             worker_id=request.worker_id.replace("\0", ""),
-            token_sha256=_hash(token),
+            token_sha256=hash_token(token),
             now=now,
             expires_at=now + timedelta(seconds=LEASE_SECONDS),
         )
@@ -100,7 +100,7 @@ def get_held(session: Session, errand_id: str, token: str) -> Errand:
     is_held = (
         errand is not None
         and errand.status is ErrandStatus.RUNNING
-        and errand.token_sha256 == _hash(token)
+        and errand.token_sha256 == hash_token(token)
     )
     if errand is None or not is_held:
         raise ErrandSuperseded(errand=errand_id[:100])
@@ -118,7 +118,7 @@ def get_import(session: Session, errand_id: str, token: str) -> Errand:
 def extend(session: Session, errand_id: str, token: str, seconds: float) -> None:
     """Set an errand's lease to end this long from now. Raises ErrandSuperseded."""
     expires_at = database_now(session) + timedelta(seconds=seconds)
-    if not store.renew(session, errand_id, _hash(token), expires_at, None):
+    if not store.renew(session, errand_id, hash_token(token), expires_at, None):
         raise ErrandSuperseded(errand=errand_id[:100])
 
 
@@ -127,7 +127,7 @@ def renew(session: Session, errand_id: str, token: str, beat: ErrandBeat) -> Non
     expires_at = database_now(session) + timedelta(seconds=LEASE_SECONDS)
     progress = None if beat.progress is None else to_json(beat.progress)
     if not is_id(errand_id) or not store.renew(
-        session, errand_id, _hash(token), expires_at, progress
+        session, errand_id, hash_token(token), expires_at, progress
     ):
         raise ErrandSuperseded(errand=errand_id[:100])
 
@@ -159,7 +159,7 @@ def finish(
     is_finished = store.finish_errand(
         session,
         errand_id,
-        _hash(token),
+        hash_token(token),
         now=now,
         result=packed,
         failure=None if failure is None else to_json(failure) | _dump(refusal),
@@ -232,7 +232,3 @@ def _lose(session: Session, errand: Errand, now: datetime) -> bool:
     detail = f"{errand.tries} workers lost it; the last one was {errand.worker_id}."
     failure = ErrandFailure(reason=ErrandReason.WORKER_LOST, detail=detail)
     return store.give_up(session, errand, to_json(failure), now)
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

@@ -9,9 +9,8 @@ from sqlalchemy import ColumnElement, Update, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from app.db.tables import Attempt, Base, Job, JobLabel, JobText
-from app.jobs.listing.lists import sort_name_of, text_of
-from app.jobs.listing.run_time import RUN_SECONDS
 from app.jobs.progress import JobProgress
+from app.jobs.run_time import RUN_SECONDS
 from app.leases.store import HeldAttempt
 from contracts.job import JobStatus, Phase
 
@@ -23,6 +22,8 @@ _LOCK = (
     .execution_options(populate_existing=True)
 )
 _PLAIN = {"synchronize_session": False}
+SORTED_CHARACTERS = 100
+"""Number of characters of a name used for sorting."""
 
 
 class HeldJob(NamedTuple):
@@ -51,6 +52,16 @@ _HOLD = (
     .where(_JOBS.c.id == bindparam("job"))
     .with_for_update()
 )
+
+
+def text_of(name: str, model: str, job_id: str) -> str:
+    """Return the searchable text of a job."""
+    return "\n".join((name, model, job_id)).casefold()
+
+
+def sort_name_of(name: str) -> str | None:
+    """Return the sort key of a name; None if it is empty."""
+    return name.casefold()[:SORTED_CHARACTERS] or None
 
 
 def insert_job(session: Session, job: Job, name: str, labels: dict[str, str]) -> None:

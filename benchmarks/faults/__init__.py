@@ -1,1 +1,1 @@
-"""The parts of benchmarks/chaos.py: the recorded history, its checker, the nemesis and the broken builds. The cluster that they attack is in tests/faults/."""
+"""The parts of benchmarks/chaos.py: the nemesis and the broken builds. The cluster that they attack, the recorded history and its checker are in tests/faults/harness/."""

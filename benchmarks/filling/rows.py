@@ -16,7 +16,7 @@ from sqlalchemy import Table, select, update
 
 from app.db.engine import Database
 from app.db.tables import Attempt, Base, Job, JobLabel, JobText, Worker, WorkerModel, to_json
-from app.jobs.listing.lists import sort_name_of, text_of
+from app.jobs.store import sort_name_of, text_of
 from contracts.attempt import AttemptStatus, WorkerInfo
 from contracts.failure import Failure, FailureReason
 from contracts.job import JobSpec, JobStatus

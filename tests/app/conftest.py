@@ -20,8 +20,9 @@ from app.db.engine import Database
 from app.main import create_app
 from app.migrate import migrate
 from tests.app.bellringer import Bellringer
-from tests.app.player import BASE_URL, TOKEN, Player
+from tests.app.player import BASE_URL, Player
 from tests.programs.postgres import Postgres
+from tests.programs.server_process import TOKEN
 
 # Plain tracebacks: the pretty ones show every local variable and take seconds.
 structlog.configure(

@@ -37,10 +37,10 @@ from contracts.wire import (
     UPLOAD_PATH,
 )
 from tests.factories import make_summary
+from tests.programs.server_process import TOKEN
 
 BASE_URL = "http://127.0.0.1"
 """Base URL of a client in the same process. Its host is one that the server allows."""
-TOKEN = "worker-token-of-a-test"
 WORKER = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
 
 

@@ -15,9 +15,8 @@ from pathlib import Path
 import httpx2
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
-from tests.app.player import TOKEN
 from tests.programs.postgres import Postgres
-from tests.programs.server_process import StartedServer, kept_running, running
+from tests.programs.server_process import TOKEN, StartedServer, kept_running, running
 
 FORBIDDEN = (
     "torch",

@@ -27,10 +27,10 @@ from contracts.failure import FailureReason
 from contracts.record import LogRecord, MetricRecord
 from contracts.values.text import escape, escape_cell, escape_json, find_unsafe
 from examples.client import ApiError, Client, printable
-from tests.app.player import BASE_URL, TOKEN, Player
+from tests.app.player import BASE_URL, Player
 from tests.factories import make_metric, make_summary
 from tests.programs.chromium import running_chromium
-from tests.programs.server_process import Server
+from tests.programs.server_process import TOKEN, Server
 
 BAD = [
     *map(chr, range(0x20)),

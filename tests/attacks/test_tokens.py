@@ -15,7 +15,8 @@ from app.errands import routes as errands
 from app.imports import routes as imports
 from app.leases.gate import WorkerRoute
 from app.main import create_app
-from tests.app.player import BASE_URL, TOKEN, Player
+from tests.app.player import BASE_URL, Player
+from tests.programs.server_process import TOKEN
 
 BODIES: list[tuple[bytes, str]] = [
     (b"", ""),

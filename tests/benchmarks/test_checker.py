@@ -3,8 +3,9 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from benchmarks.faults.checker import check
-from benchmarks.faults.history import (
+from tests.factories import make_metric
+from tests.faults.harness.checker import check
+from tests.faults.harness.history import (
     AttemptRow,
     Cut,
     History,
@@ -13,7 +14,6 @@ from benchmarks.faults.history import (
     Point,
     Sighting,
 )
-from tests.factories import make_metric
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -19,11 +19,12 @@ import uvicorn
 
 from app.db.engine import Database
 from app.migrate import migrate
-from tests.app.player import TOKEN
 from tests.programs.forked_servers import ForkedServer
 from tests.programs.ports import find_free_port
 from tests.programs.waiting import wait_for
 
+TOKEN = "worker-token-of-a-test"
+"""The worker token of all servers in tests."""
 SPEC = {"model": "m", "dataset": {"train": {"hub": "someone/data"}}}
 
 

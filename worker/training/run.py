@@ -224,7 +224,7 @@ def _run(
         return
 
     recorder.phase(Phase.SAVING, progress.step, run.total_steps)
-    save_adapter(model, tokenizer, run_dir.adapter)
+    save_adapter(model.peft_model, tokenizer, run_dir.adapter)
     choices = explain_choices(run, template, budget, plan)
     predicted = plan.predicted_bytes(run.token_budget, recomputes=run.checkpointing_activations)
     memory = PeakMemory(predicted, peak)

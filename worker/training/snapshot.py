@@ -56,7 +56,7 @@ def take(run: Run) -> Snapshot:
         base_correct_tokens=None
         if progress.base_evaluation is None
         else progress.base_evaluation.correct_tokens,
-        adapter_config=describe_adapter(run.model),
+        adapter_config=describe_adapter(run.model.peft_model),
     )
     # Copy the tensors, because the run may continue while they are written.
     return Snapshot(state, {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()})

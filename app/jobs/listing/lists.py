@@ -13,8 +13,8 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, defer
 
 from app.db.tables import Attempt, Job
-from app.jobs.listing.run_time import RUN_SECONDS
 from app.jobs.listing.walks import BEFORE_ALL, Place, Section, plan, plan_created
+from app.jobs.run_time import RUN_SECONDS
 from app.jobs.schemas import JobCount, JobFilter
 from contracts.job import JobStatus
 
@@ -22,8 +22,6 @@ MOST_SEARCHED = 1000
 """Maximum number of jobs that a page checks against filters without an index."""
 MOST_COUNTED = 1000
 """Maximum number of matching jobs to count exactly."""
-SORTED_CHARACTERS = 100
-"""Number of characters of a name used for sorting."""
 THE_END = Place(datetime.min.replace(tzinfo=UTC), 0)
 """The place after the last job in a list with the newest jobs first."""
 
@@ -37,16 +35,6 @@ class Found(NamedTuple):
     full."""
     ended_at: Place | None = None
     """The last job checked, if there are more."""
-
-
-def text_of(name: str, model: str, job_id: str) -> str:
-    """Return the searchable text of a job."""
-    return "\n".join((name, model, job_id)).casefold()
-
-
-def sort_name_of(name: str) -> str | None:
-    """Return the sort key of a name; None if it is empty."""
-    return name.casefold()[:SORTED_CHARACTERS] or None
 
 
 def find_jobs(session: Session, chosen: JobFilter, after: Place | None, limit: int) -> Found:

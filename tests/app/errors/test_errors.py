@@ -12,7 +12,8 @@ from app.db.engine import Database
 from app.main import create_app
 from tests.app.errors.error_shape import check_shape
 from tests.app.errors.hostile_requests import HOSTILE_BODIES, HOSTILE_IDS, HOSTILE_QUERIES
-from tests.app.player import BASE_URL, TOKEN, Player
+from tests.app.player import BASE_URL, Player
+from tests.programs.server_process import TOKEN
 
 
 def all_routes(app: FastAPI) -> Iterator[tuple[str, str]]:

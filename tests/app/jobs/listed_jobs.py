@@ -7,7 +7,7 @@ from typing import Any
 
 from app.db.engine import Database
 from app.db.tables import Job, JobLabel, JobText, to_json
-from app.jobs.listing.lists import sort_name_of, text_of
+from app.jobs.store import sort_name_of, text_of
 from contracts.job import JobStatus
 from tests.app.player import Player
 from tests.factories import make_spec

@@ -16,7 +16,8 @@ from app.db.engine import Database
 from app.doorbell import Doorbell
 from app.sweep.sweeper import Sweeper
 from tests.app.jobs.machine import Machine
-from tests.app.player import TOKEN, Player
+from tests.app.player import Player
+from tests.programs.server_process import TOKEN
 
 
 @pytest.fixture

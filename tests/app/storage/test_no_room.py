@@ -15,9 +15,9 @@ from app.db.engine import Database
 from app.main import create_app
 from contracts.base import utc_now
 from contracts.record import CheckpointRecord
-from tests.app.player import BASE_URL, TOKEN, Player
+from tests.app.player import BASE_URL, Player
 from tests.factories import make_metric
-from tests.programs.server_process import Server
+from tests.programs.server_process import TOKEN, Server
 
 ROOM_BYTES = 600_000
 

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from tests.app.player import TOKEN
-from tests.programs.server_process import SPEC, Server, migrated, running
+from tests.programs.server_process import SPEC, TOKEN, Server, migrated, running
 
 FRIEND = "https://friend.example"
 ROWS = b'[{"instruction": "a", "output": "b"}]'

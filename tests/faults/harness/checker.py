@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from benchmarks.faults.history import AttemptRow, History, JobRow, Sighting
+from tests.faults.harness.history import AttemptRow, History, JobRow, Sighting
 
 WAKING_SECONDS = 5.0
 """How long a superseded training process may keep running after a cut, until its supervisor has synced and stopped it."""

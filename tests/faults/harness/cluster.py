@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from benchmarks.faults.checker import Verdict, check
-from benchmarks.faults.history import Cut, History
 from cli.part import Part
 from tests.e2e.service import FINAL, Service, wait_for
+from tests.faults.harness.checker import Verdict, check
+from tests.faults.harness.history import Cut, History
 from tests.faults.harness.proxy import FaultProxy
 from tests.faults.harness.watch import Watch
 from tests.programs.postgres import Postgres
@@ -90,7 +90,12 @@ class Cluster(Service):
     def start_skewed_worker(self, name: str, seconds: float) -> None:
         """Start a worker whose wall clock is off by this many seconds."""
         normal_program = self.worker_program
-        self.worker_program = ("-m", "benchmarks.faults.skewed", str(seconds), *normal_program[1:])
+        self.worker_program = (
+            "-m",
+            "tests.faults.harness.skewed",
+            str(seconds),
+            *normal_program[1:],
+        )
         try:
             self.start_worker(name)
         finally:

@@ -1,4 +1,4 @@
-"""Runs a module in a process with a wrong wall clock: `python -m benchmarks.faults.skewed SECONDS MODULE …`.
+"""Runs a module in a process with a wrong wall clock: `python -m tests.faults.harness.skewed SECONDS MODULE …`.
 
 No library can skew the clock of a Python process from outside, so this module replaces the functions that read the wall
 clock: time.time, the datetime class that Celery uses, and contracts.base.utc_now, which all Stepline code uses.

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, create_engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.tables import Attempt, Event, Job, Record
-from benchmarks.faults.history import (
+from tests.faults.harness.history import (
     AttemptRow,
     JobRow,
     Observation,

@@ -20,7 +20,6 @@ from torch import nn
 from contracts.failure import FailureReason
 from contracts.job import LoraSpec
 from worker.training.errors import TrainingError
-from worker.training.model.trainable import TrainableModel
 from worker.training.rundir.checkpoint import sync
 
 _ROUTER = re.compile(r"(^|\.)(gate|shared_expert_gate|\w*router\w*)(\.|$)")
@@ -75,21 +74,21 @@ def sort_sets(config: Any) -> None:
             setattr(config, name, sorted(value))
 
 
-def describe_adapter(model: TrainableModel) -> dict[str, Any]:
+def describe_adapter(peft_model: Any) -> dict[str, Any]:
     """Return the adapter's configuration as JSON, as `save_adapter` writes it to `adapter_config.json`."""
-    (config,) = model.peft_model.peft_config.values()
+    (config,) = peft_model.peft_config.values()
     sort_sets(config)
     content: dict[str, Any] = json.loads(json.dumps(config.to_dict()))
     return content | {"inference_mode": True}
 
 
-def save_adapter(model: TrainableModel, tokenizer: Any, directory: Path) -> None:
-    """Save the adapter in peft's format, with the tokenizer. `directory` is complete or absent, never partial."""
+def save_adapter(peft_model: Any, tokenizer: Any, directory: Path) -> None:
+    """Save the model's adapter in peft's format, with the tokenizer. `directory` is complete or absent, never partial."""
     temporary = directory.with_name(directory.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    for config in model.peft_model.peft_config.values():
+    for config in peft_model.peft_config.values():
         sort_sets(config)
-    model.peft_model.save_pretrained(temporary, save_embedding_layers=False)
+    peft_model.save_pretrained(temporary, save_embedding_layers=False)
     tokenizer.save_pretrained(temporary)
     for path in (*temporary.iterdir(), temporary):
         sync(path)
