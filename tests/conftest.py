@@ -40,6 +40,14 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of one tiny Qwen2 for the whole session. Tests that change its files copy it."""
+    from tests.tiny_model import make_tiny_qwen2  # noqa: PLC0415  # most tests do without torch
+
+    return make_tiny_qwen2(tmp_path_factory.mktemp("models") / "tiny-qwen2")
+
+
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """The URL of a new, migrated SQLite database."""

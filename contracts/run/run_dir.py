@@ -160,6 +160,11 @@ class Placed(Tolerant):
         )
 
 
+def load_placed(run_dir: RunDir) -> Placed:
+    """Return what the supervisor placed in a run directory. Raises OSError or ValidationError."""
+    return Placed.model_validate_json(run_dir.placed.read_bytes())
+
+
 class Control(Tolerant):
     """The action requested of the running program."""
 

@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 
 from contracts.failure import FailureReason
 from contracts.run.run_dir import Placed, write_model
-from tests.tiny_model import make_tiny_qwen2
 from tests.worker.training.conftest import small_spec
 from tests.worker.training.run_directory import make_run_dir, run_here
 from worker.supervisor.placing.models import PlacingFailed, find_local
@@ -23,11 +22,6 @@ from worker.training.model.length import check_length
 from worker.training.model.tokenizer import load_tokenizer
 
 INDEX = "model.safetensors.index.json"
-
-
-@pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_qwen2(tmp_path_factory.mktemp("models") / "tiny-qwen2")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from contracts.failure import FailureReason
 from contracts.job import Phase
 from contracts.record import PhaseRecord
 from contracts.run.run_dir import Control, RunDir, write_model
-from tests.tiny_model import make_rows, make_tiny_qwen2, write_rows
+from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec
 from tests.worker.training.run_directory import (
     DEADLINE_SECONDS,
@@ -39,11 +39,6 @@ ALTERNATE = (  # as the templates of Mistral and Gemma do
     "{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-
-
-@pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_qwen2(tmp_path_factory.mktemp("models") / "tiny-qwen2")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""One tiny model for all tests, and one running service per module."""
+"""One running service per module."""
 
 import json
 import shutil
@@ -10,14 +10,9 @@ import pytest
 
 from tests.e2e.service import Service
 from tests.hub_server import Hub, files_of
-from tests.tiny_model import make_rows, make_tiny_qwen2
+from tests.tiny_model import make_rows
 
 HUB_TOKEN = "hf_secret_of_a_test"
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_qwen2(tmp_path_factory.mktemp("models") / "tiny-qwen2")
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,6 @@ from tests.e2e.conftest import place_model
 from tests.e2e.service import FINAL
 from tests.faults.harness.cluster import Cluster
 from tests.programs.postgres import Postgres, running_postgres
-from tests.tiny_model import make_tiny_qwen2
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_qwen2(tmp_path_factory.mktemp("models") / "tiny-qwen2")
 
 
 @pytest.fixture(scope="session")

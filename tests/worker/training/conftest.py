@@ -1,4 +1,4 @@
-"""Fixtures for the training tests: one tiny Qwen2 per session, one thread, no network."""
+"""Fixtures for the training tests: one thread, no network."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,6 @@ import torch
 
 from contracts.job import JobSpec
 from tests.factories import make_spec
-from tests.tiny_model import make_tiny_qwen2
 from worker.training.__main__ import prepare_environment
 from worker.training.compute.device import choose_device
 from worker.training.model.load import load_model
@@ -21,11 +20,6 @@ prepare_environment()
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_qwen2(tmp_path_factory.mktemp("models") / "tiny-qwen2")
 
 
 @pytest.fixture(scope="session")

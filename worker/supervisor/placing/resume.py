@@ -24,7 +24,7 @@ from contracts.checkpoint import (
     list_checkpoints,
 )
 from contracts.record import CheckpointRecord, EvalRecord, GapRecord, MetricRecord, Record
-from contracts.run.run_dir import Placed, RunDir
+from contracts.run.run_dir import RunDir, load_placed
 from worker.supervisor.reporting.notes import Notes
 from worker.supervisor.reporting.records import Follow
 from worker.supervisor.server.answers import Refused, Superseded
@@ -237,6 +237,6 @@ def _step_of(record: Record) -> int:
 
 def _origin(directory: RunDir) -> Origin | None:
     try:
-        return Placed.model_validate_json(directory.placed.read_bytes()).origin
+        return load_placed(directory).origin
     except (OSError, ValidationError):
         return None

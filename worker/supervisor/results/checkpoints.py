@@ -17,11 +17,10 @@ from contracts.attempt import Claim
 from contracts.checkpoint import (
     CheckpointOffer,
     Manifest,
-    Origin,
     describe_files,
     list_checkpoints,
 )
-from contracts.run.run_dir import Placed, RunDir
+from contracts.run.run_dir import RunDir, load_placed
 from worker.supervisor.reporting.notes import Notes
 from worker.supervisor.server.answers import (
     FileNotOffered,
@@ -142,7 +141,7 @@ class Uploads:
                 name=path.name,
                 eval_loss=manifest.eval_loss,
                 files=list(files.values()),
-                origin=self._origin(),
+                origin=load_placed(self._run_dir).origin,
             )
             for _ in range(OFFERS):
                 reply = server.offer_checkpoint(self._claim, offer)
@@ -165,9 +164,6 @@ class Uploads:
             yield directory
         finally:
             shutil.rmtree(directory, ignore_errors=True)
-
-    def _origin(self) -> Origin:
-        return Placed.model_validate_json(self._run_dir.placed.read_bytes()).origin
 
     def _pulse(self) -> None:
         if self._ended.is_set():

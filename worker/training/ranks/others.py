@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from contracts.attempt import Outcome
 from contracts.failure import Failure
 from contracts.run.exits import explain_exit
-from contracts.run.run_dir import Placed, RunDir
+from contracts.run.run_dir import RunDir, load_placed
 from processes.oom import count_oom_kills
 from worker.training.ranks.signs import Signs
 
@@ -43,7 +43,7 @@ _LAST_OUTPUT_SECONDS = 2.0
 def count_ranks(run_dir: RunDir) -> int:
     """Return the number of ranks that placed.json requests; 1 if it cannot be read, which run.py reports."""
     try:
-        return Placed.model_validate_json(run_dir.placed.read_bytes()).ranks
+        return load_placed(run_dir).ranks
     except (OSError, ValidationError):
         return 1
 

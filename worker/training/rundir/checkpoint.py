@@ -3,7 +3,6 @@
 contracts/checkpoint.py defines their file names. Pickle is never used, so an untrusted checkpoint cannot run code.
 """
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from contracts.failure import FailureReason
 from contracts.run.run_dir import write_atomically
 from contracts.summary import EvalPoint
 from worker.training.errors import TrainingError
+from worker.training.rundir.disk import sync
 
 _SPACE_FACTOR = 1.2
 """Free space required before writing a checkpoint, as a multiple of the size of its tensors."""
@@ -150,15 +150,6 @@ def load(path: Path) -> Snapshot:
         raise TrainingError(
             FailureReason.CRASHED, f"checkpoint {path.name} is intact but cannot be read: {error}"
         ) from error
-
-
-def sync(path: Path) -> None:
-    """Flush a file or directory to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _eval_loss_at(evaluations: list[EvalPoint], step: int) -> float | None:

@@ -4,7 +4,7 @@ from pydantic import ValidationError
 
 from contracts.failure import FailureReason
 from contracts.job import JobSpec
-from contracts.run.run_dir import Placed, RunDir
+from contracts.run.run_dir import Placed, RunDir, load_placed
 from worker.training.errors import TrainingError
 
 
@@ -21,6 +21,6 @@ def read_spec(run_dir: RunDir) -> JobSpec:
 def read_placed(run_dir: RunDir) -> Placed:
     """Return the description of the inputs that the worker placed; the default for a manual run."""
     try:
-        return Placed.model_validate_json(run_dir.placed.read_bytes())
+        return load_placed(run_dir)
     except FileNotFoundError:
         return Placed()

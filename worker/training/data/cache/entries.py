@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from worker.training.data.bounds import Bounds
+from worker.training.rundir.disk import sync
 
 WAIT_SECONDS = 600.0
 """How long to wait for another process that is creating the same entry; that process may be suspended."""
@@ -68,9 +69,9 @@ class Entries:
         """Publish the entry that `start` began, and delete older ones until all fit within the limit."""
         unfinished = self._directory / f"{key}{_UNFINISHED}"
         for path in (*unfinished.rglob("*"), unfinished):
-            _sync(path)
+            sync(path)
         unfinished.rename(self.path(key))
-        _sync(self._directory)
+        sync(self._directory)
         with contextlib.suppress(OSError):  # another process is deleting the same entries
             self._prune()
 
@@ -122,11 +123,3 @@ def _size(path: Path) -> int:
         with contextlib.suppress(OSError):
             total += 0 if file.is_dir() else file.stat().st_size
     return total
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -20,7 +20,7 @@ from torch import nn
 from contracts.failure import FailureReason
 from contracts.job import LoraSpec
 from worker.training.errors import TrainingError
-from worker.training.rundir.checkpoint import sync
+from worker.training.rundir.disk import sync
 
 _ROUTER = re.compile(r"(^|\.)(gate|shared_expert_gate|\w*router\w*)(\.|$)")
 _IGNORED_WARNINGS = (
