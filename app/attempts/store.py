@@ -4,7 +4,7 @@ import functools
 import math
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, Update, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
@@ -18,6 +18,14 @@ from app.series.blocks import LONGEST_NAME, SYSTEM
 from contracts.attempt import AttemptStatus, Outcome, OutputChunk, SystemSample
 from contracts.job import JobStatus
 from contracts.wandb import WandbSettings
+
+
+class _Columns(TypedDict, total=False):
+    status: AttemptStatus
+    ended_at: datetime
+    outcome: dict[str, Any]
+    settled_as: JobStatus
+
 
 _RECORDS = Base.metadata.tables[Record.__tablename__]
 
@@ -224,7 +232,7 @@ def _progress(names: tuple[str, ...]) -> Update:
 
 
 def _change(
-    session: Session, where: Sequence[ColumnElement[bool]], **values: Any
+    session: Session, where: Sequence[ColumnElement[bool]], **values: Unpack[_Columns]
 ) -> HeldAttempt | None:
     changed = update(ATTEMPTS).where(*where).values(**values).returning(*HELD)
     row = session.execute(changed).one_or_none()

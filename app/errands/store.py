@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import case, delete, func, select, update
+from sqlalchemy import ColumnElement, case, delete, func, select, update
 from sqlalchemy.orm import Session, undefer
 
 from app.db.sql import insert_missing
@@ -12,6 +12,19 @@ from app.db.tables import Errand
 from contracts.errand import ErrandKind, ErrandStatus
 
 OPEN = (ErrandStatus.QUEUED, ErrandStatus.RUNNING)
+
+
+class _Columns(TypedDict, total=False):
+    status: ErrandStatus
+    tries: int | ColumnElement[int]
+    worker_id: str
+    token_sha256: str | None
+    progress: Mapping[str, Any] | None
+    result: bytes | None
+    failure: Mapping[str, Any] | None
+    claimed_at: datetime
+    expires_at: datetime
+    finished_at: datetime
 
 
 def insert_errand(session: Session, row: Mapping[str, Any]) -> bool:
@@ -104,10 +117,11 @@ def renew(
 
     Progress on a model download resets the number of claims to one, so that the download survives any number of lost workers.
     """
-    values: dict[str, Any] = {"expires_at": expires_at}
+    values: _Columns = {"expires_at": expires_at}
     if progress is not None:
         is_download = Errand.kind == ErrandKind.PREFETCH
-        values |= {"progress": progress, "tries": case((is_download, 1), else_=Errand.tries)}
+        values["progress"] = progress
+        values["tries"] = case((is_download, 1), else_=Errand.tries)
     return _change(session, errand_id, *_is_held(token_sha256), **values)
 
 
@@ -123,17 +137,15 @@ def finish_errand(
 ) -> bool:
     """End a running errand; `progress=None` keeps the last one. Return False if the caller does not hold it."""
     status = ErrandStatus.FAILED if failure is not None else ErrandStatus.SUCCEEDED
-    values = {} if progress is None else {"progress": progress}
-    return _change(
-        session,
-        errand_id,
-        *_is_held(token_sha256),
-        status=status,
-        result=result,
-        failure=failure,
-        finished_at=now,
-        **values,
-    )
+    values: _Columns = {
+        "status": status,
+        "result": result,
+        "failure": failure,
+        "finished_at": now,
+    }
+    if progress is not None:
+        values["progress"] = progress
+    return _change(session, errand_id, *_is_held(token_sha256), **values)
 
 
 def cancel_errand(
@@ -223,15 +235,20 @@ def _known(kinds: Sequence[str]) -> list[ErrandKind]:
     return [kind for kind in ErrandKind if kind in kinds]
 
 
-def _is_unchanged(errand: Errand) -> tuple[Any, Any]:
+def _is_unchanged(errand: Errand) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return Errand.status == errand.status, Errand.expires_at == errand.expires_at
 
 
-def _is_held(token_sha256: str) -> tuple[Any, Any]:
+def _is_held(token_sha256: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return Errand.status == ErrandStatus.RUNNING, Errand.token_sha256 == token_sha256
 
 
-def _change(session: Session, errand_id: str, *conditions: Any, **values: Any) -> bool:
+def _change(
+    session: Session,
+    errand_id: str,
+    *conditions: ColumnElement[bool],
+    **values: Unpack[_Columns],
+) -> bool:
     changed = session.execute(
         update(Errand)
         .where(Errand.id == errand_id, *conditions)

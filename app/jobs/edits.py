@@ -1,7 +1,5 @@
 """Rules for edits after submission: name, labels, notes, archived, and priority while the job is queued."""
 
-from typing import Any
-
 from sqlalchemy.orm import Session
 
 from app.db.engine import database_now
@@ -15,6 +13,7 @@ from app.errors.kinds import (
 )
 from app.events import store as events
 from app.jobs import service, store
+from app.jobs.columns import JobColumns
 from app.jobs.queue import reservations
 from app.jobs.requests import etags
 from app.jobs.schemas import JobEdit, JobView
@@ -54,7 +53,7 @@ def _edit_texts(session: Session, job: Job, edit: JobEdit) -> None:
         notes = (edit.notes or "").replace("\r\n", "\n").strip() or None
     _reject_unsafe("name", new_name if new_name != name else None)
     _reject_unsafe("notes", None if notes is None else notes.replace("\n", "").replace("\t", ""))
-    changed: dict[str, Any] = {}
+    changed: JobColumns = {}
     if new_name != name or new_labels != labels:
         changed["edited"] = {"name": new_name, "labels": new_labels}
     if notes != job.notes:

@@ -3,12 +3,13 @@
 import functools
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, Update, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from app.db.tables import Attempt, Base, Job, JobLabel, JobText
+from app.jobs.columns import JobColumns
 from app.jobs.progress import JobProgress
 from app.jobs.run_time import RUN_SECONDS
 from app.leases.store import HeldAttempt
@@ -37,6 +38,12 @@ class HeldJob(NamedTuple):
     health: list[dict[str, Any]] | None
     cancel_requested_at: datetime | None
     pause_requested_at: datetime | None
+
+
+class _TextColumns(TypedDict, total=False):
+    text: str
+    name: str | None
+    archived: bool
 
 
 # These statements are built only once, because syncs and polls run them frequently.
@@ -73,7 +80,7 @@ def insert_job(session: Session, job: Job, name: str, labels: dict[str, str]) ->
     _insert_labels(session, job, labels)
 
 
-def update_job(session: Session, job: Job, **values: Any) -> None:
+def update_job(session: Session, job: Job, **values: Unpack[JobColumns]) -> None:
     """Write columns that a user may edit, and increment the version. The job must be locked."""
     update_where(session, (Job.id == job.id,), **values)
 
@@ -105,7 +112,7 @@ def _insert_labels(session: Session, job: Job, labels: dict[str, str]) -> None:
     )
 
 
-def _update_text(session: Session, job: Job, **values: Any) -> None:
+def _update_text(session: Session, job: Job, **values: Unpack[_TextColumns]) -> None:
     text = update(JobText).where(JobText.number == job.number).values(**values)
     session.execute(text, execution_options=_PLAIN)
 
@@ -187,7 +194,7 @@ def _progress(names: tuple[str, ...]) -> Update:
 
 
 def update_where(
-    session: Session, where: Sequence[ColumnElement[bool]], **values: Any
+    session: Session, where: Sequence[ColumnElement[bool]], **values: Unpack[JobColumns]
 ) -> Job | None:
     """Update the job that meets these conditions, increment its version and return it; None if no job meets them."""
     return session.scalars(

@@ -1,12 +1,13 @@
 """Job status transitions. Each is one UPDATE that checks the current status and returns None if the check fails."""
 
 from datetime import datetime
-from typing import Any
+from typing import Unpack
 
 from sqlalchemy import ColumnElement, ScalarSelect, func
 from sqlalchemy.orm import Session
 
 from app.db.tables import Job, to_json
+from app.jobs.columns import JobColumns, RowCounts
 from app.jobs.store import update_where
 from app.leases.store import HeldAttempt
 from app.webhooks import outbox
@@ -14,9 +15,7 @@ from contracts.failure import Failure
 from contracts.job import JobStatus, Phase
 from contracts.summary import Summary
 
-NO_ROWS: dict[str, None] = dict.fromkeys(
-    ("rows_done", "rows_total", "rows_seconds", "rows_seconds_left")
-)
+NO_ROWS = RowCounts(rows_done=None, rows_total=None, rows_seconds=None, rows_seconds_left=None)
 """Row counts of a phase that does not count rows or has just started."""
 
 
@@ -134,11 +133,12 @@ def mark_failed_before_start(
     )
 
 
-def _end_before_start(session: Session, job_id: str, now: datetime, **values: Any) -> Job | None:
+def _end_before_start(
+    session: Session, job_id: str, now: datetime, **values: Unpack[JobColumns]
+) -> Job | None:
     waits = Job.status.in_([JobStatus.QUEUED, JobStatus.PAUSED])
-    job = update_where(
-        session, (Job.id == job_id, waits), ended_at=now, reserved_host=None, **values
-    )
+    ended: JobColumns = {"ended_at": now, "reserved_host": None, **values}
+    job = update_where(session, (Job.id == job_id, waits), **ended)
     return _announced(session, job, now)
 
 
@@ -203,8 +203,18 @@ def _announced(session: Session, job: Job | None, now: datetime) -> Job | None:
 
 
 def _end(
-    session: Session, attempt: HeldAttempt, *where: ColumnElement[bool], **values: Any
+    session: Session,
+    attempt: HeldAttempt,
+    *where: ColumnElement[bool],
+    **values: Unpack[JobColumns],
 ) -> Job | None:
+    ended: JobColumns = {
+        "current_attempt_id": None,
+        "phase": None,
+        "pause_requested_at": None,
+        **NO_ROWS,
+        **values,
+    }
     return update_where(
         session,
         (
@@ -213,9 +223,5 @@ def _end(
             Job.current_attempt_id == attempt.id,
             *where,
         ),
-        current_attempt_id=None,
-        phase=None,
-        pause_requested_at=None,
-        **NO_ROWS,
-        **values,
+        **ended,
     )

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, delete, null, select, update
 from sqlalchemy.orm import Session
@@ -17,6 +17,14 @@ READ = 20
 """Number of results that a forecast reads."""
 KEPT = 50
 """Number of results kept for a model on a kind of device."""
+
+
+class _Result(TypedDict):
+    model: str
+    device: str
+    settings: str
+    dataset_id: str | None
+    figures: dict[str, Any]
 
 
 def insert_plan(
@@ -44,7 +52,7 @@ def update_actual(session: Session, job_id: str, actual: dict[str, Any]) -> None
     )
 
 
-def insert_result(session: Session, now: datetime, **columns: Any) -> None:
+def insert_result(session: Session, now: datetime, **columns: Unpack[_Result]) -> None:
     """Store a result, and delete the oldest results for its model and kind of device."""
     result = ForecastResult(created_at=now, **columns)
     session.add(result)

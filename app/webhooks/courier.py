@@ -147,14 +147,15 @@ class Courier:
                 seconds=round(seconds, 3),
             )
             delay = _next_seconds(claimed.tries, answer)
-            ended = {"status": "dead" if answer.error else "delivered", "ended_at": now}
-            store.update_delivery(
-                session,
-                claimed.delivery_id,
-                claimed.tries,
-                log=[*store.get_log(session, claimed.delivery_id), made.model_dump()],
-                **(ended if delay is None else {"next_at": now + timedelta(seconds=delay)}),
-            )
+            changed: store.DeliveryColumns = {
+                "log": [*store.get_log(session, claimed.delivery_id), made.model_dump()]
+            }
+            if delay is None:
+                changed["status"] = "dead" if answer.error else "delivered"
+                changed["ended_at"] = now
+            else:
+                changed["next_at"] = now + timedelta(seconds=delay)
+            store.update_delivery(session, claimed.delivery_id, claimed.tries, **changed)
         log.info(
             "webhook sent",
             delivery=claimed.delivery_id,

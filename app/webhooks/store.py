@@ -2,12 +2,22 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack
 
 from sqlalchemy import CursorResult, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.db.webhook_tables import WebhookDelivery, WebhookEndpoint
+
+
+class DeliveryColumns(TypedDict, total=False):
+    """Columns of a delivery that a try changes."""
+
+    status: Literal["delivered", "dead"]
+    next_at: datetime
+    tries: int
+    log: list[dict[str, Any]]
+    ended_at: datetime
 
 
 def insert(session: Session, row: WebhookEndpoint | WebhookDelivery) -> None:
@@ -69,7 +79,9 @@ def list_due(
     return session.scalars(query.order_by(*order).limit(limit)).all()
 
 
-def update_delivery(session: Session, delivery_id: str, known_tries: int, **values: Any) -> bool:
+def update_delivery(
+    session: Session, delivery_id: str, known_tries: int, **values: Unpack[DeliveryColumns]
+) -> bool:
     """Change the delivery if it is pending and has this number of tries. Return whether it was changed."""
     result = session.execute(
         update(WebhookDelivery)

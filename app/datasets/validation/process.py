@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import structlog
 
@@ -22,6 +22,7 @@ from app.datasets.validation.request import (
     NO_ROOM,
     PROGRESS,
     REFUSED,
+    Accepted,
     CheckRequest,
 )
 from app.errors.disk import storage_failure
@@ -60,8 +61,8 @@ def run_check(
     file: BinaryIO,
     request: CheckRequest,
     beat: Callable[[Progress], bool],
-) -> dict[str, Any]:
-    """Check a file in a child process; return the columns of the dataset's row.
+) -> Accepted:
+    """Check a file in a child process; return the description of its rows.
 
     `beat` is called every BEAT_SECONDS. Raises Refused, Interrupted, or Abandoned if `beat` returns False. The child has
     ended when this function returns or raises.
@@ -78,7 +79,7 @@ class _Check:
     request: CheckRequest
     beat: Callable[[Progress], bool]
 
-    def follow(self) -> dict[str, Any]:
+    def follow(self) -> Accepted:
         """Read the child's messages until the last one."""
         output = self.child.output.fileno()
         progress, pending = Progress(), b""
@@ -136,13 +137,13 @@ class _Check:
         return Refused("dataset_unreadable", [Rejected(error)])
 
 
-def _read(line: bytes) -> Progress | dict[str, Any]:
+def _read(line: bytes) -> Progress | Accepted:
     """Return the progress or the result contained in a line. Raises Refused."""
     match json.loads(line):
         case [kind, int(position), int(rows)] if kind == PROGRESS:
             return Progress(position, rows)
-        case [kind, dict(columns)] if kind == ACCEPTED:
-            return columns
+        case [kind, dict(content)] if kind == ACCEPTED:
+            return Accepted.model_validate(content)
         case [kind, dict(content)] if kind == REFUSED:
             raise Refused.load(content)
         case [kind, int(number)] if kind == NO_ROOM:

@@ -1,7 +1,7 @@
 """The server's request to the child that checks a file, and the child's messages, which are one JSON array per line.
 
 - `["progress", bytes, rows]`: how much has been read so far
-- `["accepted", {…}]`: the columns of the stored dataset and, if it was reviewed, its `review` and `hashes` in base64
+- `["accepted", {…}]`: an Accepted
 - `["refused", {…}]`: a Refused
 - `["no_room", errno]`: a file in the data directory could not be written
 """
@@ -10,7 +10,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from app.datasets.conversion.request import ChildRequest, Encoding, Limits
+from app.datasets.review.findings import Review
 
 PROGRESS, ACCEPTED, REFUSED, NO_ROOM = "progress", "accepted", "refused", "no_room"
 MAX_ANSWER_BYTES = 16 * 1024**2
@@ -35,6 +38,23 @@ class CheckRequest(ChildRequest):
     conversion_seconds: float
     review_limits: Limits
     """Limits of the review after the check."""
+
+
+class Accepted(BaseModel):
+    """The child's description of the stored rows: columns of the dataset, its review and the hashes of its rows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: str
+    bytes: int
+    rows: int
+    forms: dict[str, int]
+    features: dict[str, Any]
+    path: str
+    review: Review | None = None
+    """None if the review was not possible."""
+    hashes: str = ""
+    """In base64."""
 
 
 def pack(kind: str, *values: Any) -> bytes:

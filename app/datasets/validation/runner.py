@@ -107,9 +107,9 @@ class Validator:
             raise Refused("storage_unavailable") from error
         with file, self.storage.draft() as draft:
             request = self._request(held, str(draft.path), path)
-            columns = run_check(file, request, lambda progress: self._beat(held, progress))
+            accepted = run_check(file, request, lambda progress: self._beat(held, progress))
         with self.database.writing() as session:
-            used = service.accept(session, held, columns)
+            used = service.accept(session, held, accepted)
         if used is not None:
             self.storage.delete(source)
         if used != path:

@@ -16,10 +16,10 @@ from app.datasets import store as datasets
 from app.datasets.files.file_error import FileError, FileProblem
 from app.datasets.files.found import Rejected
 from app.datasets.refusal import Refused
-from app.datasets.review.findings import Review
 from app.datasets.review.reviewer import Reviewed
 from app.datasets.review.store import insert_review
 from app.datasets.validation import store
+from app.datasets.validation.request import Accepted
 from app.db.engine import database_now
 from app.db.tables import Dataset, DatasetValidation
 from contracts.dataset.status import DatasetStatus
@@ -100,10 +100,10 @@ def release(session: Session, held: Held, *, is_counted: bool) -> None:
     )
 
 
-def accept(session: Session, held: Held, accepted: dict[str, Any]) -> str | None:
+def accept(session: Session, held: Held, accepted: Accepted) -> str | None:
     """Make the dataset ready, and store its review. Return None if this server no longer holds the check.
 
-    `accepted`: the child's result (`request.py`). Returns the path of the rows, which is that of another file if one with the
+    Returns the path of the rows, which is that of another file if one with the
     same content is already stored.
     """
     # Lock in the same order as a deletion does, to avoid a deadlock.
@@ -111,13 +111,20 @@ def accept(session: Session, held: Held, accepted: dict[str, Any]) -> str | None
         return None
     if not store.delete_held(session, held.dataset.id, held.token):
         return None
-    columns = dict(accepted)
-    review, hashes = columns.pop("review", None), columns.pop("hashes", "")
-    path: str = datasets.find_stored_path(session, columns["sha256"]) or columns["path"]
-    values = columns | {"path": path}
-    store.update_dataset(session, held.dataset.id, status=DatasetStatus.READY, **values)
-    if review is not None:
-        reviewed = Reviewed(Review.model_validate(review), b64decode(hashes))
+    path = datasets.find_stored_path(session, accepted.sha256) or accepted.path
+    store.update_dataset(
+        session,
+        held.dataset.id,
+        status=DatasetStatus.READY,
+        sha256=accepted.sha256,
+        bytes=accepted.bytes,
+        rows=accepted.rows,
+        forms=accepted.forms,
+        features=accepted.features,
+        path=path,
+    )
+    if accepted.review is not None:
+        reviewed = Reviewed(accepted.review, b64decode(accepted.hashes))
         insert_review(session, held.dataset.id, reviewed, database_now(session))
     return path
 

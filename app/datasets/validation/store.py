@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Select, delete, or_, select, update
 from sqlalchemy.orm import Session
@@ -10,6 +10,31 @@ from sqlalchemy.orm import Session
 from app.db.engine import database_now
 from app.db.tables import Dataset, DatasetValidation
 from contracts.dataset.status import DatasetStatus
+
+
+class CheckColumns(TypedDict, total=False):
+    """Columns of a check that change while it is pending and when it fails."""
+
+    upload_path: str
+    tries: int
+    token: str | None
+    expires_at: datetime | None
+    checked_bytes: int
+    checked_rows: int
+    refusal: dict[str, Any]
+    finished_at: datetime
+
+
+class DatasetColumns(TypedDict, total=False):
+    """Columns of a dataset that are written when its check ends."""
+
+    sha256: str
+    bytes: int
+    rows: int
+    forms: dict[str, int]
+    features: dict[str, Any]
+    path: str
+    status: DatasetStatus
 
 
 def insert_validation(session: Session, row: dict[str, Any]) -> None:
@@ -51,11 +76,13 @@ def _due(now: datetime) -> Select[DatasetValidation]:
     )
 
 
-def update_held(session: Session, dataset_id: str, token: str, /, **values: Any) -> bool:
+def update_held(
+    session: Session, dataset_id: str, held_token: str, /, **values: Unpack[CheckColumns]
+) -> bool:
     """Update the check that this token holds; return False if it holds none."""
     found = session.execute(
         update(DatasetValidation)
-        .where(DatasetValidation.dataset_id == dataset_id, DatasetValidation.token == token)
+        .where(DatasetValidation.dataset_id == dataset_id, DatasetValidation.token == held_token)
         .values(**values)
         .returning(DatasetValidation.dataset_id)
         .execution_options(synchronize_session=False)
@@ -74,7 +101,7 @@ def delete_held(session: Session, dataset_id: str, token: str) -> bool:
     return found.first() is not None
 
 
-def update_dataset(session: Session, dataset_id: str, **values: Any) -> None:
+def update_dataset(session: Session, dataset_id: str, **values: Unpack[DatasetColumns]) -> None:
     """Change the columns of a dataset."""
     session.execute(
         update(Dataset)

@@ -6,7 +6,7 @@ has more time than its running attempts need.
 """
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
@@ -36,6 +36,11 @@ class LargeJob(NamedTuple):
     reserved_until: datetime | None
     model: str
     larger_until: datetime | None
+
+
+class _Reservation(TypedDict, total=False):
+    reserved_until: datetime
+    reserved_seconds: int
 
 
 def is_open(now: datetime) -> ColumnElement[bool]:
@@ -86,7 +91,10 @@ def rings_after(session: Session, name: str, now: datetime) -> list[str]:
 
 
 def _change(
-    session: Session, host_id: str | None, *where: ColumnElement[bool], **values: object
+    session: Session,
+    host_id: str | None,
+    *where: ColumnElement[bool],
+    **values: Unpack[_Reservation],
 ) -> bool:
     free = select(Job.number).where(*where).with_for_update(skip_locked=True)
     changed = session.execute(

@@ -20,7 +20,7 @@ from app.config.settings import Settings
 from app.datasets.conversion.request import Limits
 from app.datasets.validation import process, service, store
 from app.datasets.validation.child import check
-from app.datasets.validation.request import CheckRequest
+from app.datasets.validation.request import Accepted, CheckRequest
 from app.datasets.validation.runner import Validator
 from app.db.engine import Database, database_now
 from app.db.tables import Dataset
@@ -213,7 +213,8 @@ def test_another_server_takes_over_a_check_when_the_lease_expires(
         assert taken is not None
         assert (taken.dataset.id, taken.tries) == (dataset_id, 2)
         assert not service.renew(session, lost, 200, 6)
-        assert not service.accept(session, lost, {})
+        unused = Accepted(sha256="", bytes=0, rows=0, forms={}, features={}, path="")
+        assert not service.accept(session, lost, unused)
         service.release(session, taken, is_counted=False)
     assert validator.run_next()
     assert player.get(f"/v1/datasets/{dataset_id}")["rows"] == len(ROWS)
