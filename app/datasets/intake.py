@@ -70,6 +70,8 @@ def check_rows(
     forms: Counter[str] = Counter()
     features = FeatureCounter()
     wrong: list[Rejected] = []
+    empty: list[Rejected] = []
+    is_answered = False
     unseen = _Unseen(columns)
     with closing(upload.rows()) as rows:
         for count, found in enumerate(rows, start=1):
@@ -82,6 +84,10 @@ def check_rows(
             if not isinstance(written, Rejected):
                 forms[written.form] += 1
                 features.add(written)
+                is_answered = is_answered or written.is_answered
+                if not is_answered and isinstance(found, Row) and len(empty) < COUNTED_ERRORS:
+                    error = RowError(found.line, RowProblem.EMPTY_ANSWER)
+                    empty.append(Rejected(error, found.number, found.file))
                 continue
             wrong.append(written)
             if len(wrong) >= COUNTED_ERRORS:
@@ -92,6 +98,8 @@ def check_rows(
         raise Refused("dataset_invalid", wrong)
     if not forms:
         raise Refused("dataset_empty")
+    if not is_answered:
+        raise Refused("dataset_invalid", empty)
     unseen.check()
     return Checked(dict(forms), features.features())
 

@@ -47,7 +47,7 @@ class FeatureCounter:
         has_trained = has_untrained = has_calls = has_reasoning = False
         for turn in row.turns:
             roles.add(turn.role)
-            if turn.role != "assistant" or not (turn.content or turn.tool_calls):
+            if turn.role != "assistant":
                 continue
             if turn.trained:
                 has_trained = True

@@ -15,6 +15,7 @@ class RowProblem(StrEnum):
     OTHER_FORM = "other_form"
     MISSING = "missing"
     EMPTY = "empty"
+    EMPTY_ANSWER = "empty_answer"
     WRONG_TYPE = "wrong_type"
     TOO_LONG = "too_long"
     UNKNOWN_ROLE = "unknown_role"
@@ -147,6 +148,11 @@ _WORDS: dict[RowProblem, _Words] = {
     ),
     RowProblem.MISSING: _Words("{place} is missing", "缺少 {place}"),
     RowProblem.EMPTY: _Words("{place} is empty", "{place} 为空"),
+    RowProblem.EMPTY_ANSWER: _Words(
+        "its answer is empty, as in every row of the file. Fill in the answers, or map the column that contains them, for example "
+        "with ?columns[completion]=answer",
+        "回答为空，且文件中每条数据的回答都为空。请补全回答，或映射含有回答的列，例如 ?columns[completion]=answer",
+    ),
     RowProblem.WRONG_TYPE: _Words(
         "{place} is {found}; it must be {expected}", "{place} 是{found}，应为{expected}"
     ),

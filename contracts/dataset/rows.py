@@ -40,8 +40,8 @@ def _parse(row: dict[Any, Any]) -> Parsed:
     if isinstance(found, Document):
         return found
     has_answer = has_late_system = False
-    for number, (role, content, _, tool_calls, *_) in enumerate(found.turns):
-        has_answer = has_answer or (role == "assistant" and bool(content or tool_calls))
+    for number, (role, *_) in enumerate(found.turns):
+        has_answer = has_answer or role == "assistant"
         has_late_system = has_late_system or (number > 0 and role in SYSTEM_ROLES)
     if not has_answer:
         raise BadValue(RowProblem.NO_ANSWER)

@@ -75,7 +75,6 @@ BAD_ROWS: list[tuple[object, str, str]] = [
     ({}, "its keys (none) match no known format", "不符合任何已知格式"),
     ({"question": "a", "answer": "b"}, "its keys (answer, question) match", "answer, question"),
     ({"instruction": "a"}, "output is missing", "缺少 output"),
-    ({"instruction": "a", "output": ""}, "output is empty", "output 为空"),
     ({"instruction": "a", "output": 3}, "output is a number; it must be a string", "应为字符串"),
     ({"instruction": None, "output": "b"}, "instruction is null; it must be a string", "null"),
     (
@@ -119,7 +118,6 @@ BAD_ROWS: list[tuple[object, str, str]] = [
         "对象",
     ),
     ({"prompt": "a"}, "completion is missing", "缺少 completion"),
-    ({"prompt": "a", "completion": ""}, "completion is empty", "completion 为空"),
     (
         {"prompt": "a", "completion": 5},
         "completion is a number; it must be a string or a list of messages",
@@ -155,11 +153,6 @@ BAD_ROWS: list[tuple[object, str, str]] = [
     ),
     ({"messages": [{"role": 3, "content": "a"}]}, "messages[0].role is a number", "数字"),
     ({"messages": [USER]}, "it has no assistant answer", "没有助手的回答"),
-    (
-        {"messages": [{"role": "assistant", "content": ""}]},
-        "it has no assistant answer",
-        "没有助手的回答",
-    ),
     (
         {"messages": [USER, {"role": "system", "content": "b"}, ANSWER]},
         "a system turn after another turn",
@@ -289,6 +282,7 @@ def test_the_examples_of_invalid_rows_cover_every_row_problem() -> None:
         RowProblem.UNENDED_ARRAY,
         RowProblem.OTHER_FORM,  # only with a chosen format, as LABEL
         RowProblem.LABEL,
+        RowProblem.EMPTY_ANSWER,  # only if every row of a file has it
     }
 
 

@@ -221,6 +221,22 @@ def test_a_row_of_plain_text_is_a_document_and_may_be_empty() -> None:
     assert parse({"text": "x", "instruction": "a", "output": "b"}).form == "alpaca"
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"instruction": "a", "output": ""},
+        {"prompt": "a", "completion": ""},
+        {"messages": [ASK, ANSWER | {"content": ""}]},
+        {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": ""}]},
+        {"prompt": "a", "completion": "", "label": True},
+    ],
+)
+def test_an_empty_answer_is_trained_on_its_end_of_turn_token(row: dict[str, Any]) -> None:
+    found = parse(row)
+
+    assert (found.turns[-1].content, found.is_trained, found.is_answered) == ("", True, False)
+
+
 BAD = {"role": "assistant", "content": "雨。"}
 
 

@@ -16,7 +16,7 @@ from contracts.dataset.conversation import SYSTEM_ROLES, Conversation, Message, 
 from contracts.dataset.formats import alpaca, prompt
 from contracts.dataset.tools import read_tools
 from contracts.dataset.turns import read_turns
-from contracts.dataset.values import read_answer, require, wrong_type
+from contracts.dataset.values import read_text, require, wrong_type
 
 REJECTED = ("rejected", "rejected_response", "rejected_messages", "non_preferred_output")
 """Columns that contain an answer not to train on."""
@@ -75,7 +75,7 @@ def read_pair(row: dict[Any, Any], read_ordinary: ReadOrdinary) -> Conversation:
         turns, tools, column = _read_context(row), read_tools(row), "chosen"
     value = row[column]
     if isinstance(value, str):
-        chosen = [Message("assistant", read_answer(value, column))]
+        chosen = [Message("assistant", read_text(value, column))]
     elif not isinstance(value, list | dict):
         raise wrong_type(value, column, prompt.EITHER)
     else:

@@ -74,6 +74,20 @@ def test_an_upload_counts_its_formats_and_the_template_features_that_its_rows_ne
     ]
 
 
+def test_empty_answers_are_a_warning_unless_every_answer_is_empty(player: Player) -> None:
+    empty = {"instruction": "Say nothing.", "output": ""}
+
+    accepted = post(player, empty, {"instruction": "a", "output": "b"}).json()
+    refused = post(player, empty, empty).json()["error"]
+
+    assert (accepted["rows"], accepted["features"]["untrained"]) == (2, 0)
+    (warning,) = accepted["review"]["warnings"]
+    assert (warning["code"], warning["rows"]) == ("empty_answers", 1)
+    assert warning["places"][0]["field"] == "output"
+    assert (refused["code"], refused["param"]) == ("dataset_invalid", "file")
+    assert "row 1, line 1: its answer is empty, as in every row" in refused["message"]
+
+
 def test_choosing_columns_creates_another_dataset_whose_rows_need_no_mapping(
     player: Player, settings: Settings
 ) -> None:
