@@ -20,11 +20,15 @@ ROLE_NAMES: Mapping[str, Role | Literal["call"]] = {
     "developer": "developer",
     "user": "user",
     "human": "user",
+    "prompter": "user",
     "assistant": "assistant",
     "gpt": "assistant",
     "chatgpt": "assistant",
     "bot": "assistant",
     "model": "assistant",
+    "ai": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
     "tool": "tool",
     "observation": "tool",
     "function": "tool",
@@ -35,11 +39,18 @@ ROLE_NAMES: Mapping[str, Role | Literal["call"]] = {
     "tool_call": "call",
     "tool_calls": "call",
 }
-"""`call` is an assistant turn whose content is a tool call in JSON."""
+"""Roles by their names in lower case. `call` is an assistant turn whose content is a tool call in JSON."""
 _WEIGHTS = ("weight", "loss_weight")
 _SWITCHES = ("train", "training")
 """Boolean alternatives to a weight, which a table may store as 0 and 1. `loss` is another one, unless it is a number, which
 is a measurement."""
+
+
+def find_role(name: Any) -> Role | Literal["call"] | None:
+    """Return the role with a name, regardless of case; None if there is none."""
+    if not isinstance(name, str):
+        return None
+    return ROLE_NAMES.get(name) or ROLE_NAMES.get(name.strip().lower())
 
 
 def read_turns(value: Any, place: str, *, may_be_empty: bool = False) -> list[Message]:
@@ -109,7 +120,7 @@ def _read_role(turn: dict[Any, Any], place: str) -> Role | Literal["call"]:
     if key not in turn:
         raise BadValue(RowProblem.MISSING, place=f"{place}.{key}")
     given = turn[key]
-    role = ROLE_NAMES.get(given) if isinstance(given, str) else None
+    role = find_role(given)
     if role is None:
         found = repr(given[:40]) if isinstance(given, str) else kind_of(given)
         raise BadValue(RowProblem.UNKNOWN_ROLE, place=f"{place}.{key}", found=found)
