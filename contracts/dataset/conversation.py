@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = get_args(Role)
 SYSTEM_ROLES: tuple[Role, ...] = ("system", "developer")
-"""Roles that only the first turn may have."""
+"""Roles of instructions. Many chat templates accept them only in the first turn."""
 Form = Literal["alpaca", "prompt", "messages", "sharegpt", "text", "preference", "kto"]
 RATING_FORMS: tuple[Form, ...] = ("preference", "kto")
 """Formats whose rows rate answers. A job must explicitly choose to train only on the good answers."""

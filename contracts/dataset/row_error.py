@@ -22,7 +22,6 @@ class RowProblem(StrEnum):
     NO_PAIR = "no_pair"
     NOT_UNICODE = "not_unicode"
     NO_ANSWER = "no_answer"
-    LATE_SYSTEM = "late_system"
     TURN_WEIGHT = "turn_weight"
     NOT_TEXT = "not_text"
     LABEL = "label"
@@ -171,10 +170,6 @@ _WORDS: dict[RowProblem, _Words] = {
         "{place} 含有不成对的代理字符（surrogate），请删除",
     ),
     RowProblem.NO_ANSWER: _Words("it has no assistant answer", "没有助手的回答"),
-    RowProblem.LATE_SYSTEM: _Words(
-        "it has a system turn after another turn; only the first turn may be a system turn",
-        "system 消息只能是第一条",
-    ),
     RowProblem.TURN_WEIGHT: _Words(
         "{place} is {found}; it must be 0 (do not train on this turn) or 1",
         "{place} 是{found}，应为 0（该轮不参与训练）或 1",

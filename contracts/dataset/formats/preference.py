@@ -2,7 +2,7 @@
 
 - OpenAI: `{"input": {"messages": […], "tools": […]}, "preferred_output": […], "non_preferred_output": […]}`
 - `{"prompt": …, "chosen": …, "rejected": …}`; `prompt` may be replaced by `conversations`, `messages`, or `instruction`
-  and `input`; `chosen` is a string, a turn, a list of turns, or the whole conversation
+  and `input`; `chosen` is a string, a turn, a list of turns, or the whole conversation (also as a transcript)
 - an ordinary row with an additional, worse answer in `rejected`, `rejected_response`, `rejected_messages` or
   `non_preferred_output`
 - KTO: an ordinary row with `label` (or `kto_tag`), true if the answer is good
@@ -14,6 +14,7 @@ from typing import Any
 
 from contracts.dataset.conversation import SYSTEM_ROLES, Conversation, Message, begin_with
 from contracts.dataset.formats import alpaca, prompt
+from contracts.dataset.formats.transcript import is_transcript, read_transcript
 from contracts.dataset.tools import read_tools
 from contracts.dataset.turns import read_turns
 from contracts.dataset.values import read_text, require, wrong_type
@@ -74,7 +75,9 @@ def read_pair(row: dict[Any, Any], read_ordinary: ReadOrdinary) -> Conversation:
     else:
         turns, tools, column = _read_context(row), read_tools(row), "chosen"
     value = row[column]
-    if isinstance(value, str):
+    if isinstance(value, str) and not turns and is_transcript(value):
+        chosen = read_transcript(value, column)
+    elif isinstance(value, str):
         chosen = [Message("assistant", read_text(value, column))]
     elif not isinstance(value, list | dict):
         raise wrong_type(value, column, prompt.EITHER)
@@ -120,6 +123,6 @@ def _read_context(row: dict[Any, Any]) -> list[Message]:
         ]
     if row.get("instruction") is not None:
         return [*alpaca.read_context(row), Message("user", alpaca.read_question(row))]
-    if isinstance(row["chosen"], list):
+    if isinstance(row["chosen"], list) or is_transcript(row["chosen"]):
         return []
     return prompt.read_prompt(require(row, "prompt"), "prompt")

@@ -19,6 +19,7 @@ TOOLS = {
     "conversations": [ASK, CALL, SEEN, {"from": "gpt", "value": "晴。"}],
     "tools": '[{"name": "weather"}]',
 }
+LATE = ("user", "assistant", "system", "user", "assistant")
 PAIR = {"prompt": "a", "chosen": "b", "rejected": "c"}
 QUESTION = {"question": "q", "answer": "a", "text": "t", "output": "old"}
 
@@ -61,6 +62,7 @@ def test_an_upload_counts_its_formats_and_the_template_features_that_its_rows_ne
         "tools": 1,
         "tool_calls": 1,
         "reasoning_content": 1,
+        "late_system": 0,
         "weights": 1,
         "untrained": 2,
     }
@@ -268,6 +270,15 @@ def test_a_template_that_cannot_render_the_rows_is_reported_at_submission(player
             f"has 2 rows with {what}, which the chat template of m" in refused["error"]["message"]
         )
         assert "Qwen2.5" in refused["error"]["hint"]
+    late = post(player, *[{"messages": [{"role": role, "content": "a"} for role in LATE]}] * 2)
+    for is_written, valid in ((False, None), (True, True), (None, True)):
+        announce(
+            player,
+            ModelFacts(name="m", template=can.model_copy(update={"late_system": is_written})),
+        )
+        assert plan(player, late).get("valid") is valid
+        if not valid:
+            assert problems_of(plan(player, late)) == [("dataset.train", "template_lacks")]
     for known in (can, None):
         announce(player, ModelFacts(name="m", template=known))
         assert plan(player, dataset)["valid"]

@@ -139,7 +139,11 @@ class Template:
         """The facts about the template, determined by rendering trial conversations."""
         if self.kind == "plain":
             return TemplateFacts(
-                roles=list(ROLES), tools=False, tool_calls=False, reasoning_content=False
+                roles=list(ROLES),
+                tools=False,
+                tool_calls=False,
+                reasoning_content=False,
+                late_system=True,
             )
         return try_template(self._apply)
 
