@@ -28,6 +28,7 @@ class RowProblem(StrEnum):
     TOO_MANY_BYTES = "too_many_bytes"
     TOO_DEEP = "too_deep"
     NOT_JSON = "not_json"
+    LONG_NUMBER = "long_number"
     AFTER_ARRAY = "after_array"
     NO_COMMA = "no_comma"
     UNENDED_ARRAY = "unended_array"
@@ -184,6 +185,10 @@ _WORDS: dict[RowProblem, _Words] = {
     RowProblem.TOO_MANY_BYTES: _Words("it has more than {limit} bytes", "超过 {limit} 字节"),
     RowProblem.TOO_DEEP: _Words("it is nested deeper than {limit} levels", "嵌套超过 {limit} 层"),
     RowProblem.NOT_JSON: _Words("it is not valid JSON ({said})", "不是合法的 JSON（{said}）"),
+    RowProblem.LONG_NUMBER: _Words(
+        "it contains an integer of more than {limit} digits; write it as a string",
+        "含有超过 {limit} 位的整数，请写成字符串",
+    ),
     RowProblem.AFTER_ARRAY: _Words(
         "there is content after the array; remove it", "数组之后还有内容，请删除"
     ),

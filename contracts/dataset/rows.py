@@ -4,6 +4,7 @@ Each format has a module: `alpaca`, `prompt`, `messages`, `sharegpt`, `text`, `p
 its format (`detect`); `synonyms` knows other names of columns.
 """
 
+import sys
 from collections.abc import Iterable, Iterator
 from json import JSONDecodeError
 from typing import Any
@@ -80,5 +81,8 @@ def json_error(line: int, error: ValueError) -> RowError:
     """Return the error for a row that is not JSON or is nested too deeply."""
     if isinstance(error, TooDeep):
         return RowError(line, RowProblem.TOO_DEEP, limit=MAX_DEPTH)
-    reason = error.msg if isinstance(error, JSONDecodeError) else type(error).__name__
-    return RowError(line, RowProblem.NOT_JSON, said=reason)
+    if isinstance(error, JSONDecodeError):
+        return RowError(line, RowProblem.NOT_JSON, said=error.msg)
+    if isinstance(error, UnicodeError):
+        return RowError(line, RowProblem.NOT_JSON, said=type(error).__name__)
+    return RowError(line, RowProblem.LONG_NUMBER, limit=sys.get_int_max_str_digits())

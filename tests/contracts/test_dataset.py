@@ -293,6 +293,7 @@ def test_the_examples_of_invalid_rows_cover_every_row_problem() -> None:
         RowProblem.TOO_MANY_BYTES,
         RowProblem.TOO_DEEP,
         RowProblem.NOT_JSON,
+        RowProblem.LONG_NUMBER,
         RowProblem.AFTER_ARRAY,
         RowProblem.NO_COMMA,
         RowProblem.UNENDED_ARRAY,

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -97,7 +98,7 @@ def _row(names: list[str], cells: list[str], number: int, line: int) -> Found:
             except ValueError as error:
                 said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
                 if not isinstance(error, json.JSONDecodeError | TooDeep):
-                    said = type(error).__name__
+                    said = f"an integer of more than {sys.get_int_max_str_digits()} digits"
                 problem = FileError(FileProblem.CELL_NOT_JSON, line, column=name, said=said)
                 return Rejected(problem, number)
         elif name in TURN_COLUMNS:

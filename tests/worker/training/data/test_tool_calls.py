@@ -260,7 +260,9 @@ def test_the_features_of_a_template_are_determined_by_trial(tokenizer: Any) -> N
     )
     assert facts(strict) == ({"user", "assistant"}, False, False, False)
     assert facts("{{ 1 / 0 }}") == (set(), False, False, False)
-    leading = "{% for m in messages %}{{ m.content if m.role != 'system' or loop.first }}{% endfor %}"
+    leading = (
+        "{% for m in messages %}{{ m.content if m.role != 'system' or loop.first }}{% endfor %}"
+    )
     found = Template(OtherTokenizer(tokenizer, leading)).facts
     assert ("system" in found.roles, found.late_system) == (True, False)
 
