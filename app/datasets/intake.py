@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from app.datasets.files.found import Rejected, Row
-from app.datasets.refusal import Refused
+from app.datasets.refusal import COUNTED_ERRORS, Refused
 from app.datasets.review.origins import Origins
 from app.datasets.upload import Upload
 from app.storage.data_dir import Draft
@@ -25,8 +25,6 @@ from contracts.values.text import escape
 
 SHOWN_COLUMNS = 12
 """Maximum number of columns of the first row to list in an error response."""
-COUNTED_ERRORS = 100
-"""Checking stops after this many invalid rows."""
 _BLOCK_BYTES = 1024 * 1024
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
