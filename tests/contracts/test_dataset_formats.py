@@ -319,6 +319,7 @@ def test_a_row_of_plain_text_is_a_document_and_may_be_empty() -> None:
         {"messages": [ASK, ANSWER | {"content": ""}]},
         {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": ""}]},
         {"prompt": "a", "completion": "", "label": True},
+        {"prompt": "a", "chosen": "", "rejected": "b"},
     ],
 )
 def test_an_empty_answer_is_trained_on_its_end_of_turn_token(row: dict[str, Any]) -> None:

@@ -66,7 +66,7 @@ def has_label(row: Mapping[Any, Any]) -> bool:
 
 def read_pair(row: dict[Any, Any], read_ordinary: ReadOrdinary) -> Conversation:
     """Return the conversation with the better answer. The turns before this answer are not trained on."""
-    if not has_chosen(row):
+    if not has_chosen(row) and not _has_empty_chosen(row):
         found = read_ordinary({key: row[key] for key in row if key not in REJECTED})
         return replace(found.with_only_the_last_answer_trained(), form="preference")
     if "preferred_output" in row:
@@ -98,6 +98,12 @@ def read_labelled(row: dict[Any, Any], read_ordinary: ReadOrdinary) -> Conversat
     found = replace(read_ordinary(row).with_only_the_last_answer_trained(), form="kto")
     is_good = all(row[column] for column in LABELS if isinstance(row.get(column), bool))
     return found if is_good else found.untrained()
+
+
+def _has_empty_chosen(row: Mapping[Any, Any]) -> bool:
+    """Return whether the better answer to a prompt is empty; with a completion, the column belongs to rows from another source."""
+    has_prompt = row.get("prompt") not in _EMPTY and row.get("completion") is None
+    return row.get("chosen") == "" and has_prompt
 
 
 def _read_openai_input(value: Any) -> tuple[list[Message], list[Any]]:
