@@ -137,7 +137,9 @@ def test_the_end_of_turn_token_of_an_empty_answer_is_trained(
     model: Path, tmp_path: Path, place: int
 ) -> None:
     tokenizer = load_tokenizer(model)
-    turns = [{"role": role, "content": "1"} for role in ("user", "assistant") * 2]
+    turns: list[dict[str, Any]] = [
+        {"role": role, "content": "1"} for role in ("user", "assistant") * 2
+    ]
     turns[place]["content"] = ""
     turns[4 - place] |= {"weight": 0}
     empty = {"messages": turns}
