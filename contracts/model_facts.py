@@ -59,6 +59,8 @@ class TemplateFacts(Tolerant):
     """The assistant's tool calls."""
     reasoning_content: bool
     """The assistant's reasoning before its last answer."""
+    late_system: bool | None = None
+    """A system turn after another turn; null if the worker runs an earlier version."""
 
 
 class ModelSizes(Tolerant):

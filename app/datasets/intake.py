@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from app.datasets.files.found import Rejected, Row
-from app.datasets.refusal import Refused
+from app.datasets.refusal import COUNTED_ERRORS, Refused
 from app.datasets.review.origins import Origins
 from app.datasets.upload import Upload
 from app.storage.data_dir import Draft
 from contracts.dataset.columns import Columns
 from contracts.dataset.conversation import Parsed
 from contracts.dataset.features import FeatureCounter, RowFeatures
+from contracts.dataset.labels import Labels, OtherLabels
 from contracts.dataset.row_error import RowError, RowProblem
 from contracts.dataset.rows import MAX_LINE_BYTES, parse_row
 from contracts.values.nesting import loads
@@ -24,8 +25,6 @@ from contracts.values.text import escape
 
 SHOWN_COLUMNS = 12
 """Maximum number of columns of the first row to list in an error response."""
-COUNTED_ERRORS = 100
-"""Checking stops after this many invalid rows."""
 _BLOCK_BYTES = 1024 * 1024
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
@@ -63,13 +62,35 @@ def check_rows(
 ) -> Checked:
     """Check the rows, write them as JSONL, and add the place of each row to `origins`.
 
-    After each row, `notice` is called with the number of rows so far.
+    After each row, `notice` is called with the number of rows so far. If the labels turn out not to be ratings, reading starts again.
 
     Raises Refused with the first invalid rows, or with the reason why the file cannot be read.
     """
+    try:
+        return _check_rows(upload, draft, columns, notice, origins, labels=Labels())
+    except OtherLabels:
+        draft.clear()
+        if origins is not None:
+            origins.clear()
+        return _check_rows(
+            upload, draft, columns, notice, origins, labels=Labels(are_ratings=False)
+        )
+
+
+def _check_rows(
+    upload: Upload,
+    draft: Draft,
+    columns: Columns,
+    notice: Callable[[int], None],
+    origins: Origins | None,
+    *,
+    labels: Labels,
+) -> Checked:
     forms: Counter[str] = Counter()
     features = FeatureCounter()
     wrong: list[Rejected] = []
+    empty: list[Rejected] = []
+    is_answered = False
     unseen = _Unseen(columns)
     with closing(upload.rows()) as rows:
         for count, found in enumerate(rows, start=1):
@@ -77,11 +98,17 @@ def check_rows(
             if isinstance(found, Row):
                 unseen.see(found.value)
             written = (
-                found if isinstance(found, Rejected) else _write_row(found, draft, columns, origins)
+                found
+                if isinstance(found, Rejected)
+                else _write_row(found, draft, columns, origins, labels)
             )
             if not isinstance(written, Rejected):
                 forms[written.form] += 1
                 features.add(written)
+                is_answered = is_answered or written.is_answered
+                if not is_answered and isinstance(found, Row) and len(empty) < COUNTED_ERRORS:
+                    error = RowError(found.line, RowProblem.EMPTY_ANSWER)
+                    empty.append(Rejected(error, found.number, found.file))
                 continue
             wrong.append(written)
             if len(wrong) >= COUNTED_ERRORS:
@@ -92,6 +119,8 @@ def check_rows(
         raise Refused("dataset_invalid", wrong)
     if not forms:
         raise Refused("dataset_empty")
+    if not is_answered:
+        raise Refused("dataset_invalid", empty)
     unseen.check()
     return Checked(dict(forms), features.features())
 
@@ -122,10 +151,12 @@ class _Unseen:
 
 
 def _write_row(
-    row: Row, draft: Draft, columns: Columns, origins: Origins | None
+    row: Row, draft: Draft, columns: Columns, origins: Origins | None, labels: Labels
 ) -> Parsed | Rejected:
     try:
-        arranged = columns.arrange(_exact_value(row, columns), row.line)
+        is_changed = columns.are_chosen or labels.may_change(row.value)
+        arranged = columns.arrange(_exact_value(row) if is_changed else row.value, row.line)
+        arranged = labels.arrange(arranged)
         parsed = parse_row(arranged, row.line)
     except RowError as error:
         return Rejected(columns.explain(error), row.number, row.file)
@@ -139,9 +170,9 @@ def _write_row(
     return parsed
 
 
-def _exact_value(row: Row, columns: Columns) -> Any:
-    """Return the row's value. If it has to be written again as JSON, its integers beyond 64 bits are exact."""
-    if columns.are_chosen and row.text is not None and _LONG_NUMBER.search(row.text):
+def _exact_value(row: Row) -> Any:
+    """Return the row's value with exact integers beyond 64 bits, because it may have to be written again as JSON."""
+    if row.text is not None and _LONG_NUMBER.search(row.text):
         return loads(row.text)
     return row.value
 

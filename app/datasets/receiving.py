@@ -70,8 +70,8 @@ async def receive_upload(
 ) -> AsyncIterator[Upload]:
     """Yield the uploaded file, which is closed after the response.
 
-    `filename` is the name of a file sent as the raw body. Short text in GB18030 or GBK needs `encoding=gb18030`; UTF-8,
-    and UTF-16 with a byte order mark, are detected.
+    `filename` is the name of a file sent as the raw body. Short text in GB18030 or GBK needs `encoding=gb18030`, and
+    UTF-16 without a byte order mark `encoding=utf-16`; UTF-8, and UTF-16 with a byte order mark, are detected.
     """
     limits = limits_of(request.app.state.settings)
     if file is not None:

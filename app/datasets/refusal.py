@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from app.datasets.conversion import frames
 from app.datasets.files.found import Rejected
-from app.errors.base import AppError
+from app.errors.base import AppError, FieldError
 from app.errors.kinds import (
     ColumnNotFound,
     DatasetEmpty,
@@ -20,6 +20,10 @@ from contracts.failure import Language
 
 SHOWN_ERRORS = 5
 """Maximum number of invalid rows in an error message."""
+
+COUNTED_ERRORS = 100
+"""Checking stops after this many invalid rows."""
+_AT_LEAST: Mapping[Language, str] = {"en": "at least ", "zh": "至少 "}
 
 RefusalCode = Literal[
     "dataset_invalid",
@@ -53,14 +57,26 @@ class Refused(Exception):  # the file is refused; nothing is broken
         return [each.describe(language) for each in self.rejected]
 
     def error(self, language: Language) -> AppError:
-        """Return the error with which an upload responds."""
+        """Return the error with which an upload responds. It lists all problems."""
+        error = self._error(language)
+        if self.rejected:
+            error.errors = [
+                FieldError(
+                    param=self.param, code=each.error.problem.value, message=each.describe(language)
+                )
+                for each in self.rejected
+            ]
+        return error
+
+    def _error(self, language: Language) -> AppError:
         problems = self.describe(language)
         match self.code:
             case "dataset_invalid":
                 more = " …" if len(problems) > SHOWN_ERRORS else ""
                 return DatasetInvalid(
                     self.param,
-                    count=len(problems),
+                    count=("" if len(problems) < COUNTED_ERRORS else _AT_LEAST[language])
+                    + str(len(problems)),
                     problems="; ".join(problems[:SHOWN_ERRORS]) + more,
                     expected=FORMS[language],
                 )

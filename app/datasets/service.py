@@ -281,9 +281,12 @@ def _fields(
     fields: dict[str, Any] = {}
     if check is not None and check.refusal is not None:
         refused = Refused.load(check.refusal)
-        fields["failure"] = error_body(refused.error(language), language).error
+        failure = error_body(refused.error(language), language).error
+        fields["failure"] = failure
         if with_problems:
             fields["problems"] = refused.describe(language)
+        else:
+            failure.errors = None
     elif check is not None:
         fields["progress"] = CheckProgress(bytes=check.checked_bytes, rows=check.checked_rows)
     return fields | {

@@ -29,7 +29,7 @@ class AppError(Exception):
         self.headers: dict[str, str] = {}
         """Additional response headers."""
         self.errors: Sequence[FieldError] | None = None
-        """All problems with the request; None if the error is not about fields."""
+        """All problems with the request or the file; None if the error is not about their content."""
 
 
 class FieldError(BaseModel):
@@ -61,7 +61,8 @@ class ErrorDetail(BaseModel):
     hint: str | None = None
     """How to fix the problem; absent if there is nothing to suggest."""
     errors: list[FieldError] | None = None
-    """All problems with the request, at most 100; present only with the code `invalid_field`."""
+    """All problems with the request or the file, at most 100; present only with the codes `invalid_field`, `dataset_invalid`
+    and `dataset_unreadable`."""
 
 
 class ErrorBody(BaseModel):

@@ -132,11 +132,14 @@ def find_lacking(needed: RowFeatures, templates: Sequence[TemplateFacts | None])
         **{f"role: {role}": rows for role, rows in needed.roles.items()},
         "tools": needed.tools,
         "tool_calls": needed.tool_calls,
+        "late_system": needed.late_system,
     }
 
     def lacks(template: TemplateFacts | None, what: str) -> bool:
         if template is None:
             return False
+        if what == "late_system":
+            return template.late_system is False
         if what in ("tools", "tool_calls"):
             return not getattr(template, what)
         return what.removeprefix("role: ") not in template.roles

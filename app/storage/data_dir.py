@@ -168,6 +168,13 @@ class Draft:
         self._digest.update(content)
         self.bytes += len(content)
 
+    def clear(self) -> None:
+        """Remove the content written so far."""
+        self.file.seek(0)
+        self.file.truncate()
+        self.bytes = 0
+        self._digest = hashlib.sha256()
+
     def keep(self, relative: str) -> None:
         """Sync the file, move it to this relative path, and sync the directory."""
         self.file.flush()

@@ -11,6 +11,7 @@ from typing import Any
 from contracts.dataset.conversation import Form
 from contracts.dataset.detect import ORDINARY, detect_form
 from contracts.dataset.formats import preference
+from contracts.dataset.labels import read_truth
 from contracts.dataset.row_error import RowError, RowProblem
 from contracts.dataset.values import BadValue
 
@@ -38,7 +39,6 @@ KNOWN: Mapping[Form, tuple[str, ...]] = {
 }
 """Columns that a format reads."""
 ALL_KNOWN = tuple(sorted({name for names in KNOWN.values() for name in names}))
-_TRUTHS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,7 @@ class Columns:
 
 
 def _read_label(value: Any, place: str) -> bool:
-    """Return a label that may be text or a number, as in a CSV file."""
-    truth = _TRUTHS.get(str(value).strip().lower())
+    truth = read_truth(value)
     if truth is None:
         raise BadValue(RowProblem.LABEL, place=place)
     return truth

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = get_args(Role)
 SYSTEM_ROLES: tuple[Role, ...] = ("system", "developer")
-"""Roles that only the first turn may have."""
+"""Roles of instructions. Many chat templates accept them only in the first turn."""
 Form = Literal["alpaca", "prompt", "messages", "sharegpt", "text", "preference", "kto"]
 RATING_FORMS: tuple[Form, ...] = ("preference", "kto")
 """Formats whose rows rate answers. A job must explicitly choose to train only on the good answers."""
@@ -42,8 +42,13 @@ class Message(NamedTuple):
 
     @property
     def is_answer(self) -> bool:
-        """Whether the assistant produced the turn."""
-        return self.role == "assistant" and bool(self.content or self.tool_calls)
+        """Whether the assistant produced the turn. If it is empty, only its end-of-turn token can be trained on."""
+        return self.role == "assistant"
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether the turn has neither text nor a tool call."""
+        return not self.tool_calls and not self.content.strip()
 
 
 def begin_with(system: list[Message], turns: list[Message]) -> list[Message]:
@@ -64,6 +69,11 @@ class Conversation:
     def is_trained(self) -> bool:
         """Whether the model is trained on any turn. Rows without such a turn are skipped."""
         return any(turn.trained and turn.is_answer for turn in self.turns)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether any turn of the assistant has text or a tool call."""
+        return any(turn.is_answer and not turn.is_blank for turn in self.turns)
 
     def with_only_the_last_answer_trained(self) -> "Conversation":
         """Return a copy in which the turns before the last user or tool turn are context only."""
@@ -89,6 +99,11 @@ class Document:
 
     text: str
     form: Form = "text"
+
+    @property
+    def is_answered(self) -> bool:
+        """Always true, because a document has no answers that could be missing."""
+        return True
 
     @property
     def is_trained(self) -> bool:

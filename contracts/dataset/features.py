@@ -5,7 +5,7 @@ from collections import Counter
 from pydantic import Field
 
 from contracts.base import Tolerant
-from contracts.dataset.conversation import Conversation, Parsed, Role
+from contracts.dataset.conversation import SYSTEM_ROLES, Conversation, Parsed, Role
 from contracts.record import Count
 
 _ZERO = Field(default=0, ge=0)
@@ -22,6 +22,8 @@ class RowFeatures(Tolerant):
     """Conversations in which the assistant calls a tool."""
     reasoning_content: int = _ZERO
     """Conversations that contain the assistant's reasoning."""
+    late_system: int = _ZERO
+    """Conversations with a system or developer turn after another turn."""
     weights: int = _ZERO
     """Conversations in which only some of the answers are trained on."""
     untrained: int = _ZERO
@@ -44,11 +46,13 @@ class FeatureCounter:
             return
         # One loop, because generators would take most of the time of checking a short row.
         roles: set[Role] = set()
-        has_trained = has_untrained = has_calls = has_reasoning = False
+        has_trained = has_untrained = has_calls = has_reasoning = has_late_system = False
         for turn in row.turns:
-            roles.add(turn.role)
-            if turn.role != "assistant" or not (turn.content or turn.tool_calls):
+            if turn.role != "assistant":
+                has_late_system = has_late_system or (bool(roles) and turn.role in SYSTEM_ROLES)
+                roles.add(turn.role)
                 continue
+            roles.add(turn.role)
             if turn.trained:
                 has_trained = True
             else:
@@ -64,6 +68,7 @@ class FeatureCounter:
             ("tools", bool(row.tools)),
             ("tool_calls", has_calls),
             ("reasoning_content", has_reasoning),
+            ("late_system", has_late_system),
             ("weights", has_untrained),
         ):
             if is_found:

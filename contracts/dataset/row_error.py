@@ -15,19 +15,20 @@ class RowProblem(StrEnum):
     OTHER_FORM = "other_form"
     MISSING = "missing"
     EMPTY = "empty"
+    EMPTY_ANSWER = "empty_answer"
     WRONG_TYPE = "wrong_type"
     TOO_LONG = "too_long"
     UNKNOWN_ROLE = "unknown_role"
     NO_PAIR = "no_pair"
     NOT_UNICODE = "not_unicode"
     NO_ANSWER = "no_answer"
-    LATE_SYSTEM = "late_system"
     TURN_WEIGHT = "turn_weight"
     NOT_TEXT = "not_text"
     LABEL = "label"
     TOO_MANY_BYTES = "too_many_bytes"
     TOO_DEEP = "too_deep"
     NOT_JSON = "not_json"
+    LONG_NUMBER = "long_number"
     AFTER_ARRAY = "after_array"
     NO_COMMA = "no_comma"
     UNENDED_ARRAY = "unended_array"
@@ -147,6 +148,11 @@ _WORDS: dict[RowProblem, _Words] = {
     ),
     RowProblem.MISSING: _Words("{place} is missing", "缺少 {place}"),
     RowProblem.EMPTY: _Words("{place} is empty", "{place} 为空"),
+    RowProblem.EMPTY_ANSWER: _Words(
+        "its answer is empty, as in every row of the file. Fill in the answers, or map the column that contains them, for example "
+        "with ?columns[completion]=answer",
+        "回答为空，且文件中每条数据的回答都为空。请补全回答，或映射含有回答的列，例如 ?columns[completion]=answer",
+    ),
     RowProblem.WRONG_TYPE: _Words(
         "{place} is {found}; it must be {expected}", "{place} 是{found}，应为{expected}"
     ),
@@ -165,10 +171,6 @@ _WORDS: dict[RowProblem, _Words] = {
         "{place} 含有不成对的代理字符（surrogate），请删除",
     ),
     RowProblem.NO_ANSWER: _Words("it has no assistant answer", "没有助手的回答"),
-    RowProblem.LATE_SYSTEM: _Words(
-        "it has a system turn after another turn; only the first turn may be a system turn",
-        "system 消息只能是第一条",
-    ),
     RowProblem.TURN_WEIGHT: _Words(
         "{place} is {found}; it must be 0 (do not train on this turn) or 1",
         "{place} 是{found}，应为 0（该轮不参与训练）或 1",
@@ -183,6 +185,10 @@ _WORDS: dict[RowProblem, _Words] = {
     RowProblem.TOO_MANY_BYTES: _Words("it has more than {limit} bytes", "超过 {limit} 字节"),
     RowProblem.TOO_DEEP: _Words("it is nested deeper than {limit} levels", "嵌套超过 {limit} 层"),
     RowProblem.NOT_JSON: _Words("it is not valid JSON ({said})", "不是合法的 JSON（{said}）"),
+    RowProblem.LONG_NUMBER: _Words(
+        "it contains an integer of more than {limit} digits; write it as a string",
+        "含有超过 {limit} 位的整数，请写成字符串",
+    ),
     RowProblem.AFTER_ARRAY: _Words(
         "there is content after the array; remove it", "数组之后还有内容，请删除"
     ),

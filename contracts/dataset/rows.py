@@ -1,17 +1,19 @@
 """Parses the rows of a dataset. Both upload and training use this module.
 
 Each format has a module: `alpaca`, `prompt`, `messages`, `sharegpt`, `text`, `preference`. A row's columns determine
-its format (`detect`).
+its format (`detect`); `synonyms` knows other names of columns.
 """
 
+import sys
 from collections.abc import Iterable, Iterator
 from json import JSONDecodeError
 from typing import Any
 
-from contracts.dataset.conversation import SYSTEM_ROLES, Conversation, Document, Parsed
+from contracts.dataset.conversation import Conversation, Document, Parsed
 from contracts.dataset.detect import ORDINARY, detect_form, detect_ordinary
 from contracts.dataset.formats import preference
 from contracts.dataset.row_error import RowError, RowProblem, kind_of
+from contracts.dataset.synonyms import find_names, place_in_file, rename
 from contracts.dataset.values import BadValue
 from contracts.values.nesting import MAX_DEPTH, TooDeep, loads
 
@@ -22,10 +24,14 @@ def parse_row(row: Any, line: int) -> Parsed:
     """Return the row as a document, or as a conversation with at least one assistant answer. Raises RowError."""
     if not isinstance(row, dict):
         raise RowError(line, RowProblem.NOT_AN_OBJECT, found=kind_of(row))
+    names = find_names(row)
     try:
-        return _parse(row)
+        return _parse(rename(row, names) if names else row)
     except BadValue as error:
-        raise RowError(line, error.problem, **error.figures) from error
+        figures = error.figures
+        if names and "place" in figures:
+            figures = figures | {"place": place_in_file(figures["place"], names)}
+        raise RowError(line, error.problem, **figures) from error
 
 
 def _parse(row: dict[Any, Any]) -> Parsed:
@@ -39,15 +45,10 @@ def _parse(row: dict[Any, Any]) -> Parsed:
         found = ORDINARY[form].read(row)
     if isinstance(found, Document):
         return found
-    has_answer = has_late_system = False
-    for number, (role, content, _, tool_calls, *_) in enumerate(found.turns):
-        has_answer = has_answer or (role == "assistant" and bool(content or tool_calls))
-        has_late_system = has_late_system or (number > 0 and role in SYSTEM_ROLES)
-    if not has_answer:
-        raise BadValue(RowProblem.NO_ANSWER)
-    if has_late_system:
-        raise BadValue(RowProblem.LATE_SYSTEM)
-    return found
+    for turn in found.turns:
+        if turn.role == "assistant":
+            return found
+    raise BadValue(RowProblem.NO_ANSWER)
 
 
 def _parse_ordinary(row: dict[Any, Any]) -> Conversation:
@@ -80,5 +81,8 @@ def json_error(line: int, error: ValueError) -> RowError:
     """Return the error for a row that is not JSON or is nested too deeply."""
     if isinstance(error, TooDeep):
         return RowError(line, RowProblem.TOO_DEEP, limit=MAX_DEPTH)
-    reason = error.msg if isinstance(error, JSONDecodeError) else type(error).__name__
-    return RowError(line, RowProblem.NOT_JSON, said=reason)
+    if isinstance(error, JSONDecodeError):
+        return RowError(line, RowProblem.NOT_JSON, said=error.msg)
+    if isinstance(error, UnicodeError):
+        return RowError(line, RowProblem.NOT_JSON, said=type(error).__name__)
+    return RowError(line, RowProblem.LONG_NUMBER, limit=sys.get_int_max_str_digits())

@@ -1,5 +1,6 @@
 """Reads a list of turns with OpenAI's keys (`role`, `content`) or ShareGPT's (`from`, `value`)."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -20,11 +21,15 @@ ROLE_NAMES: Mapping[str, Role | Literal["call"]] = {
     "developer": "developer",
     "user": "user",
     "human": "user",
+    "prompter": "user",
     "assistant": "assistant",
     "gpt": "assistant",
     "chatgpt": "assistant",
     "bot": "assistant",
     "model": "assistant",
+    "ai": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
     "tool": "tool",
     "observation": "tool",
     "function": "tool",
@@ -35,11 +40,18 @@ ROLE_NAMES: Mapping[str, Role | Literal["call"]] = {
     "tool_call": "call",
     "tool_calls": "call",
 }
-"""`call` is an assistant turn whose content is a tool call in JSON."""
+"""Roles by their names in lower case. `call` is an assistant turn whose content is a tool call in JSON."""
 _WEIGHTS = ("weight", "loss_weight")
 _SWITCHES = ("train", "training")
 """Boolean alternatives to a weight, which a table may store as 0 and 1. `loss` is another one, unless it is a number, which
 is a measurement."""
+
+
+def find_role(name: Any) -> Role | Literal["call"] | None:
+    """Return the role with a name, regardless of case; None if there is none."""
+    if not isinstance(name, str):
+        return None
+    return ROLE_NAMES.get(name) or ROLE_NAMES.get(name.strip().lower())
 
 
 def read_turns(value: Any, place: str, *, may_be_empty: bool = False) -> list[Message]:
@@ -55,6 +67,9 @@ def read_turns(value: Any, place: str, *, may_be_empty: bool = False) -> list[Me
         raise BadValue(RowProblem.EMPTY, place=place)
     turns: list[Message] = []
     for number, item in enumerate(value):
+        if isinstance(item, dict) and "human" in item and "assistant" in item:
+            turns += _read_exchange(item, f"{place}[{number}]")
+            continue
         turn, is_call = _read_turn(item, f"{place}[{number}]")
         before = turns[-1] if turns else None
         if (
@@ -67,6 +82,18 @@ def read_turns(value: Any, place: str, *, may_be_empty: bool = False) -> list[Me
         else:
             turns.append(turn)
     return turns
+
+
+def _read_exchange(item: dict[Any, Any], place: str) -> list[Message]:
+    """Return the question and the answer of `{"human": …, "assistant": …}`."""
+    return [
+        Message("user", read_text(item["human"], f"{place}.human")),
+        Message(
+            "assistant",
+            read_text(item["assistant"], f"{place}.assistant"),
+            trained=_is_trained(item, place),
+        ),
+    ]
 
 
 def _read_turn(turn: Any, place: str) -> tuple[Message, bool]:
@@ -83,7 +110,7 @@ def _read_turn(turn: Any, place: str) -> tuple[Message, bool]:
     if role == "tool":
         return Message(
             role,
-            _read_content(turn, key, inner),
+            _read_result(turn, key, inner),
             name=_name(turn, place),
             tool_call_id=read_optional(turn.get("tool_call_id"), f"{place}.tool_call_id"),
         ), False
@@ -109,7 +136,7 @@ def _read_role(turn: dict[Any, Any], place: str) -> Role | Literal["call"]:
     if key not in turn:
         raise BadValue(RowProblem.MISSING, place=f"{place}.{key}")
     given = turn[key]
-    role = ROLE_NAMES.get(given) if isinstance(given, str) else None
+    role = find_role(given)
     if role is None:
         found = repr(given[:40]) if isinstance(given, str) else kind_of(given)
         raise BadValue(RowProblem.UNKNOWN_ROLE, place=f"{place}.{key}", found=found)
@@ -124,6 +151,17 @@ def _read_content(turn: dict[Any, Any], key: str, place: str) -> str:
         return read_text(content, place)
     parts = [_read_part(part, f"{place}[{number}]") for number, part in enumerate(content)]
     return read_text("".join(parts), place)
+
+
+def _read_result(turn: dict[Any, Any], key: str, place: str) -> str:
+    """Return what a tool has returned. An object, or a list of objects that are not parts, becomes JSON."""
+    value = turn.get(key)
+    are_objects = isinstance(value, list) and any(
+        isinstance(each, dict) and "type" not in each and "text" not in each for each in value
+    )
+    if isinstance(value, dict) or are_objects:
+        return read_text(json.dumps(value, ensure_ascii=False), place)
+    return _read_content(turn, key, place)
 
 
 def _read_part(part: Any, place: str) -> str:

@@ -134,7 +134,26 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: b"messages,output\n" + b"[" * 100_000 + b",x\n",
         "row 1, line 2: messages is not valid JSON (nested deeper than 100 levels)",
     ),
-    "long_number": (lambda: JSONL + b'{"a": ' + b"9" * 5000 + b"}", "line 2: it is not valid JSON"),
+    "long_value": (
+        lambda: b'[\n{"a": "' + b"x" * 5 * MIB + b'"}]',
+        "line 2: it has more than 4194304 bytes",
+    ),
+    "long_list": (
+        lambda: b'[\n{"a": [' + (b'"' + b"x" * 1000 + b'",') * 5000 + b"1]}]",
+        "line 2: it has more than 4194304 bytes",
+    ),
+    "broken_long_value": (
+        lambda: b'[\n{"a": x, "b": "' + b"x" * 5 * MIB + b'"}]',
+        "line 2: it is not valid JSON (Expecting value)",
+    ),
+    "long_number": (
+        lambda: JSONL + b'{"a": ' + b"9" * 5000 + b"}",
+        "line 2: it contains an integer of more than 4300 digits",
+    ),
+    "long_number_in_a_cell": (
+        lambda: b"messages,output\n" + b"9" * 5000 + b",x\n",
+        "messages is not valid JSON (an integer of more than 4300 digits)",
+    ),
     # tables of text
     "columns": (lambda: WIDE, "line 1: it has 300 columns; at most 256 are read"),
     "open_quote": (
@@ -191,6 +210,23 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "spread_bomb": (
         lambda: make_zip({f"{n}.jsonl": ROW_OF_2_MIB for n in range(9)}),
         "7.jsonl: it is more than 200 times",
+    ),
+    "packed_bomb": (
+        lambda: make_zip({"a.jsonl.gz": gzip.compress(BOMB)}),
+        "a.jsonl.gz: it is more than 200 times",
+    ),
+    "cut_gzip_in_zip": (
+        lambda: make_zip({"a.jsonl.gz": gzip.compress(JSONL)[:-5]}),
+        "a.jsonl.gz: it is truncated or damaged gzip",
+    ),
+    "twice_packed": (
+        lambda: make_zip({"a.jsonl.gz": gzip.compress(gzip.compress(JSONL))}),
+        "a.jsonl.gz: it is an archive",
+    ),
+    "packed_tar": (lambda: make_zip({"a.tar.gz": b"x", "b.csv": b"a,b\n"}), "a.tar.gz: it is an"),
+    "packed_zip": (
+        lambda: make_zip({"a.csv.gz": gzip.compress(make_zip({"a.csv": b"x"}))}),
+        "a.csv.gz: it is an archive",
     ),
     "nested_zip": (
         lambda: make_zip({"a.zip": make_zip({"a.csv": b"x"})}),

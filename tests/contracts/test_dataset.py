@@ -73,9 +73,29 @@ BAD_ROWS: list[tuple[object, str, str]] = [
     ("text", "the row is a string", "该行是字符串"),
     (None, "the row is null", "该行是null"),
     ({}, "its keys (none) match no known format", "不符合任何已知格式"),
-    ({"question": "a", "answer": "b"}, "its keys (answer, question) match", "answer, question"),
+    ({"ask": "a", "reply": "b"}, "its keys (ask, reply) match", "ask, reply"),
+    ({"question": "a", "answer": 3}, "answer is a number; it must be a string", "answer 是"),
+    (
+        {"question": "a", "answer": "b", "choices": ["b", "c"]},
+        "its keys (answer, choices, question) match no known",
+        "choices",
+    ),
+    (
+        {"question": "a", "answer": "b", "response": "c"},
+        "its keys (answer, question, response) match no known",
+        "response",
+    ),
+    (
+        {"instruction": "a", "input": "b", "context": "c", "response": "d"},
+        "output is missing",
+        "缺少 output",
+    ),
+    (
+        {"conversation": [{"human": "a", "assistant": 1}]},
+        "conversation[0].assistant is a number",
+        "conversation[0].assistant 是",
+    ),
     ({"instruction": "a"}, "output is missing", "缺少 output"),
-    ({"instruction": "a", "output": ""}, "output is empty", "output 为空"),
     ({"instruction": "a", "output": 3}, "output is a number; it must be a string", "应为字符串"),
     ({"instruction": None, "output": "b"}, "instruction is null; it must be a string", "null"),
     (
@@ -119,7 +139,6 @@ BAD_ROWS: list[tuple[object, str, str]] = [
         "对象",
     ),
     ({"prompt": "a"}, "completion is missing", "缺少 completion"),
-    ({"prompt": "a", "completion": ""}, "completion is empty", "completion 为空"),
     (
         {"prompt": "a", "completion": 5},
         "completion is a number; it must be a string or a list of messages",
@@ -155,16 +174,6 @@ BAD_ROWS: list[tuple[object, str, str]] = [
     ),
     ({"messages": [{"role": 3, "content": "a"}]}, "messages[0].role is a number", "数字"),
     ({"messages": [USER]}, "it has no assistant answer", "没有助手的回答"),
-    (
-        {"messages": [{"role": "assistant", "content": ""}]},
-        "it has no assistant answer",
-        "没有助手的回答",
-    ),
-    (
-        {"messages": [USER, {"role": "system", "content": "b"}, ANSWER]},
-        "a system turn after another turn",
-        "第一条",
-    ),
     (
         {"messages": [USER, ANSWER | {"weight": 0.5}]},
         "messages[1].weight is 0.5; it must be 0",
@@ -284,11 +293,13 @@ def test_the_examples_of_invalid_rows_cover_every_row_problem() -> None:
         RowProblem.TOO_MANY_BYTES,
         RowProblem.TOO_DEEP,
         RowProblem.NOT_JSON,
+        RowProblem.LONG_NUMBER,
         RowProblem.AFTER_ARRAY,
         RowProblem.NO_COMMA,
         RowProblem.UNENDED_ARRAY,
         RowProblem.OTHER_FORM,  # only with a chosen format, as LABEL
         RowProblem.LABEL,
+        RowProblem.EMPTY_ANSWER,  # only if every row of a file has it
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from contracts.dataset.conversation import Conversation, Document, Message, ToolCall
+from contracts.dataset.features import FeatureCounter
 from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_row
 
@@ -119,6 +120,14 @@ def test_a_row_without_tools_may_have_a_tools_column(nothing: object) -> None:
         ("chatgpt", "assistant"),
         ("bot", "assistant"),
         ("model", "assistant"),
+        ("Human", "user"),
+        ("USER", "user"),
+        ("prompter", "user"),
+        ("GPT", "assistant"),
+        ("Assistant", "assistant"),
+        ("ai", "assistant"),
+        ("bing", "assistant"),
+        ("bard", "assistant"),
         ("observation", "tool"),
         ("tool", "tool"),
         ("function_response", "tool"),
@@ -130,6 +139,87 @@ def test_the_role_names_of_sharegpt_files_are_recognised(name: str, role: str) -
     answer = {"from": "gpt", "value": "b"}
 
     assert parse({"conversations": [{"from": name, "value": "a"}, answer]}).turns[0].role == role
+
+
+HUMAN = [("user", "a", False), ("assistant", "b", True)]
+
+
+@pytest.mark.parametrize(
+    ("row", "form", "expected"),
+    [
+        (
+            {"instruction": "a", "context": "c", "response": "b", "category": "qa"},
+            "alpaca",
+            [("user", "a\nc", False), ("assistant", "b", True)],
+        ),
+        ({"instruction": "a", "context": "", "response": "b", "output": None}, "alpaca", HUMAN),
+        (
+            {"id": "1", "system_prompt": "s", "question": "a", "response": "b"},
+            "alpaca",
+            [("system", "s", False), *HUMAN],
+        ),
+        ({"query": "a", "response": "b"}, "prompt", HUMAN),
+        ({"question": "a", "answer": "b"}, "prompt", HUMAN),
+        ({"question": "x", "answer": "y", "prompt": "a", "completion": "b"}, "prompt", HUMAN),
+        (
+            {"conversation": [{"human": "a", "assistant": "b"}] * 2, "conversation_id": 1},
+            "sharegpt",
+            HUMAN * 2,
+        ),
+        (
+            {"conversation": [ASK | {"content": "a"}, ANSWER | {"content": "b"}]},
+            "sharegpt",
+            HUMAN,
+        ),
+        (
+            {
+                "chosen": "\n\nHuman: a\n\nAssistant: x: \n\n1\n\nHuman: a\n\nAssistant: b",
+                "rejected": "\n\nHuman: a\n\nAssistant: c",
+            },
+            "preference",
+            [("user", "a", False), ("assistant", "x: \n\n1", False), *HUMAN],
+        ),
+        (
+            {"prompt": "a", "chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "c"},
+            "preference",
+            [("user", "a", False), ("assistant", "\n\nHuman: a\n\nAssistant: b", True)],
+        ),
+    ],
+)
+def test_rows_of_public_datasets_are_recognised_by_their_own_columns(
+    row: dict[str, Any], form: str, expected: list[tuple[str, str, bool]]
+) -> None:
+    assert (parse(row).form, marks(row)) == (form, expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"sky": "晴"}, '{"sky": "晴"}'),
+        ([{"sky": "晴"}], '[{"sky": "晴"}]'),
+        ([{"type": "text", "text": "晴"}], "晴"),
+    ],
+)
+def test_an_object_that_a_tool_returns_becomes_json(content: object, expected: str) -> None:
+    row = {"messages": [ASK, {"role": "tool", "content": content}, ANSWER]}
+
+    assert parse(row).turns[1].content == expected
+
+
+def test_system_turns_may_stand_anywhere_and_are_counted_as_a_need() -> None:
+    counter = FeatureCounter()
+    system, developer = ({"role": role, "content": "x"} for role in ("system", "developer"))
+    rows = [
+        {"messages": [system, developer, ASK, ANSWER]},
+        {"messages": [ASK, system, ANSWER]},
+        {"messages": [system, ASK, ANSWER]},
+    ]
+
+    for row in rows:
+        counter.add(parse(row))
+
+    assert [turn.role for turn in parse(rows[1]).turns] == ["user", "system", "assistant"]
+    assert counter.features().late_system == 2
 
 
 def test_a_conversation_may_use_the_keys_of_the_other_format() -> None:
@@ -219,6 +309,23 @@ def test_a_row_of_plain_text_is_a_document_and_may_be_empty() -> None:
     )
     assert not Document(" \n").is_trained
     assert parse({"text": "x", "instruction": "a", "output": "b"}).form == "alpaca"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"instruction": "a", "output": ""},
+        {"prompt": "a", "completion": ""},
+        {"messages": [ASK, ANSWER | {"content": ""}]},
+        {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": ""}]},
+        {"prompt": "a", "completion": "", "label": True},
+        {"prompt": "a", "chosen": "", "rejected": "b"},
+    ],
+)
+def test_an_empty_answer_is_trained_on_its_end_of_turn_token(row: dict[str, Any]) -> None:
+    found = parse(row)
+
+    assert (found.turns[-1].content, found.is_trained, found.is_answered) == ("", True, False)
 
 
 BAD = {"role": "assistant", "content": "雨。"}

@@ -17,7 +17,9 @@ MAX_ENTRIES = 1000
 MAX_DIRECTORY_BYTES = 1024 * 1024
 """Maximum size of the central directory, in bytes. `zipfile` loads all of it into memory."""
 DATA_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".feather")
-ARCHIVE_SUFFIXES = (".zip", ".gz", ".zst", ".zstd", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz")
+PACKED_SUFFIXES = (".gz", ".zst", ".zstd")
+"""Suffixes that the name of a data file may have, for example `rows.jsonl.gz`."""
+ARCHIVE_SUFFIXES = (".zip", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz", *PACKED_SUFFIXES)
 IGNORED_NAMES = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 """Metadata files that the `datasets` library writes next to the data."""
 SHOWN_NAMES = 5
@@ -41,7 +43,7 @@ _DAMAGE = (
 
 
 def data_files(file: BinaryIO, budget: Budget) -> Iterator[tuple[str, BinaryIO]]:
-    """Yield the name and unpacked content of each data file, sorted by name. Raises FileError."""
+    """Yield the name and content of each data file, sorted by name. The content may still be compressed. Raises FileError."""
     _check_directory(file)
     try:
         archive = zipfile.ZipFile(file)
@@ -100,7 +102,7 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
         raise FileError(FileProblem.UNSAFE_NAME, file=name)
     if entry.flag_bits & _ENCRYPTED:
         raise FileError(FileProblem.ENCRYPTED, file=name)
-    if name.lower().endswith(ARCHIVE_SUFFIXES):
+    if name.lower().endswith(ARCHIVE_SUFFIXES) and not _data_name(name).endswith(DATA_SUFFIXES):
         raise FileError(FileProblem.NESTED, file=name)
 
 
@@ -109,7 +111,15 @@ def _is_data(name: str) -> bool:
     is_hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
     if name.endswith("/") or is_hidden or path.name in IGNORED_NAMES:
         return False
-    return name.lower().endswith(DATA_SUFFIXES)
+    return _data_name(name).endswith(DATA_SUFFIXES)
+
+
+def _data_name(name: str) -> str:
+    """Return the name in lower case, without the suffix of one compression."""
+    lower = name.lower()
+    return next(
+        (lower.removesuffix(each) for each in PACKED_SUFFIXES if lower.endswith(each)), lower
+    )
 
 
 def _damaged(error: Exception, name: str = "") -> FileError:

@@ -7,7 +7,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, cast
 
 from app.datasets.conversion.archive import data_files
 from app.datasets.conversion.budget import Budget, Unpacked
@@ -36,7 +36,7 @@ def read_file(file: BinaryIO, request: Request, budget: Budget) -> Iterator[Foun
             yield from _read_compressed(file, request, budget)
             return
         for name, entry in data_files(file, budget):
-            for found in _read_stream(entry, name, request.encoding, is_plain=False):
+            for found in _read_entry(entry, name, request, budget):
                 yield replace(found, file=name)
     except FileError as error:
         yield Rejected(error, file=error.file or name)
@@ -45,20 +45,34 @@ def read_file(file: BinaryIO, request: Request, budget: Budget) -> Iterator[Foun
 def _read_compressed(file: BinaryIO, request: Request, budget: Budget) -> Iterator[Found]:
     kind = find_binary_kind(file.read(HEAD_BYTES))
     file.seek(0)
+    if kind not in ("gzip", "zstd"):
+        yield from _read_stream(file, request.filename, request.encoding, is_plain=True)
+        return
+    name = request.filename.rpartition(".")[0]
+    yield from _read_stream(_unpacked(file, kind, budget), name, request.encoding, is_plain=False)
+
+
+def _read_entry(file: BinaryIO, name: str, request: Request, budget: Budget) -> Iterator[Found]:
+    """Read a file of an archive, which may be in gzip or zstd."""
+    head = file.read(HEAD_BYTES)
+    stream = cast("BinaryIO", Prefixed(head, file))
+    kind = find_binary_kind(head)
+    if kind in ("gzip", "zstd"):
+        stream, name = _unpacked(stream, kind, budget), name.rpartition(".")[0]
+    yield from _read_stream(stream, name, request.encoding, is_plain=False)
+
+
+def _unpacked(file: BinaryIO, kind: Literal["gzip", "zstd"], budget: Budget) -> BinaryIO:
     if kind == "gzip":
         damage: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error)
         source: BinaryIO = cast("BinaryIO", gzip.GzipFile(fileobj=file, mode="rb"))
-    elif kind == "zstd":
+    else:
         from pyarrow import CompressedInputStream  # noqa: PLC0415  # JSON and CSV do not need it
 
         damage = (OSError,)
         source = CompressedInputStream(file, "zstd")
-    else:
-        yield from _read_stream(file, request.filename, request.encoding, is_plain=True)
-        return
-    name = request.filename.rpartition(".")[0]
     stream = io.BufferedReader(Unpacked(source, kind, budget, damage), HEAD_BYTES)
-    yield from _read_stream(stream, name, request.encoding, is_plain=False)
+    return cast("BinaryIO", stream)
 
 
 def _read_stream(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from contracts.dataset.rows import MAX_LINE_BYTES
 from contracts.values.nesting import TooDeep, loads
 
 MAX_COLUMNS = 256
-JSON_COLUMNS = ("messages", "conversations", "tools", "history")
+JSON_COLUMNS = ("messages", "conversations", "conversation", "tools", "history")
 """Columns that contain lists, which CSV can represent only as JSON."""
 BOOLEAN_COLUMNS = ("label", "kto_tag")
 """Columns with a label that rates the answer. In other file types, these labels are booleans."""
@@ -97,7 +98,7 @@ def _row(names: list[str], cells: list[str], number: int, line: int) -> Found:
             except ValueError as error:
                 said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
                 if not isinstance(error, json.JSONDecodeError | TooDeep):
-                    said = type(error).__name__
+                    said = f"an integer of more than {sys.get_int_max_str_digits()} digits"
                 problem = FileError(FileProblem.CELL_NOT_JSON, line, column=name, said=said)
                 return Rejected(problem, number)
         elif name in TURN_COLUMNS:

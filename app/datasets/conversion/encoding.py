@@ -26,6 +26,9 @@ def find_encoding(head: bytes, requested: Encoding | None) -> str:
         return "utf-16"
     if head.startswith(b"\xef\xbb\xbf"):
         return UTF8
+    if requested == "utf-16":
+        # Text begins with an ASCII character, because it is JSON or the name of a column.
+        return "utf-16-be" if head.startswith(b"\0") else "utf-16-le"
     if requested is not None:
         return UTF8 if requested == "utf-8" else requested
     if decode_utf8(head) is None and is_certainly_gb18030(head):

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal, Self
 
-Encoding = Literal["utf-8", "gb18030"]
+Encoding = Literal["utf-8", "utf-16", "utf-16-le", "utf-16-be", "gb18030"]
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,9 @@ _WORDS: dict[FileProblem, _Words] = {
         "不是 {encoding} 编码（{said}）。请另存为 UTF-8；如果是 GB18030 或 GBK，请用 ?encoding=gb18030 上传",
     ),
     FileProblem.NUL: _Words(
-        "the text contains a NUL character. UTF-16 needs a byte order mark; save the file as UTF-8",
-        "文本中含有 NUL 字符。UTF-16 文件须带 BOM；请另存为 UTF-8",
+        "the text contains a NUL character. If it is UTF-16 without a byte order mark, upload it with ?encoding=utf-16, or save it "
+        "as UTF-8",
+        "文本中含有 NUL 字符。如果是不带 BOM 的 UTF-16，请用 ?encoding=utf-16 上传，或另存为 UTF-8",
     ),
     FileProblem.DAMAGED: _Words(
         "it is truncated or damaged {kind} ({said})", "{kind}文件不完整或已损坏（{said}）"

@@ -16,9 +16,17 @@ from contracts.values.nesting import TooDeep, check_text, check_value
 
 BLOCK_BYTES = 256 * 1024
 UTF8 = "utf-8-sig"
-ENCODING_NAMES = {UTF8: "UTF-8", "utf-16": "UTF-16", "gb18030": "GB18030"}
+ENCODING_NAMES = {
+    UTF8: "UTF-8",
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16LE",
+    "utf-16-be": "UTF-16BE",
+    "gb18030": "GB18030",
+}
 """Display names of encodings by Python codec name."""
 _SPACE = " \t\r\n"
+_LONGEST_TOKEN = 9
+"""Characters of `-Infinity`, the longest token of JSON apart from strings and numbers."""
 
 
 class Readable(Protocol):
@@ -89,6 +97,11 @@ def _read_array(text: "Text") -> Iterator[Found]:
         yield Row(number, line, found[0])
 
 
+def _may_be_cut(error: json.JSONDecodeError, end: int) -> bool:
+    """Return whether the parser has found an error only because the text stops at `end`."""
+    return error.msg.startswith("Unterminated string") or error.pos >= end - _LONGEST_TOKEN
+
+
 class Text:
     """A sliding window over the file's text, with the current line number."""
 
@@ -153,6 +166,8 @@ class Text:
             return (value,)
 
     def _describe(self, error: json.JSONDecodeError) -> RowError:
+        if not self._ended and _may_be_cut(error, len(self._window)):
+            return RowError(self.line, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES)
         try:
             check_text(self._window, self._at, error.pos)
         except TooDeep as too_deep:

@@ -25,6 +25,11 @@ class Origins:
         if not self._files or self._files[-1][1] != row.file:
             self._files.append((len(self._lines), row.file))
 
+    def clear(self) -> None:
+        """Forget all rows."""
+        self._lines = array("I")
+        self._files.clear()
+
     def complete(self, place: Place) -> Place:
         """Return the place with its line and file."""
         if place.row > len(self._lines):

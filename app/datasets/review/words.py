@@ -50,6 +50,9 @@ _WORDS: Mapping[WarningCode, Mapping[Language, str]] = {
 KINDS: Mapping[str, Mapping[Language, str]] = {
     "private_key": {"en": "private key", "zh": "私钥"},
     "aws_access_key": {"en": "AWS access key", "zh": "AWS 访问密钥"},
+    "aws_secret_key": {"en": "AWS secret access key", "zh": "AWS 私有访问密钥"},
+    "azure_storage_key": {"en": "Azure storage key", "zh": "Azure 存储密钥"},
+    "database_password": {"en": "database password", "zh": "数据库密码"},
     "alibaba_access_key": {"en": "Alibaba Cloud access key", "zh": "阿里云 AccessKey"},
     "tencent_secret_id": {"en": "Tencent Cloud secret id", "zh": "腾讯云 SecretId"},
     "google_api_key": {"en": "Google API key", "zh": "Google API 密钥"},

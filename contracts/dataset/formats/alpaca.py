@@ -6,7 +6,6 @@ from contracts.dataset.conversation import Conversation, Message
 from contracts.dataset.row_error import RowProblem
 from contracts.dataset.values import (
     BadValue,
-    read_answer,
     read_optional,
     read_text,
     require,
@@ -20,7 +19,7 @@ OPTIONAL = ("input", "system", "history")
 def read(row: dict[Any, Any]) -> Conversation:
     """Return an Alpaca row as a conversation."""
     question = read_question(row)
-    answer = read_answer(require(row, "output"), "output")
+    answer = read_text(require(row, "output"), "output")
     return Conversation(
         "alpaca", [*read_context(row), Message("user", question), Message("assistant", answer)]
     )

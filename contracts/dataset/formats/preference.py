@@ -2,7 +2,7 @@
 
 - OpenAI: `{"input": {"messages": […], "tools": […]}, "preferred_output": […], "non_preferred_output": […]}`
 - `{"prompt": …, "chosen": …, "rejected": …}`; `prompt` may be replaced by `conversations`, `messages`, or `instruction`
-  and `input`; `chosen` is a string, a turn, a list of turns, or the whole conversation
+  and `input`; `chosen` is a string, a turn, a list of turns, or the whole conversation (also as a transcript)
 - an ordinary row with an additional, worse answer in `rejected`, `rejected_response`, `rejected_messages` or
   `non_preferred_output`
 - KTO: an ordinary row with `label` (or `kto_tag`), true if the answer is good
@@ -14,9 +14,10 @@ from typing import Any
 
 from contracts.dataset.conversation import SYSTEM_ROLES, Conversation, Message, begin_with
 from contracts.dataset.formats import alpaca, prompt
+from contracts.dataset.formats.transcript import is_transcript, read_transcript
 from contracts.dataset.tools import read_tools
 from contracts.dataset.turns import read_turns
-from contracts.dataset.values import read_answer, require, wrong_type
+from contracts.dataset.values import read_text, require, wrong_type
 
 REJECTED = ("rejected", "rejected_response", "rejected_messages", "non_preferred_output")
 """Columns that contain an answer not to train on."""
@@ -65,7 +66,7 @@ def has_label(row: Mapping[Any, Any]) -> bool:
 
 def read_pair(row: dict[Any, Any], read_ordinary: ReadOrdinary) -> Conversation:
     """Return the conversation with the better answer. The turns before this answer are not trained on."""
-    if not has_chosen(row):
+    if not has_chosen(row) and not _has_empty_chosen(row):
         found = read_ordinary({key: row[key] for key in row if key not in REJECTED})
         return replace(found.with_only_the_last_answer_trained(), form="preference")
     if "preferred_output" in row:
@@ -74,8 +75,10 @@ def read_pair(row: dict[Any, Any], read_ordinary: ReadOrdinary) -> Conversation:
     else:
         turns, tools, column = _read_context(row), read_tools(row), "chosen"
     value = row[column]
-    if isinstance(value, str):
-        chosen = [Message("assistant", read_answer(value, column))]
+    if isinstance(value, str) and not turns and is_transcript(value):
+        chosen = read_transcript(value, column)
+    elif isinstance(value, str):
+        chosen = [Message("assistant", read_text(value, column))]
     elif not isinstance(value, list | dict):
         raise wrong_type(value, column, prompt.EITHER)
     else:
@@ -95,6 +98,12 @@ def read_labelled(row: dict[Any, Any], read_ordinary: ReadOrdinary) -> Conversat
     found = replace(read_ordinary(row).with_only_the_last_answer_trained(), form="kto")
     is_good = all(row[column] for column in LABELS if isinstance(row.get(column), bool))
     return found if is_good else found.untrained()
+
+
+def _has_empty_chosen(row: Mapping[Any, Any]) -> bool:
+    """Return whether the better answer to a prompt is empty; with a completion, the column belongs to rows from another source."""
+    has_prompt = row.get("prompt") not in _EMPTY and row.get("completion") is None
+    return row.get("chosen") == "" and has_prompt
 
 
 def _read_openai_input(value: Any) -> tuple[list[Message], list[Any]]:
@@ -120,6 +129,6 @@ def _read_context(row: dict[Any, Any]) -> list[Message]:
         ]
     if row.get("instruction") is not None:
         return [*alpaca.read_context(row), Message("user", alpaca.read_question(row))]
-    if isinstance(row["chosen"], list):
+    if isinstance(row["chosen"], list) or is_transcript(row["chosen"]):
         return []
     return prompt.read_prompt(require(row, "prompt"), "prompt")

@@ -5,7 +5,7 @@ from typing import Any
 from contracts.dataset.conversation import Conversation, Message
 from contracts.dataset.tools import read_tools
 from contracts.dataset.turns import read_turns
-from contracts.dataset.values import read_answer, read_text, require
+from contracts.dataset.values import read_text, require
 
 REQUIRED = ("prompt", "completion")
 OPTIONAL = ("tools", "functions")
@@ -19,7 +19,7 @@ def read(row: dict[Any, Any]) -> Conversation:
     if isinstance(completion, list):
         turns += read_turns(completion, "completion", may_be_empty=True)
     else:
-        turns.append(Message("assistant", read_answer(completion, "completion", EITHER)))
+        turns.append(Message("assistant", read_text(completion, "completion", EITHER)))
     return Conversation("prompt", turns, read_tools(row))
 
 

@@ -81,7 +81,7 @@ OPTIONS: dict[str, tuple[str, str]] = {
         "列 NAME 的内容是 KEY，例如 prompt=question。可重复。",
     ),
     "option.encoding": (
-        "Encoding of the text, for example gb18030 (default: detected automatically).",
-        "文本编码，例如 gb18030（默认：自动识别）。",
+        "Encoding of the text, for example gb18030 or utf-16 (default: detected automatically).",
+        "文本编码，例如 gb18030 或 utf-16（默认：自动识别）。",
     ),
 }

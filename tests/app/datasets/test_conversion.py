@@ -65,6 +65,13 @@ def test_every_container_format_yields_the_same_rows() -> None:
         "data/": b"",
     }
     found = read(make_zip({f"data/{name}": content for name, content in tables.items()} | ignored))
+    packed = read(
+        make_zip(
+            {f"{name}.gz": gzip.compress(content) for name, content in tables.items()}
+            | {f"{name}.zst": zstd(content) for name, content in tables.items()}
+        )
+    )
+    assert [row.value for row in packed if isinstance(row, Row)] == ROWS * 8
     names = sorted(f"data/{name}" for name in tables)
     assert [row.file for row in found] == [name for name in names for _ in ROWS]
     assert [row.value for row in found if isinstance(row, Row)] == ROWS * 4
@@ -150,6 +157,14 @@ def test_text_in_each_encoding_yields_the_same_rows() -> None:
     ):
         assert read_values(content) == rows
         assert read_values(gzip.compress(content)) == rows
+
+    for encoding, codec in (
+        ("utf-16", "le"),
+        ("utf-16", "be"),
+        ("utf-16-le", "le"),
+        ("utf-16-be", "be"),
+    ):
+        assert read_values(text.encode(f"utf-16-{codec}"), encoding=encoding) == rows  # type: ignore[arg-type]
 
     short = '[{"instruction": "好", "output": "的"}]'
     assert read_values(short.encode("gb18030"), encoding="gb18030") == [

@@ -111,6 +111,21 @@ def test_all_invalid_rows_are_counted_and_the_first_ones_are_listed(player: Play
     message = str(error["message"])
     assert message.startswith("Invalid rows found: 30. ")
     assert message.count("line") == 5
+    entries = error["errors"]
+    assert isinstance(entries, list)
+    assert len(entries) == 30
+    assert entries[29] == {
+        "param": "file",
+        "code": "unknown_form",
+        "message": "row 30, line 30: its keys (n) match no known format",
+    }
+
+    files = {"file": ("rows.jsonl", jsonl(*[{"n": n} for n in range(150)]).encode())}
+    for language, words in (("en", "at least 100."), ("zh", "至少 100 条")):
+        headers = {"Accept-Language": language}
+        stopped = player.client.post("/v1/datasets", files=files, headers=headers).json()["error"]
+        assert words in stopped["message"]
+        assert len(stopped["errors"]) == 100
 
 
 def test_a_file_without_rows_is_reported_as_empty(player: Player) -> None:

@@ -18,6 +18,7 @@ TOOLS = {
     "conversations": [ASK, CALL, SEEN, {"from": "gpt", "value": "晴。"}],
     "tools": '[{"name": "weather"}]',
 }
+LATE = ("user", "assistant", "system", "user", "assistant")
 PAIR = {"prompt": "a", "chosen": "b", "rejected": "c"}
 QUESTION = {"question": "q", "answer": "a", "text": "t", "output": "old"}
 
@@ -60,6 +61,7 @@ def test_an_upload_counts_its_formats_and_the_template_features_that_its_rows_ne
         "tools": 1,
         "tool_calls": 1,
         "reasoning_content": 1,
+        "late_system": 0,
         "weights": 1,
         "untrained": 2,
     }
@@ -72,6 +74,20 @@ def test_an_upload_counts_its_formats_and_the_template_features_that_its_rows_ne
         None,
         True,
     ]
+
+
+def test_empty_answers_are_a_warning_unless_every_answer_is_empty(player: Player) -> None:
+    empty = {"instruction": "Say nothing.", "output": ""}
+
+    accepted = post(player, empty, {"instruction": "a", "output": "b"}).json()
+    refused = post(player, empty, empty).json()["error"]
+
+    assert (accepted["rows"], accepted["features"]["untrained"]) == (2, 0)
+    (warning,) = accepted["review"]["warnings"]
+    assert (warning["code"], warning["rows"]) == ("empty_answers", 1)
+    assert warning["places"][0]["field"] == "output"
+    assert (refused["code"], refused["param"]) == ("dataset_invalid", "file")
+    assert "row 1, line 1: its answer is empty, as in every row" in refused["message"]
 
 
 def test_choosing_columns_creates_another_dataset_whose_rows_need_no_mapping(
@@ -108,6 +124,31 @@ def test_choosing_columns_creates_another_dataset_whose_rows_need_no_mapping(
         {"prompt": "q", "completion": "a", "text": "t", "output": "old"},
         {"instruction": "q", "output": "a"},
     ]
+
+
+def test_labels_of_prompts_that_are_all_ratings_are_kto_labels(player: Player) -> None:
+    labelled: dict[str, Any] = {"prompt": "a", "completion": "b"}
+    for values in ((1, 0), ("true", "False"), (1.0, False), ("1", "0")):
+        rows = [labelled | {"label": value} for value in values]
+
+        dataset = post(player, *rows).json()
+
+        assert (dataset["forms"], dataset["features"]["untrained"]) == ({"kto": 2}, 1)
+    assert post(player, *rows, query="format=prompt").json()["forms"] == {"prompt": 2}
+    table = {"file": ("rows.csv", b"prompt,completion,label\na,b,1\nc,d,0\n")}
+    dataset = player.client.post("/v1/datasets", files=table).json()
+    assert (dataset["forms"], dataset["features"]["untrained"]) == ({"kto": 2}, 1)
+
+
+def test_labels_that_are_not_all_ratings_are_classes(player: Player, settings: Settings) -> None:
+    rows = [{"prompt": "a", "completion": "b", "label": value} for value in (1, 0, 2)]
+
+    dataset = post(player, *rows).json()
+    alpaca = post(player, {"instruction": "a", "output": "b", "label": 1}).json()
+
+    assert (dataset["forms"], alpaca["forms"]) == ({"prompt": 3}, {"alpaca": 1})
+    (stored,) = (settings.data_dir / "datasets").glob(f"{dataset['id']}*")
+    assert [json.loads(line) for line in stored.read_text().splitlines()] == rows
 
 
 def test_kto_labels_may_be_text_if_the_format_is_chosen(player: Player) -> None:
@@ -221,6 +262,15 @@ def test_a_template_that_cannot_render_the_rows_is_reported_at_submission(player
             f"has 2 rows with {what}, which the chat template of m" in refused["error"]["message"]
         )
         assert "Qwen2.5" in refused["error"]["hint"]
+    late = post(player, *[{"messages": [{"role": role, "content": "a"} for role in LATE]}] * 2)
+    for is_written, valid in ((False, None), (True, True), (None, True)):
+        announce(
+            player,
+            ModelFacts(name="m", template=can.model_copy(update={"late_system": is_written})),
+        )
+        assert plan(player, late).get("valid") is valid
+        if not valid:
+            assert problems_of(plan(player, late)) == [("dataset.train", "template_lacks")]
     for known in (can, None):
         announce(player, ModelFacts(name="m", template=known))
         assert plan(player, dataset)["valid"]

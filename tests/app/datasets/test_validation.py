@@ -149,14 +149,18 @@ def test_a_failed_dataset_keeps_the_error_of_a_small_file_and_all_its_problems(
             "/v1/datasets", files={"file": ("rows", content)}, params=query, headers=headers
         )
         found = player.client.get(f"/v1/datasets/{dataset_id}", headers=headers).json()
-        error = response.json()["error"] | {"errors": None}
+        error = response.json()["error"]
         assert (response.status_code, found["failure"]) == (400, error)
     assert (failed["status"], failed["rows"], failed["preview"]) == ("failed", 0, [])
+    assert [each["message"] for each in failed["failure"]["errors"]] == failed["problems"]
     assert len(failed["problems"]) == 7
     assert failed["problems"][0].startswith("row 301, line 301: output is a number")
     assert stored_files(validator) == []
     (listed,) = player.get("/v1/datasets")["data"]
-    assert (listed["status"], listed["failure"]) == ("failed", failed["failure"])
+    assert (listed["status"], listed["failure"]) == (
+        "failed",
+        failed["failure"] | {"errors": None},
+    )
 
     # The same file is checked again.
     assert upload(player, content)["status"] == "validating"

@@ -27,8 +27,8 @@ from tests.factories import make_spec
         ({"messages": [{"role": "user", "content": "x"}]}, "没有助手的回答"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "应为"),
         (
-            {"messages": [{"role": r, "content": "x"} for r in ("user", "assistant", "system")]},
-            "system 消息",
+            {"messages": [{"role": "assistant", "content": "x", "weight": 2}]},
+            "该轮不参与训练",
         ),
         ({"instruction": "a", "output": "b", "history": [["x"]]}, "history"),
     ],

@@ -120,6 +120,37 @@ def test_the_tokens_and_the_mask_are_those_that_the_engine_trains_on(
         assert row.truncated is (row.total_tokens > len(row.tokens))
 
 
+def test_labels_of_a_dataset_from_the_hub_are_ratings_only_if_all_of_them_can_be(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [{"prompt": "a", "completion": "b", "label": label} for label in (1, 0, 2)]
+
+    assert len(read_rows(write_rows(path, rows[:2]), Bounds(), "chosen_only")) == 1
+    with pytest.raises(TrainingError, match="the row rates answers"):
+        read_rows(path, Bounds())
+    assert len(read_rows(write_rows(path, rows), Bounds())) == 3
+
+
+@pytest.mark.parametrize("place", [1, 3])
+def test_the_end_of_turn_token_of_an_empty_answer_is_trained(
+    model: Path, tmp_path: Path, place: int
+) -> None:
+    tokenizer = load_tokenizer(model)
+    turns: list[dict[str, Any]] = [
+        {"role": role, "content": "1"} for role in ("user", "assistant") * 2
+    ]
+    turns[place]["content"] = ""
+    turns[4 - place] |= {"weight": 0}
+    empty = {"messages": turns}
+
+    (row,) = previewed(model, [empty]).rows
+
+    assert (row.error, row.dropped, row.trained_tokens) == (None, False, 1)
+    assert [token.text for token in row.tokens if token.trained] == ["<|im_end|>"]
+    assert shown_tokens(row) == engine_tokens(tokenizer, tmp_path / "rows.jsonl", empty, 1024)
+
+
 @pytest.mark.parametrize("form", ROWS)
 def test_the_joined_texts_of_the_tokens_equal_the_text_of_the_row(model: Path, form: Form) -> None:
     tokenizer = load_tokenizer(model)

@@ -175,7 +175,8 @@ def _check_amounts(data: Data, spec: JobSpec) -> None:
         "effective_batch_size": batch,
     }
     dropped = (
-        f" ({data.dropped_rows} rows were dropped: no answer was left within training.max_length)"
+        f" ({data.dropped_rows} rows were dropped: no answer was left within training.max_length, or the answers are empty and "
+        "the chat template writes no token after them)"
     )
     because = dropped if data.dropped_rows else ""
     if len(data.train) < batch:

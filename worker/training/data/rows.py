@@ -1,10 +1,13 @@
 """The rows of a dataset: conversations and documents with their locations in a file."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from contracts.data_spec import Preference
 from contracts.dataset.conversation import RATING_FORMS, Parsed
+from contracts.dataset.labels import Labels, OtherLabels
 from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_row, read_jsonl
 from contracts.failure import FailureReason
@@ -34,16 +37,12 @@ def read_rows(
     `name`: the name in error messages; by default, that of the file. Raises TrainingError if the file is missing or unreadable, or if
     its rows rate answers and the job does not set `preference`.
     """
-    rows, name = [], name or path.name
+    name = name or path.name
     try:
-        with path.open("rb") as lines:
-            for line, value in read_jsonl(lines):
-                row = Row(name, line, parse_row(value, line))
-                if preference is None:
-                    _reject_ratings(row)
-                if row.content.is_trained:
-                    rows.append(row)
-                bounds.poll()
+        try:
+            return list(_rows(path, bounds, preference, name, Labels()))
+        except OtherLabels:
+            return list(_rows(path, bounds, preference, name, Labels(are_ratings=False)))
     except FileNotFoundError as error:
         raise TrainingError(
             FailureReason.DATASET_NOT_FOUND, f"{path.parent.name}/{path.name} is missing"
@@ -54,14 +53,30 @@ def read_rows(
             f"{name}: {error}",
             evidence={"line": error.line},
         ) from error
-    return rows
 
 
-def _reject_ratings(row: Row) -> None:
-    if row.content.form in RATING_FORMS:
-        raise TrainingError(
-            FailureReason.DATASET_INVALID,
-            f"{row.place}: the row rates answers (format {row.content.form}). Set dataset.preference to chosen_only to train on "
-            "the good answers only",
-            evidence={"line": row.line},
-        )
+def _rows(
+    path: Path, bounds: Bounds, preference: Preference | None, name: str, labels: Labels
+) -> Iterator[Row]:
+    # The server has replaced the labels of an uploaded file, but not those of a dataset from the hub.
+    rated: Row | None = None
+    with path.open("rb") as lines:
+        for line, value in read_jsonl(lines):
+            row = Row(name, line, parse_row(labels.arrange(value), line))
+            if rated is None and row.content.form in RATING_FORMS:
+                rated = row
+            if row.content.is_trained:
+                yield row
+            bounds.poll()
+    # A later label may show that the labels are classes, so this is known only at the end.
+    if rated is not None and preference is None:
+        _reject_ratings(rated)
+
+
+def _reject_ratings(row: Row) -> NoReturn:
+    raise TrainingError(
+        FailureReason.DATASET_INVALID,
+        f"{row.place}: the row rates answers (format {row.content.form}). Set dataset.preference to chosen_only to train on "
+        "the good answers only",
+        evidence={"line": row.line},
+    )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from contracts.dataset.conversation import Role
-from contracts.dataset.turns import ROLE_NAMES
+from contracts.dataset.turns import find_role
 from contracts.values.nesting import loads
 
 _COLUMNS: dict[str, Role] = {
@@ -12,8 +12,15 @@ _COLUMNS: dict[str, Role] = {
     "instruction": "user",
     "input": "user",
     "prompt": "user",
+    "query": "user",
+    "question": "user",
+    "context": "user",
+    "human": "user",
     "output": "assistant",
     "completion": "assistant",
+    "response": "assistant",
+    "answer": "assistant",
+    "assistant": "assistant",
     "chosen": "assistant",
     "text": "assistant",
 }
@@ -50,8 +57,7 @@ def _texts(value: Any, path: str, role: str | None) -> Iterator[tuple[str, str |
             spoken = ("user", "assistant")[number % 2] if path.startswith("history[") else role
             yield from _texts(item, f"{path}[{number}]", spoken)
     elif isinstance(value, dict):
-        name = value.get("role", value.get("from"))
-        known = ROLE_NAMES.get(name) if isinstance(name, str) else None
+        known = find_role(value.get("role", value.get("from")))
         spoken = "assistant" if known == "call" else known or role
         for key, item in value.items():
             column = role if path else _COLUMNS.get(key)

@@ -1,6 +1,6 @@
-"""Finds secrets by the prefixes that their issuers document. Placeholders and examples are not reported.
+"""Finds secrets by the prefixes that their issuers document, or by their name. Placeholders and examples are not reported.
 
-Only secrets with a fixed prefix are found, because other random text (hashes, ids, base64) would look the same.
+Other secrets are not found, because other random text (hashes, ids, base64) would look the same.
 """
 
 import re
@@ -11,6 +11,11 @@ FEWEST_DISTINCT = 8
 _EXAMPLE = re.compile(
     r"example|x{4}|\*{3}|\.{3}|your|1234567|abcdefg|0{8}|placeholder|dummy|test", re.IGNORECASE
 )
+_PLACEHOLDER = re.compile(
+    r"[<>{}$%\[\]*]|pass|pw|secret|user|admin|root|change|qwerty|guest|default|postgres|mysql|mongo|redis|12345",
+    re.IGNORECASE,
+)
+"""Passwords in examples of connection strings."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,16 @@ _KINDS = (
     ),
     _kind("aws_access_key", "AKIA", r"AKIA[A-Z2-7]{16}"),
     _kind("aws_access_key", "ASIA", r"ASIA[A-Z2-7]{16}"),
+    *(
+        # 40 characters of base64 look like many other things, so the name must precede them.
+        _kind(
+            "aws_secret_key",
+            marker,
+            r"(?i:(?:aws_?)?secret_?access_?key)[\"'\s:=]{1,8}([A-Za-z0-9/+]{40})(?![/+=])",
+        )
+        for marker in ("ecret", "ECRET")
+    ),
+    _kind("azure_storage_key", "AccountKey=", r"AccountKey=([A-Za-z0-9+/]{86}==)"),
     _kind("alibaba_access_key", "LTAI", r"LTAI[A-Za-z0-9]{12,20}"),
     _kind("tencent_secret_id", "AKID", r"AKID[A-Za-z0-9]{32}"),
     _kind("google_api_key", "AIza", r"AIza[A-Za-z0-9_\-]{35}"),
@@ -47,7 +62,10 @@ _KINDS = (
     _kind("anthropic_api_key", "sk-ant-", r"sk-ant-[A-Za-z0-9_\-]{24,}"),
     _kind("openai_api_key", "T3BlbkFJ", r"sk-[A-Za-z0-9_\-]{16,}T3BlbkFJ[A-Za-z0-9_\-]{16,}"),
     _kind("openai_api_key", "sk-proj-", r"sk-proj-[A-Za-z0-9_\-]{40,}"),
-    _kind("api_key", "sk-", r"sk-[0-9a-f]{32}"),  # DeepSeek, DashScope and others
+    _kind(
+        "api_key", "sk-", r"sk-(?:[0-9a-f]{32}|[A-Za-z0-9]{48})"
+    ),  # DeepSeek, DashScope, Moonshot
+    _kind("api_key", "gsk_", r"gsk_[A-Za-z0-9]{40,}"),  # Groq
     _kind("slack_token", "xox", r"xox[abeprs]-[A-Za-z0-9\-]{20,}"),
     _kind("stripe_key", "_live_", r"[sr]k_live_[A-Za-z0-9]{20,}"),
     _kind("npm_token", "npm_", r"npm_[A-Za-z0-9]{36}"),
@@ -59,6 +77,14 @@ _KINDS = (
         "eyJ",
         r"eyJ[A-Za-z0-9_\-]{16,}\.eyJ[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{32,}",
     ),
+    _Kind(
+        "database_password",
+        "://",
+        re.compile(
+            r"(?i:postgres(?:ql)?|mysql|mariadb|mongodb|rediss?|amqps?)(?:\+[a-z0-9]{1,20})?"
+            r"://[^\s:/@\"'`]{0,60}:([^\s:/@\"'`]{6,100})@[A-Za-z0-9]"
+        ),
+    ),
 )
 
 
@@ -68,8 +94,20 @@ def find_secret(text: str) -> tuple[str, str] | None:
         if kind.marker not in text:
             continue
         for found in kind.pattern.finditer(text):
-            secret = found[0]
-            is_random = len(set(secret)) > FEWEST_DISTINCT and not _EXAMPLE.search(secret)
-            if kind.name == "private_key" or is_random:
+            secret = found[found.lastindex or 0]
+            if _is_real(kind.name, secret):
                 return kind.name, secret
     return None
+
+
+def _is_real(kind: str, secret: str) -> bool:
+    """Return whether a secret is not a placeholder."""
+    if kind == "private_key":
+        return True
+    if _EXAMPLE.search(secret):
+        return False
+    if kind == "database_password":
+        # People choose passwords, so these are shorter than keys.
+        is_mixed = any(map(str.isdigit, secret)) and any(map(str.isalpha, secret))
+        return is_mixed and not _PLACEHOLDER.search(secret)
+    return len(set(secret)) > FEWEST_DISTINCT

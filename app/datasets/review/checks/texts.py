@@ -6,6 +6,9 @@ _SPECIAL_TOKEN = re.compile(
     r"<\|[A-Za-z0-9_.\-]{2,40}\|>"  # ChatML, Llama 3, Phi
     r"|<｜[\w▁]{2,40}｜>"  # DeepSeek
     r"|\[/?INST\]|<</?SYS>>"  # Llama 2, Mistral
+    r"|\[TOOL_CALLS\]|\[/?(?:AVAILABLE_TOOLS|TOOL_RESULTS|SYSTEM_PROMPT)\]"  # Mistral
+    r"|<eo[ahms]>|<reserved_[0-9]{1,3}>"  # InternLM, MOSS, Baichuan
+    r"|</?tool_(?:call|response)>"  # Qwen, Hermes
     r"|<(?:start|end)_of_turn>"  # Gemma
     r"|<(?:bos|eos|pad|unk|sop|eop)>|\[gMASK\]"
 )
@@ -49,7 +52,15 @@ def find_special_token(text: str) -> str | None:
     if "<" not in text and "[" not in text:
         return None
     found = _SPECIAL_TOKEN.search(text) or _EDGE_TOKEN.search(text)
-    return found[0].strip() if found else None
+    return found[0].strip() if found else _find_open_thought(text)
+
+
+def _find_open_thought(text: str) -> str | None:
+    """Return `<think>` or `</think>` if one lacks the other. A whole thought is a reasoning model's ordinary answer."""
+    opened, closed = text.count("<think>"), text.count("</think>")
+    if opened == closed:
+        return None
+    return "<think>" if opened > closed else "</think>"
 
 
 def find_garbled(text: str) -> str | None:

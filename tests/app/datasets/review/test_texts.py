@@ -58,6 +58,11 @@ def test_correct_text_in_other_languages_is_not_garbled(text: str) -> None:
         "<|im_end|>",
         "<|endoftext|>",
         "[/INST]",
+        "[TOOL_CALLS]",
+        "<eoa>",
+        "<reserved_106>",
+        "</tool_call>",
+        "<think>",
         "<end_of_turn>",
         "<｜end▁of▁sentence｜>",
         "<|start_header_id|>",
@@ -90,6 +95,8 @@ def test_special_tokens_are_found_in_any_turn(token: str) -> None:
         "a |> b <| c",
         "f <| g x |> h",
         "<s>old</s> new",
+        "<think>Let me see.</think> Yes.",
+        "<reserved> <eo> [TOOL]",
     ],
 )
 def test_symbols_of_code_and_html_are_not_special_tokens(text: str) -> None:
@@ -112,6 +119,11 @@ def test_symbols_of_code_and_html_are_not_special_tokens(text: str) -> None:
         "不好意思，这个问题我无法回答。",
         "抱歉，我無法協助您。",
         "申し訳ありませんが、そのご要望にはお応えできません。",
+        "Sorry, I can't do that.",
+        "I'm unable to browse the internet",
+        "I'm just an AI, so no",
+        "I'm ChatGPT, a language model developed by OpenAI.",
+        "我是由OpenAI训练的语言模型。",
     ],
 )
 def test_refusals_are_found_in_answers(answer: str) -> None:
@@ -133,6 +145,8 @@ def test_refusals_are_found_in_answers(answer: str) -> None:
         "抱歉，我不能参加今晚的聚会。",
         "作为一名人工智能研究员，我认为数据很重要。",
         "すみません、今日は会議に参加できません。",
+        "I can't do this without you.",
+        "I'm Claude, and I live in a village.",
     ],
 )
 def test_answers_about_ai_and_polite_answers_are_not_refusals(answer: str) -> None:
@@ -179,6 +193,15 @@ def test_no_row_of_a_dataset_in_two_languages_is_reported() -> None:
         ("sk-proj-" + "Xy7_kQ2mNv9-PzL4tRw8BsD3fGh6JcVa5eUiOn1Mq0ZxC", "openai_api_key"),
         ("hf_" + "QwErTyUiOpAsDfGhJkLzXcVbNmPoIuYtRe", "hugging_face_token"),
         ("LTAI" + "5tKq8Zr3WmXv9BdN2c", "alibaba_access_key"),
+        ("gsk_" + "pLIix6MEOLeMa61EqJomTEI1JEzO3joOj37HyVaQXekW9LctXb03", "api_key"),
+        ("sk-" + "e2LshZpcc5ZSG7m545BKdaEVhkGtpQbHIAd86Nhviq3IEZYd", "api_key"),
+        (
+            "AccountKey=" + "I8X2Y4rUmer/BH3M1XS0DRdJuPnBIKpi99lSi0tc" * 2 + "aB3dE7==",
+            "azure_storage_key",
+        ),
+        ("aws_secret_access_key = " + "Q7TTJ/chcVG6MOwUxOVHMWndqNCIEPx3mnPQC4vk", "aws_secret_key"),
+        ('"SecretAccessKey": "' + "Q7TTJ/chcVG6MOwUxOVHMWndqNCIEPx3mnPQC4vk", "aws_secret_key"),
+        ("postgres://app:" + "S3cr7vQ9xK2" + "@db.internal:5432/app", "database_password"),
         ("-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEpAIBAAKCAQEA7bq9xY2hV5n" * 4, "private_key"),
     ],
 )
@@ -190,6 +213,7 @@ def test_secrets_are_reported_by_kind_and_place_but_never_by_their_text(
     (finding,) = found.findings
     assert (finding.code, finding.found) == (WarningCode.SECRETS, {kind: 1})
     assert (finding.places[0].field, finding.places[0].found) == ("output", kind)
+    assert secret[-12:] not in found.model_dump_json()
     assert secret[10:30] not in found.model_dump_json()
 
 
@@ -201,6 +225,9 @@ def test_secrets_are_reported_by_kind_and_place_but_never_by_their_text(
         "ghp_your_token_here",
         "The header is -----BEGIN PRIVATE KEY----- and a footer.",
         "task-0123456789abcdef0123456789abcdef",
+        "postgres://user:password@localhost:5432/app",
+        "mysql://app:${PASSWORD1}@db/app",
+        "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
         "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     ],
 )

@@ -16,7 +16,9 @@ from worker.supervisor.host.models.template_trial import (
 from worker.training.data.describe import describe
 from worker.training.data.rendering.template import QWEN2_TEMPLATE, Template
 
-ALL = TemplateFacts(roles=list(ROLES), tools=True, tool_calls=True, reasoning_content=True)
+ALL = TemplateFacts(
+    roles=list(ROLES), tools=True, tool_calls=True, reasoning_content=True, late_system=True
+)
 
 
 def run_now(work: Callable[[], None]) -> None:
@@ -42,7 +44,9 @@ def test_a_process_determines_what_a_template_renders(tmp_path: Path) -> None:
         {"name": "tool_use", "template": QWEN25_LIKE},
     ]
     two = describe(write_model(tmp_path / "b", named))
-    assert two == TemplateFacts(roles=[], tools=True, tool_calls=False, reasoning_content=False)
+    assert two == TemplateFacts(
+        roles=[], tools=True, tool_calls=False, reasoning_content=False, late_system=False
+    )
     endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
     assert describe_template(write_model(tmp_path / "c", endless)) is None
 

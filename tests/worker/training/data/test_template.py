@@ -8,6 +8,7 @@ from transformers import AddedToken
 
 from contracts.dataset.conversation import Message
 from contracts.failure import FailureReason
+from tests.chat_templates import QWEN3_LIKE, QWEN25_LIKE
 from tests.tiny_model import make_tokenizer
 from worker.training.data.rendering.answers import RenderingFailed
 from worker.training.data.rendering.template import QWEN2_TEMPLATE, Rendered, Template
@@ -58,7 +59,7 @@ def answers(rendered: Rendered) -> list[str]:
 
 
 def expected_answers(turns: list[Message]) -> list[str]:
-    return [t.content + "<|im_end|>" for t in turns if t.role == "assistant" and t.content]
+    return [t.content + "<|im_end|>" for t in turns if t.role == "assistant"]
 
 
 def test_the_marked_template_renders_the_same_text_as_the_stock_template(
@@ -73,7 +74,7 @@ def test_the_marked_template_renders_the_same_text_as_the_stock_template(
         assert template.render(turns).text == stock
 
 
-def test_each_answer_is_marked_with_its_end_of_turn_token_unless_it_is_empty(
+def test_each_answer_is_marked_with_its_end_of_turn_token_even_if_it_is_empty(
     tokenizer: Any,
 ) -> None:
     template = Template(tokenizer)
@@ -134,6 +135,26 @@ def test_added_special_tokens_are_recognised_as_end_of_turn_tokens(tmp_path: Pat
 
     assert answers(template.render(turns[:2])) == ["Hello<|end|>"]
     assert answers(template.render(turns)) == ["Hello<|end|>"] * 2
+
+
+@pytest.mark.parametrize(
+    ("chat_template", "expected"),
+    [
+        (None, ["<|im_end|>", "Hello<|im_end|>", "<|im_end|>"]),
+        (QWEN25_LIKE, ["<|im_end|>", "Hello<|im_end|>", "<|im_end|>"]),
+        (QWEN3_LIKE, ["<|im_end|>", "Hello<|im_end|>", "<think>\n\n</think>\n\n<|im_end|>"]),
+        ("{% for m in messages %}{{ m['content'] + '\n' }}{% endfor %}", ["", "Hello", ""]),
+    ],
+)
+def test_an_empty_answer_is_trained_on_its_end_of_turn_token_if_the_template_writes_one(
+    tokenizer: Any, chat_template: str | None, expected: list[str]
+) -> None:
+    template = Template(OtherTokenizer(tokenizer, chat_template))
+    turns = [Message(role=role, content="hi") for role in ("user", "assistant") * 3]
+    for place, content in ((1, ""), (3, "Hello"), (5, "")):
+        turns[place] = turns[place]._replace(content=content)
+
+    assert answers(template.render(turns)) == expected
 
 
 def test_a_template_that_rewrites_earlier_turns_is_rejected(tokenizer: Any) -> None:

@@ -246,6 +246,7 @@ def test_a_row_with_calls_that_the_template_would_omit_is_rejected(
 def test_the_features_of_a_template_are_determined_by_trial(tokenizer: Any) -> None:
     def facts(chat_template: str | None) -> tuple[set[str], bool, bool, bool]:
         found = Template(OtherTokenizer(tokenizer, chat_template)).facts
+        assert found.late_system is ("system" in found.roles)
         return set(found.roles), found.tools, found.tool_calls, found.reasoning_content
 
     every = {"system", "developer", "user", "assistant", "tool"}
@@ -259,6 +260,11 @@ def test_the_features_of_a_template_are_determined_by_trial(tokenizer: Any) -> N
     )
     assert facts(strict) == ({"user", "assistant"}, False, False, False)
     assert facts("{{ 1 / 0 }}") == (set(), False, False, False)
+    leading = (
+        "{% for m in messages %}{{ m.content if m.role != 'system' or loop.first }}{% endfor %}"
+    )
+    found = Template(OtherTokenizer(tokenizer, leading)).facts
+    assert ("system" in found.roles, found.late_system) == (True, False)
 
 
 def test_a_developer_turn_becomes_a_system_turn_unless_the_template_supports_developer_turns(

@@ -29,7 +29,7 @@ Start = Callable[[Callable[[], None]], None]
 
 
 WRITES_CONTENT_ONLY = TemplateFacts(
-    roles=list(ROLES), tools=False, tool_calls=False, reasoning_content=False
+    roles=list(ROLES), tools=False, tool_calls=False, reasoning_content=False, late_system=True
 )
 """The facts about Qwen2's stock template, which also apply to a model without a template."""
 

@@ -56,9 +56,20 @@ class Locator:
     end_of_text: str | None = None
 
     def locate_all(self, text: str, turns: Turns, places: Sequence[int]) -> list[Span]:
-        """Return the spans of the answers of these turns in the whole text, each including its end-of-turn token."""
+        """Return the spans of the answers of these turns in the whole text, each including its end-of-turn token.
+
+        The span of an empty answer is empty if the template writes no token after it, or if its place is unclear.
+        """
         ahead = self._render_ahead(text, turns, places)
-        return [self._locate(text, turns, place, ahead) for place in places]
+        return [self._locate_any(text, turns, place, ahead) for place in places]
+
+    def _locate_any(self, text: str, turns: Turns, place: int, ahead: Ahead) -> Span:
+        try:
+            return self._locate(text, turns, place, ahead)
+        except (RenderingFailed, TrainingError):
+            if turns[place]["content"] or turns[place].get("tool_calls"):
+                raise
+            return Span(0, 0)
 
     def _render_ahead(self, text: str, turns: Turns, places: Sequence[int]) -> Ahead:
         """Return the texts that are usually needed to locate these answers; fewer if they are long or one fails to render."""
@@ -123,6 +134,8 @@ class Locator:
         content = turns[place]["content"]
         has_calls = bool(turns[place].get("tool_calls"))
         first = self._start_of_content(text, turns, place) if content else None
+        if not content and not has_calls:
+            first = self._start_of_nothing(text, turns, place)
         end = (
             self._end_of_calls(text, turns, place)
             if has_calls
@@ -130,7 +143,7 @@ class Locator:
         )
         if before is not None and text.startswith(before) and len(before) <= (first or end):
             return Span(len(before), end)
-        return Span(self._start_of_calls(text, turns, place) if first is None else first, end)
+        return Span(self._start_of_nothing(text, turns, place) if first is None else first, end)
 
     def _start_of_content(self, text: str, turns: Turns, place: int) -> int:
         """Return the first position where the text changes if the answer begins with a different character."""
@@ -143,14 +156,14 @@ class Locator:
             )
         return start
 
-    def _start_of_calls(self, text: str, turns: Turns, place: int) -> int:
+    def _start_of_nothing(self, text: str, turns: Turns, place: int) -> int:
         """Return where an answer without content begins: at the first difference between two answers with content."""
         one, other = (self.apply(_changed(turns, place, content=content)) for content in "ab")
         differs = _common_start(one, other)
         start = _common_start(text, one[:differs])
         if one[start:differs].strip():
             raise RenderingFailed(
-                f"the model's chat template renders the tool calls of turn {place + 1} differently without content"
+                f"the model's chat template renders turn {place + 1} differently without content"
             )
         return start
 

@@ -51,14 +51,14 @@ QWEN2_MARKED_TEMPLATE = (
     "{{ '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' }}"
     "{% endif %}"
     "{{'<|im_start|>' + message['role'] + '\n'}}"
-    "{% if message['role'] == 'assistant' and message['content'] %}"
+    "{% if message['role'] == 'assistant' %}"
     "{% generation %}{{message['content'] + '<|im_end|>'}}{% endgeneration %}"
     "{% else %}{{message['content'] + '<|im_end|>'}}{% endif %}"
     "{{'\n'}}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-"""A template that renders the same text and marks the answers with their end-of-turn tokens, except empty answers."""
+"""A template that renders the same text and marks the answers with their end-of-turn tokens."""
 
 _MARKS = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _DATE = re.compile(r"""\bstrftime_now\(\s*(["'])(.*?)\1\s*\)""")
@@ -139,7 +139,11 @@ class Template:
         """The facts about the template, determined by rendering trial conversations."""
         if self.kind == "plain":
             return TemplateFacts(
-                roles=list(ROLES), tools=False, tool_calls=False, reasoning_content=False
+                roles=list(ROLES),
+                tools=False,
+                tool_calls=False,
+                reasoning_content=False,
+                late_system=True,
             )
         return try_template(self._apply)
 
@@ -207,7 +211,7 @@ class Template:
         marked = [
             is_trained
             for turn, is_trained in zip(turns, trained, strict=True)
-            if turn["role"] == "assistant" and turn["content"]
+            if turn["role"] == "assistant"
         ]
         return Rendered(texts[0], _chosen(spans[0], marked))
 
@@ -253,7 +257,7 @@ class Template:
         text, answers = "", []
         for turn, is_trained in zip(turns, trained, strict=True):
             start = len(text)
-            if turn["role"] == "assistant" and turn["content"]:
+            if turn["role"] == "assistant" and (turn["content"] or "tool_calls" not in turn):
                 text += turn["content"] + self._tokenizer.eos_token
                 if is_trained:
                     answers.append(Span(start, len(text)))

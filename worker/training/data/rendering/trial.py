@@ -56,6 +56,7 @@ def try_template(render: Render) -> TemplateFacts:
         tools=_writes(render, [_ASK, _SAY], [_TOOL]),
         tool_calls=_writes(render, [_ASK, called]),
         reasoning_content=_writes(render, [_ASK, _SAY | {"reasoning_content": _WORD}]),
+        late_system=_writes(render, [_ASK, _SAY, trials["system"][0], _ASK, _SAY]),
     )
 
 
