@@ -61,6 +61,8 @@ interface Options {
   accept?: string;
   headers?: Record<string, string>;
   timeoutMs?: number;
+  /** Cancels the request, which then fails with the browser's AbortError. */
+  signal?: AbortSignal;
 }
 
 async function send(method: string, path: string, options: Options): Promise<Response> {
@@ -73,12 +75,16 @@ async function send(method: string, path: string, options: Options): Promise<Res
     headers["Content-Type"] = "application/json";
     init.body = JSON.stringify(options.body);
   }
-  if (!options.form) init.signal = AbortSignal.timeout(timeoutMs);
+  if (!options.form) {
+    const timeout = AbortSignal.timeout(timeoutMs);
+    init.signal = options.signal ? AbortSignal.any([timeout, options.signal]) : timeout;
+  }
   const noticing = timeoutMs > PROBE_MS ? window.setTimeout(noticeSilence, SILENCE_MS) : undefined;
   let response: Response;
   try {
     response = await fetch(path, init);
   } catch (error) {
+    if (options.signal?.aborted) throw error;
     unreachableSince.value ??= Date.now();
     throw new Unreachable(unreachableMessage(error, timeoutMs));
   } finally {

@@ -21,6 +21,7 @@ import { extentOf, useAxis, useDetail } from "./chart-data";
 import { axisFigure, makeLines, minorCharts } from "./chart-lines";
 import { makeMarks } from "./chart-marks";
 import { hasStep, withHealthMarks } from "./health-marks";
+import { isThinned, stepAt, useStepValues } from "./hovered";
 import { MinorCharts } from "./minor-charts";
 import { MarkTexts, Readout } from "./readout";
 
@@ -54,6 +55,8 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
       ),
     [job.health, store.attempts.value, store.events.value, axis, hiddenKey, language.value],
   );
+  const hovered = (at: Cursor | null): number | null => stepAt(curve, axis, at, view.range);
+  const exact = useStepValues(store.id, cursor, (at) => (isThinned(curve) ? hovered(at) : null));
   const { range, remainder, hasRest, showsRest } = extentOf(live, axis, view, job);
   const shared = {
     x: { kind: axis.kind, range },
@@ -111,7 +114,7 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
         ) : (
           <>
             <Readout
-              {...{ curve, lines, axis, cursor, range, attempts, checkpoints }}
+              {...{ curve, lines, axis, cursor, exact, range, attempts, checkpoints }}
               zoom={view.range}
               warnings={(job.health ?? []).filter(hasStep).length}
               hidden={view.hidden}
@@ -120,7 +123,7 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
             {marks.length > 0 && <MarkTexts marks={marks} cursor={cursor} />}
             <Plot {...shared} label={label} lines={lines} height={height} y={y} format={axisFigure} />
             {isDrawn && !view.isFull && (
-              <MinorCharts {...{ minors, axis, shared }} {...y} toggle={actions.toggleLine} />
+              <MinorCharts {...{ minors, axis, shared, exact }} {...y} stepAt={hovered} toggle={actions.toggleLine} />
             )}
             <Notes curve={curve} drawn={drawn} />
           </>
