@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from starlette.testclient import TestClient
 
 from contracts.base import utc_now
@@ -170,8 +170,46 @@ def test_the_run_time_excludes_pauses(visit: Visit, site: Site, player: Player) 
 
     expect(shown).to_have_text(re.compile(r"^\d+s$"))
     expect(tile(page, "Run time")).to_contain_text("excluding time queued or paused")
+    for name in ("Eval loss", "Time left", "Memory"):
+        expect(tile(page, name)).to_have_count(0)
     visitor.context.close()
     player.client.post(f"/v1/jobs/{job}/cancel").raise_for_status()
+    assert player.client.delete(f"/v1/jobs/{job}").is_success
+
+
+@pytest.mark.parametrize(
+    ("failure", "field"),
+    [
+        (("spec_refused", "Lower training.max_length or lora.rank."), "training.max_length"),
+        (("disk_full", ""), "checkpoint.keep"),
+        (("crashed", ""), None),
+        (("oom_gpu", "attempts_exhausted"), "training.max_length"),
+    ],
+)
+def test_a_failed_job_offers_to_change_the_setting_that_caused_the_failure(
+    visit: Visit, player: Player, failure: tuple[str, str], field: str | None
+) -> None:
+    reason, detail = failure
+    job = player.submit(queue="outcome", name="outcome")
+    claim = player.claim(queue="outcome", worker_id="outcome")
+    outcome = {"reason": reason, "detail": detail}
+    assert player.finish(claim, "failed", last_seq=0, failure=outcome).is_success
+    visitor = visit()
+
+    def replace_reason(route: Route) -> None:
+        """Answer as if the attempt had been the last one allowed."""
+        answer = route.fetch().json()
+        answer["data"][0]["error"]["code"] = detail
+        route.fulfill(json=answer)
+
+    if detail == "attempts_exhausted":
+        visitor.page.route("**/v1/jobs?search=*", replace_reason)
+    page = visitor.go(f"/jobs/{job}")
+
+    link = page.get_by_role("link", name="Fix and resubmit")
+    suffix = "" if field is None else f"&field={field}"
+    expect(link).to_have_attribute("href", f"/new?from={job}{suffix}")
+    visitor.context.close()
     assert player.client.delete(f"/v1/jobs/{job}").is_success
 
 

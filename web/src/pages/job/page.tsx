@@ -86,7 +86,7 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
         <Actions live={live} job={job} />
       </header>
       {summary && <Outcome summary={summary} />}
-      {job.status === "failed" && job.error && <Failure job={job} lines={lines} />}
+      {job.status === "failed" && job.error && <Failure job={job} attempts={store.attempts.value} lines={lines} />}
       <Notes job={job} />
       {job.waiting && (
         <p class="note waiting" role="status">
