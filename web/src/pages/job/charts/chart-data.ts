@@ -13,8 +13,12 @@ import { CHART } from "../../../texts/job/chart";
 import { say } from "../../../texts/say";
 import { isThinned } from "./hovered";
 
-/** Once this share of the steps is complete, the axis extends to the last step; before, the curve would be too narrow to read. */
-const SHARE = 0.05;
+/**
+ * Once this share of the steps is complete, the axis extends to the last step. Before, the curve would be less than about 20 pixels
+ * wide, and its first steps, in which the loss usually falls fastest, would look like a vertical line. The note below the charts then
+ * offers the remaining steps.
+ */
+const SHARE = 0.02;
 
 /**
  * Return the live curve; if a range is selected and the live curve is downsampled, return that range in full detail instead. The

@@ -24,6 +24,7 @@ import { hasStep, withHealthMarks } from "./health-marks";
 import { isThinned, stepAt, useStepValues } from "./hovered";
 import { MinorCharts } from "./minor-charts";
 import { MarkTexts, Readout } from "./readout";
+import { zoomTo } from "./zoom";
 
 const HEIGHT = 320;
 
@@ -121,11 +122,24 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
               toggle={actions.toggleLine}
             />
             {marks.length > 0 && <MarkTexts marks={marks} cursor={cursor} />}
-            <Plot {...shared} label={label} lines={lines} height={height} y={y} format={axisFigure} />
+            <Plot
+              {...shared}
+              label={label}
+              lines={lines}
+              height={height}
+              y={y}
+              format={axisFigure}
+              onMark={(mark) => zoomTo(mark.step, job)}
+            />
             {isDrawn && !view.isFull && (
               <MinorCharts {...{ minors, axis, shared, exact }} {...y} stepAt={hovered} toggle={actions.toggleLine} />
             )}
-            <Notes curve={curve} drawn={drawn} />
+            <Notes
+              curve={curve}
+              drawn={drawn}
+              showRest={hasRest && !showsRest && !view.range ? () => actions.showRest(true) : null}
+              total={job.progress.total_steps ?? 0}
+            />
           </>
         )}
       </Card>
@@ -133,8 +147,16 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
   );
 }
 
+interface NotesProps {
+  curve: JobStore["curve"]["value"];
+  drawn: number;
+  /** Extends the axis to the last step; null if the charts do so or cannot. */
+  showRest: (() => void) | null;
+  total: number;
+}
+
 /** `drawn` changes with every new point. Without it, the same curve would count as unchanged and the notes would not be updated. */
-function Notes({ curve }: { curve: JobStore["curve"]["value"]; drawn: number }) {
+function Notes({ curve, showRest, total }: NotesProps) {
   const loss = curve.of("loss");
   const nonfinite = loss.step.filter((_, at) => loss.value[at] === null);
   return (
@@ -144,6 +166,14 @@ function Notes({ curve }: { curve: JobStore["curve"]["value"]; drawn: number }) 
         : say(JOB.points, { n: count(curve.total) })}
       {" · "}
       {say(SHARED.zoom_hint)}
+      {showRest && (
+        <>
+          {" · "}
+          <button type="button" class="link" onClick={showRest}>
+            {say(CHART.show_rest, { total: count(total) })}
+          </button>
+        </>
+      )}
       {nonfinite.length > 0 && (
         <b class="bad">
           {" "}
