@@ -176,7 +176,7 @@ def test_a_crash_is_described_in_a_whole_sentence_and_an_early_run_can_show_its_
     page.goto(page.url.split("?")[0])
     expect(rest).to_be_checked()
     page.close()
-    site.service.cancel(job)
+    player.client.post(f"/v1/jobs/{job}/cancel").raise_for_status()
     player.finish(claim, "cancelled", last_seq=101)
     delete(site, job)
 

@@ -59,7 +59,7 @@ def age_last_step(site: Site, job: str, seconds: float) -> None:
         assert trace.stepped_at is not None
         trace.stepped_at -= timedelta(seconds=seconds)
         session.execute(update(Attempt).where(Attempt.job_id == job).values(judged_at=None))
-    database.dispose()
+    database.close()
 
 
 Claims = dict[str, Claim]
