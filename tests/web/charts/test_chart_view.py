@@ -143,7 +143,7 @@ def test_the_table_of_attempts_says_why_the_earlier_one_ended(visit: Visit, resu
 
     page.get_by_role("button", name="中文").click()
     reason = page.get_by_label("尝试记录 · 文件").locator("tr.reason")
-    expect(reason).to_have_text(re.compile(f"结束原因：[^A-Za-z]+（{sentence[:-1]}）"))
+    expect(reason).to_have_text(re.compile(f"结束原因：[^A-Za-z]+（{sentence}）"))
     expect(page.locator(".marks")).to_have_text("第 2 次尝试，从第 40 步开始：被信号 9 终止")
 
 
