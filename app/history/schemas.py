@@ -168,6 +168,8 @@ class AttemptError(BaseModel):
     hint: str
     detail: str
     step: int | None
+    evidence: dict[str, str | int | float | bool | None]
+    """Values that support the code, for example `exit_code`, which is negative if a signal ended the process."""
 
 
 class AttemptView(BaseModel):

@@ -175,4 +175,5 @@ def _error(attempt: Attempt, language: Language) -> AttemptError | None:
         hint=reason.hint(language),
         detail=escape_lines(outcome.failure.detail),
         step=outcome.failure.step,
+        evidence=outcome.failure.evidence,
     )

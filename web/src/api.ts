@@ -31,7 +31,14 @@ export interface List<Item> {
 export const lastResponseAt = signal(Date.now());
 export const unreachableSince = signal<number | null>(null);
 
-const TIMEOUT_MS = 20_000;
+/** A request that only reads may take this long. */
+export const READ_MS = 20_000;
+/** A request that changes something fails after this time, because the reader waits for it in front of a dialog. */
+export const CHANGE_MS = 5000;
+/** Submitting a job may take longer, because the server first reads the dataset. It can be repeated, since it has an idempotency key. */
+export const SUBMIT_MS = 10_000;
+/** An upload fails if nothing has been sent and no response has arrived for this time. */
+const UPLOAD_SILENCE_MS = 30_000;
 /** If no response arrives within this time, a probe finds out whether the server is unreachable or just slow to answer that request. */
 const SILENCE_MS = 1500;
 const PROBE_MS = 1500;
@@ -61,10 +68,12 @@ interface Options {
   accept?: string;
   headers?: Record<string, string>;
   timeoutMs?: number;
+  /** Cancels the request, which then fails with the browser's AbortError. */
+  signal?: AbortSignal;
 }
 
 async function send(method: string, path: string, options: Options): Promise<Response> {
-  const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+  const timeoutMs = options.timeoutMs ?? (method === "GET" ? READ_MS : CHANGE_MS);
   const headers: Record<string, string> = { "Accept-Language": language.value, ...options.headers };
   if (options.accept) headers.Accept = options.accept;
   const init: RequestInit = { method, headers };
@@ -73,12 +82,16 @@ async function send(method: string, path: string, options: Options): Promise<Res
     headers["Content-Type"] = "application/json";
     init.body = JSON.stringify(options.body);
   }
-  if (!options.form) init.signal = AbortSignal.timeout(timeoutMs);
+  if (!options.form) {
+    const timeout = AbortSignal.timeout(timeoutMs);
+    init.signal = options.signal ? AbortSignal.any([timeout, options.signal]) : timeout;
+  }
   const noticing = timeoutMs > PROBE_MS ? window.setTimeout(noticeSilence, SILENCE_MS) : undefined;
   let response: Response;
   try {
     response = await fetch(path, init);
   } catch (error) {
+    if (options.signal?.aborted) throw error;
     unreachableSince.value ??= Date.now();
     throw new Unreachable(unreachableMessage(error, timeoutMs));
   } finally {
@@ -86,7 +99,7 @@ async function send(method: string, path: string, options: Options): Promise<Res
   }
   if (response.status === 502 || response.status === 503 || response.status === 504) {
     unreachableSince.value ??= Date.now();
-    throw new Unreachable(`${response.status}`);
+    throw new Unreachable(`${say(FRAME.no_connection)} (${response.status})`);
   }
   heard();
   if (!response.ok) throw await rejection(response);
@@ -139,31 +152,50 @@ export async function call<T>(method: string, path: string, options: Options = {
   return response.status === 204 ? (undefined as T) : parse<T>(await response.text());
 }
 
-/** POST a form with a file. `progress` receives the fraction sent so far, which `fetch` does not report. */
+/**
+ * POST a form with a file. `progress` receives the fraction sent so far, which `fetch` does not report. A large file may take any
+ * time, so only a silent connection ends the upload.
+ */
 export function sendForm<T>(path: string, form: FormData, progress: (share: number) => void): Promise<T> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", path);
     request.setRequestHeader("Accept-Language", language.value);
     request.setRequestHeader("Accept", "application/json");
-    request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
-    request.onerror = () => {
+    const fail = (message: string): void => {
+      clearTimeout(silence);
       unreachableSince.value ??= Date.now();
-      reject(new Unreachable(say(FRAME.no_connection)));
+      reject(new Unreachable(message));
     };
+    let silence: number | undefined;
+    const awaitNews = (): void => {
+      clearTimeout(silence);
+      silence = window.setTimeout(() => {
+        request.abort();
+        fail(say(FRAME.no_response, { seconds: UPLOAD_SILENCE_MS / 1000 }));
+      }, UPLOAD_SILENCE_MS);
+    };
+    request.upload.onprogress = (event) => {
+      awaitNews();
+      if (event.lengthComputable) progress(event.loaded / event.total);
+    };
+    request.upload.onload = awaitNews;
+    request.onerror = () => fail(say(FRAME.no_connection));
     request.onload = () => {
+      clearTimeout(silence);
       heard();
       const { status, responseText } = request;
       if (status >= 200 && status < 300) resolve(parse<T>(responseText));
       else void rejection(new Response(responseText, { status })).then(reject);
     };
+    awaitNews();
     request.send(form);
   });
 }
 
-/** GET a resource together with its ETag, for a later edit. */
+/** GET a resource together with its ETag, for a later edit. The reader waits for it as for a change. */
 export async function getTagged<T>(path: string): Promise<{ value: T; tag: string | null }> {
-  const response = await send("GET", path, { accept: "application/json" });
+  const response = await send("GET", path, { accept: "application/json", timeoutMs: CHANGE_MS });
   return { value: parse<T>(await response.text()), tag: response.headers.get("ETag") };
 }
 

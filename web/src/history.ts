@@ -1,6 +1,6 @@
 // Reads a job's history from the API into a Curve: the whole run downsampled to a few points, a range in full detail,
 // or the points after a cursor.
-import { get, withQuery } from "./api";
+import { call, get, withQuery } from "./api";
 import { Curve, Series, type Value } from "./curve";
 
 /** Maximum number of points per series in a plot. */
@@ -55,6 +55,22 @@ export async function readCurve(
   }
   curve.total = answer.series.loss?.points ?? 0;
   return { curve, cursor: answer.cursor };
+}
+
+/** The values of one step by series. */
+export interface StepValues {
+  step: number;
+  values: ReadonlyMap<string, Value>;
+}
+
+/** Read all values of one step. */
+export async function readStep(id: string, step: number, signal: AbortSignal): Promise<StepValues> {
+  const path = withQuery(`/v1/jobs/${id}/metrics`, { from_step: step, to_step: step });
+  const { series } = await call<MetricsResponse>("GET", path, { signal });
+  const values = new Map<string, Value>();
+  for (const [name, columns] of Object.entries(series))
+    if (columns.step[0] === step) values.set(name, columns.value[0] ?? null);
+  return { step, values };
 }
 
 /** Steps in ascending order, and the seconds of training until each. */

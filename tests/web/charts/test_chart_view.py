@@ -3,6 +3,7 @@
 import re
 import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from playwright.sync_api import Page, expect
 from contracts.attempt import Claim
 from contracts.base import utc_now
 from contracts.record import CheckpointRecord, PhaseRecord
+from contracts.run.exits import explain_exit
 from tests.app.player import Player
 from tests.e2e.service import wait_for
 from tests.factories import make_metric
@@ -39,7 +41,8 @@ def resumed(site: Site) -> Iterator[str]:
     start = PhaseRecord(seq=1, at=utc_now(), phase="training", total_steps=TOTAL)
     player.sync(claim, start, *(make_metric(step + 1, step) for step in range(1, KILLED_AT + 1)))
     player.checkpoint(claim, KILLED_AT + 2, RESUMED_AT)
-    failed = {"reason": "child_killed", "detail": "killed by signal 9", "step": KILLED_AT}
+    killed = explain_exit(-9, Path("missing"), ran_out_of_memory=False)
+    failed = killed.model_copy(update={"step": KILLED_AT}).model_dump(mode="json")
     assert player.finish(claim, "failed", last_seq=KILLED_AT + 2, failure=failed).is_success
     claim = _claim_again(player, "resumed")
     phase = {"phase": "training", "step": RESUMED_AT, "total_steps": TOTAL}
@@ -134,12 +137,48 @@ def test_the_table_of_attempts_says_why_the_earlier_one_ended(visit: Visit, resu
     page = visit().go(f"/jobs/{resumed}")
     table = page.get_by_label("Attempts · Files")
 
-    expect(table.locator("tr.reason")).to_have_text("Ended: killed by signal 9")
+    sentence = "The training process was terminated by signal 9."
+    expect(table.locator("tr.reason")).to_have_text(f"Ended: {sentence}")
     expect(table).to_contain_text("Steps 41–120 · from the checkpoint at step 40")
 
     page.get_by_role("button", name="中文").click()
     reason = page.get_by_label("尝试记录 · 文件").locator("tr.reason")
-    expect(reason).to_have_text(re.compile("结束原因：[^A-Za-z]+（killed by signal 9）"))
+    expect(reason).to_have_text(re.compile(f"结束原因：[^A-Za-z]+（{sentence}）"))
+    expect(page.locator(".marks")).to_have_text("第 2 次尝试，从第 40 步开始：被信号 9 终止")
+
+
+def test_a_crash_is_described_in_a_whole_sentence_and_an_early_run_can_show_its_remaining_steps(
+    visit: Visit, site: Site
+) -> None:
+    player = Player(site.service.client)
+    job = player.submit(queue="crashed", name="crashed")
+    claim = player.claim(worker_id="crashed", queue="crashed")
+    player.sync(claim, make_metric(1))
+    crash = explain_exit(-11, Path("missing"), ran_out_of_memory=False).model_dump(mode="json")
+    assert player.finish(claim, "failed", last_seq=1, failure=crash).is_success
+    player.client.post(f"/v1/jobs/{job}/retry").raise_for_status()
+    claim = _claim_again(player, "crashed")
+    start = PhaseRecord(seq=1, at=utc_now(), phase="training", total_steps=5000)
+    player.sync(claim, start, *(make_metric(step + 1, step) for step in range(1, 91)))
+    page = visit().go(f"/jobs/{job}")
+
+    expect(page.locator(".marks")).to_have_text("Attempt 2 from step 0: crashed with signal 11")
+    expect(page.get_by_label("Attempts · Files").locator("tr.reason")).to_have_text(
+        "Ended: The training process was killed by signal 11 without writing an outcome."
+    )
+    rest, hint = page.get_by_label("Remaining steps"), page.get_by_role("button", name="Show all")
+    expect(hint).to_have_text("Show all 5,000 steps, including the remaining ones")
+    expect(rest).not_to_be_checked()
+    hint.click()
+    expect(rest).to_be_checked()
+    expect(hint).to_have_count(0)
+    player.sync(claim, *(make_metric(step + 1, step) for step in range(91, 101)))
+    page.goto(page.url.split("?")[0])
+    expect(rest).to_be_checked()
+    page.close()
+    player.client.post(f"/v1/jobs/{job}/cancel").raise_for_status()
+    player.finish(claim, "cancelled", last_seq=101)
+    delete(site, job)
 
 
 def test_lines_can_be_hidden_and_outliers_ignored(visit: Visit, resumed: str) -> None:

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route, expect
 
 from contracts.attempt import Claim
 from contracts.base import utc_now
 from contracts.record import EvalRecord
 from tests.app.player import Player
 from tests.factories import make_metric
+from tests.web.charts.charted_job import hover, readout
 from tests.web.conftest import Site, Visitor
 
 Visit = Callable[..., Visitor]
@@ -38,7 +39,10 @@ def large(site: Site) -> Iterator[str]:
     claim = player.claim(worker_id="large", queue="large")
     for first in range(1, STEPS + 1, 1000):
         steps = range(first, first + 1000)
-        player.sync(claim, *(make_metric(step, loss=loss_at(step)) for step in steps))
+        player.sync(
+            claim,
+            *(make_metric(n, loss=loss_at(n), grad_norm=norm_at(n)) for n in steps),
+        )
     finish(player, claim, STEPS)
     yield job
     delete(site, job)
@@ -59,6 +63,11 @@ def delete(site: Site, job: str) -> None:
 def loss_at(step: int) -> float:
     """Return a loss that goes up and down, with a single spike."""
     return SPIKE if step == SPIKE_AT else 2 + (step * 7919 % 1000) / 1000
+
+
+def norm_at(step: int) -> float:
+    """Return a gradient norm whose extremes are at other steps than those of the loss, so that it is sampled at other steps."""
+    return 1 + (step * 6577 % 997) / 1000
 
 
 def drag(page: Page, start: float, end: float) -> None:
@@ -86,7 +95,7 @@ def test_zooming_loads_full_detail_and_a_double_click_restores_the_whole_run(
     assert whole["value"][whole["step"].index(SPIKE_AT)] == SPIKE
     assert sum(value is not None and value >= SPIKE for value in whole["value"]) == 1
 
-    with page.expect_response(lambda response: "from_step=" in response.url) as fetched:
+    with page.expect_response("**/metrics?max_points=*from_step=*") as fetched:
         drag(page, 0.655, 0.675)
     detail: Any = fetched.value.json()["series"]["loss"]
 
@@ -105,6 +114,40 @@ def test_zooming_loads_full_detail_and_a_double_click_restores_the_whole_run(
     page.wait_for_function("() => window.__stepline.range === null")
 
     assert visitor.plotted()["series"]["loss"] == whole
+
+
+def test_a_value_of_another_step_is_marked_until_that_of_the_step_hovered_has_been_read(
+    visit: Visit, large: str
+) -> None:
+    visitor = visit(probed=True)
+    page = visitor.go(f"/jobs/{large}?smooth=0")
+    visitor.wait_for_points(500)
+    page.wait_for_function("() => window.__stepline.scales?.length === 3")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:  # Playwright does not accept a built-in method
+        held.append(route)
+
+    page.route("**/metrics?from_step=*", hold)
+    marked = 0
+
+    for fraction in (0.2, 0.35, 0.5, 0.77):
+        with page.expect_request("**/metrics?from_step=*"):
+            hover(page, fraction * STEPS)
+        shown = readout(page)
+        step = int(shown["Step"].replace(",", ""))
+        value, _, other = shown["Gradient norm"].partition(" @ ")
+        marked += bool(other)
+        assert value == f"{norm_at(int(other.replace(',', '') or step)):.3f}"
+        caption = page.locator(".minor .readout", has_text="Gradient norm")
+        expect(caption.locator("dd")).to_have_text(shown["Gradient norm"])
+        page.wait_for_timeout(0)  # runs the handler of the request
+        held.pop().continue_()
+        for name in (".charts .readout >> nth=0", ".minor .readout"):
+            entry = page.locator(name).locator("div", has_text="Gradient norm")
+            expect(entry.locator("dd")).to_have_text(f"{norm_at(step):.3f}")
+
+    assert marked, "the gradient norm is sampled at the same steps as the loss"
 
 
 def test_many_evaluations_are_drawn_as_a_line_and_a_few_as_dots(visit: Visit, site: Site) -> None:

@@ -51,7 +51,7 @@ def test_a_job_is_edited_on_its_page_and_an_edit_by_someone_else_is_noticed(
     page.get_by_role("button", name="Edit").click()
     with page.expect_response(lambda response: response.request.method == "PATCH"):
         dialog.get_by_label("Name").fill("final run")
-        dialog.get_by_label("Labels").fill("team:web\nstage: final")
+        dialog.get_by_label("Labels").fill("team:web\nstage： final")
         dialog.get_by_label("Notes").fill("line one\nline two")
         dialog.get_by_label("Priority").fill("5")
         dialog.get_by_role("button", name="Save").click()

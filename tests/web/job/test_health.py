@@ -2,10 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 from playwright.sync_api import expect
+from sqlalchemy import select, update
 
+from app.db.engine import Database
+from app.db.tables import Attempt, JobTrace
 from contracts.attempt import Claim
 from contracts.wire import CLAIM_PATH
 from tests.app.health.judged_job import records_of, sample
@@ -20,8 +24,9 @@ NAMES = {
     "plateau": ("Not learning", "loss 未下降"),
     "eval_loss_rising": ("Eval loss rising", "验证 loss 上升"),
     "loss_spike": ("Loss spike", "loss 尖峰"),
+    "stalled": ("Stalled", "训练停滞"),
 }
-SHOWN = {name: code.value for name, code in UNHEALTHY.items() if code.value in NAMES}
+SHOWN = {name: code.value for name, code in UNHEALTHY.items()}
 FULL_DISK = 1.5e9
 
 
@@ -46,6 +51,17 @@ def start(site: Site, curve: Curve, name: str) -> Claim:
     return Claim.model_validate_json(response.raise_for_status().content)
 
 
+def age_last_step(site: Site, job: str, seconds: float) -> None:
+    """Move a job's last step into the past, and let the next sync judge the job."""
+    database = Database(site.service.environment["STEPLINE_DATABASE_URL"])
+    with database.writing() as session:
+        trace = session.scalars(select(JobTrace).where(JobTrace.job_id == job)).one()
+        assert trace.stepped_at is not None
+        trace.stepped_at -= timedelta(seconds=seconds)
+        session.execute(update(Attempt).where(Attempt.job_id == job).values(judged_at=None))
+    database.close()
+
+
 Claims = dict[str, Claim]
 
 
@@ -63,6 +79,9 @@ def claimed(site: Site) -> Iterator[Claims]:
         # All records are in one sync, which the server judges as a whole.
         full = [sample(1, disk_free_bytes=FULL_DISK)] if name == "spiky" else []
         player.sync(claims[name], *records_of(curve), samples=full)
+        if curve.silent_seconds is not None:
+            age_last_step(site, claims[name].job_id, curve.silent_seconds)
+            player.sync(claims[name])
     yield claims
     for claim in claims.values():
         site.service.cancel(claim.job_id)
@@ -125,6 +144,15 @@ def test_a_chip_leads_to_its_step_and_leaves_the_list_once_acknowledged(
     expect(chips).to_have_count(2)
     spike = page.locator(".health li[data-code=loss_spike]")
     spike.get_by_role("button", name="step 59").click()
+    page.wait_for_url("**from=49&to=69")
+    page.keyboard.press("w")
+    diamond = page.locator(".charts").get_by_role("button", name="Loss spike · step 59")
+    diamond.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**from=49&to=69")
+    page.keyboard.press("w")
+    page.wait_for_url(lambda url: "from=" not in url)
+    diamond.click()
     page.wait_for_url("**from=49&to=69")
 
     for code in ("loss_spike", "disk_nearly_full"):

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from starlette.testclient import TestClient
 
+from contracts.base import utc_now
+from contracts.record import PhaseRecord
 from tests.app.player import Player
 from tests.factories import make_metric
 from tests.web.conftest import Site, Visitor
@@ -168,8 +170,46 @@ def test_the_run_time_excludes_pauses(visit: Visit, site: Site, player: Player) 
 
     expect(shown).to_have_text(re.compile(r"^\d+s$"))
     expect(tile(page, "Run time")).to_contain_text("excluding time queued or paused")
+    for name in ("Eval loss", "Time left", "Memory"):
+        expect(tile(page, name)).to_have_count(0)
     visitor.context.close()
     player.client.post(f"/v1/jobs/{job}/cancel").raise_for_status()
+    assert player.client.delete(f"/v1/jobs/{job}").is_success
+
+
+@pytest.mark.parametrize(
+    ("failure", "field"),
+    [
+        (("spec_refused", "Lower training.max_length or lora.rank."), "training.max_length"),
+        (("disk_full", ""), "checkpoint.keep"),
+        (("crashed", ""), None),
+        (("oom_gpu", "attempts_exhausted"), "training.max_length"),
+    ],
+)
+def test_a_failed_job_offers_to_change_the_setting_that_caused_the_failure(
+    visit: Visit, player: Player, failure: tuple[str, str], field: str | None
+) -> None:
+    reason, detail = failure
+    job = player.submit(queue="outcome", name="outcome")
+    claim = player.claim(queue="outcome", worker_id="outcome")
+    outcome = {"reason": reason, "detail": detail}
+    assert player.finish(claim, "failed", last_seq=0, failure=outcome).is_success
+    visitor = visit()
+
+    def replace_reason(route: Route) -> None:
+        """Answer as if the attempt had been the last one allowed."""
+        answer = route.fetch().json()
+        answer["data"][0]["error"]["code"] = detail
+        route.fulfill(json=answer)
+
+    if detail == "attempts_exhausted":
+        visitor.page.route("**/v1/jobs?search=*", replace_reason)
+    page = visitor.go(f"/jobs/{job}")
+
+    link = page.get_by_role("link", name="Fix and resubmit")
+    suffix = "" if field is None else f"&field={field}"
+    expect(link).to_have_attribute("href", f"/new?from={job}{suffix}")
+    visitor.context.close()
     assert player.client.delete(f"/v1/jobs/{job}").is_success
 
 
@@ -178,25 +218,44 @@ def test_a_frozen_server_is_noticed_within_seconds_and_no_dialog_hangs(
 ) -> None:
     job = player.submit(queue="outcome", name="outcome")
     claim = player.claim(queue="outcome", worker_id="outcome")
-    player.sync(claim, make_metric(1))
-    visitor = visit()
-    visitor.may_fail = True
+    start = PhaseRecord(seq=1, at=utc_now(), phase="training", total_steps=2000)
+    player.sync(claim, start, *(make_metric(step + 1, step) for step in range(1, 41)))
+    visitor, editor, lister = visit(), visit(), visit()
+    visitor.may_fail = editor.may_fail = lister.may_fail = True
     page = visitor.go(f"/jobs/{job}")
     expect(page.locator(".job")).to_have_attribute("data-source", "stream")
     page.get_by_role("button", name="Pause").click()
     dialog = page.get_by_role("dialog", name="Pause")
     expect(dialog.get_by_role("button")).to_have_text(["Keep training", "Pause job"])
+    edit = editor.go(f"/jobs/{job}")
+    with edit.expect_response(lambda response: response.url.endswith(job)):
+        edit.get_by_role("button", name="Edit").click()
+    edit.get_by_label("Name").fill("renamed")
+    jobs = lister.go(f"/?search=outcome&ids={job}")
+    row = jobs.locator("table.jobs tbody tr")
+    expect(row.locator("td.left")).to_have_text(re.compile(r"\ds$"))
+    jobs.get_by_label("Selected jobs").get_by_role("button", name="Cancel", exact=True).click()
 
     with frozen(site.service.parts["api"].pid):
         dialog.get_by_role("button", name="Pause").click()
-        expect(page.locator(".away")).to_be_visible(timeout=DEADLINE_MS)
-        expect(page.get_by_text("last known state")).to_be_visible()
-        problem = dialog.get_by_role("alert")
-        expect(problem).to_contain_text("did not respond within 5 s", timeout=2 * DEADLINE_MS)
+        edit.get_by_role("button", name="Save", exact=True).click()
+        jobs.get_by_role("dialog").get_by_role("button", name="Cancel 1 job").click()
+        for window in (page, jobs):
+            expect(window.locator(".away")).to_be_visible(timeout=DEADLINE_MS)
+            expect(window.get_by_text("last known state")).to_be_visible()
+        expect(row.locator("td.left")).to_have_text("—")
+        for problem in (
+            dialog.get_by_role("alert"),
+            edit.get_by_role("dialog").get_by_role("alert"),
+            jobs.locator("dialog .rejected"),
+        ):
+            expect(problem).to_contain_text("did not respond within 5 s", timeout=2 * DEADLINE_MS)
 
-    expect(page.locator(".away")).to_have_count(0)
-    expect(page.get_by_text("last known state")).to_have_count(0)
-    visitor.context.close()
+    for window in (page, jobs):
+        expect(window.locator(".away")).to_have_count(0)
+        expect(window.get_by_text("last known state")).to_have_count(0)
+    for one in (visitor, editor, lister):
+        one.context.close()
     player.client.post(f"/v1/jobs/{job}/cancel").raise_for_status()
-    player.finish(claim, "cancelled", last_seq=1)
+    player.finish(claim, "cancelled", last_seq=41)
     assert player.client.delete(f"/v1/jobs/{job}").is_success

@@ -1,5 +1,6 @@
 """Rows of the job list: opening, selecting, sorting, and actions on many jobs with an error for each job that was rejected."""
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -47,6 +48,8 @@ def test_running_jobs_come_first_and_a_heading_changes_the_order(
     assert "sort=name" in page.url
     page.get_by_role("button", name="Loss", exact=True).click()
     expect(sorted_by).to_have_text("Loss ↑")
+    left = page.locator("table.jobs tr", has_text="finished").locator("td.left")
+    expect(left).to_have_text(re.compile("^took "))
     losses = page.locator("table.jobs td.course")
     expect(losses.first).to_contain_text("eval")
     expect(losses.last).not_to_contain_text("eval")

@@ -163,3 +163,22 @@ def _check_tokens(page: Page) -> None:
     expect(view.get_by_role("alert")).to_contain_text("has no row 7", timeout=60_000)
     page.get_by_role("button", name="Hide tokens").click()
     expect(view).to_have_count(0)
+
+
+def test_an_upload_without_progress_or_response_fails_after_30_seconds(
+    visit: Visit, site: Site
+) -> None:
+    visitor = visit()
+    visitor.may_fail = True
+    visitor.page.clock.install()
+    page = visitor.go("/datasets")
+    page.route("**/v1/datasets", lambda _: None)  # is never answered
+    with page.expect_request("**/v1/datasets"):
+        page.get_by_label("Upload a file").set_input_files(
+            {"name": "rows.json", "mimeType": "application/json", "buffer": b"[]"}
+        )
+    expect(page.get_by_text("Uploading rows.json")).to_be_visible()
+
+    page.clock.fast_forward(31_000)
+
+    expect(page.get_by_role("alert")).to_contain_text("did not respond within 30 s")

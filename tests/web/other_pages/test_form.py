@@ -42,6 +42,9 @@ def test_each_field_shows_only_its_own_current_problem(visit: Visit, site: Site)
     expect(page.locator(".submit-bar").get_by_role("alert")).to_have_count(0)
     bar = page.locator(".submit-bar")
     expect(bar.get_by_role("status")).to_contain_text("2 problems: Base model, Rows held out")
+    page.locator("#field-training-learning_rate").fill("5")
+    rate = page.locator(".field").filter(has=page.locator("#field-training-learning_rate"))
+    expect(rate.get_by_role("alert")).to_have_text("Allowed range: > 0 to 1.")
 
 
 def test_a_message_without_a_list_of_problems_is_shown_unchanged(visit: Visit, site: Site) -> None:

@@ -7,6 +7,8 @@ export interface Line {
   /** Identifies the line in the URL. */
   key: string;
   name: string;
+  /** Name of the API's series that the line shows. */
+  metric?: string;
   series: Series;
   /** Positions of the points on the horizontal axis, ascending. */
   x: number[];

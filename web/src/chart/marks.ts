@@ -56,11 +56,8 @@ export function drawInFront(plot: uPlot, { marks }: PlotProps): void {
   ] as const) {
     pen.fillStyle = ink(color);
     pen.beginPath();
-    let last = -Infinity;
-    for (const mark of visible(plot, marks, kind)) {
+    for (const mark of spaced(plot, marks, kind)) {
       const x = plot.valToPos(mark.x, "x", true);
-      if (x - last < GAP * ratio) continue;
-      last = x;
       const size = 4 * ratio;
       pen.moveTo(x - size, y);
       pen.lineTo(x, y - 1.6 * size);
@@ -71,6 +68,17 @@ export function drawInFront(plot: uPlot, { marks }: PlotProps): void {
     pen.fill();
   }
   pen.restore();
+}
+
+/** Return the visible marks of a kind, without those too close to the one before. */
+export function spaced(plot: uPlot, marks: Mark[] | undefined, kind: Mark["kind"]): Mark[] {
+  let last = -Infinity;
+  return visible(plot, marks, kind).filter(({ x }) => {
+    const at = plot.valToPos(x, "x");
+    if (at - last < GAP) return false;
+    last = at;
+    return true;
+  });
 }
 
 function visible(plot: uPlot, marks: Mark[] | undefined, kind: Mark["kind"]): Mark[] {

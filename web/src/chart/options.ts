@@ -2,6 +2,7 @@
 import uPlot from "uplot";
 import { ink } from "./ink";
 import { type Line, valueRange } from "./line";
+import { placeButtons } from "./mark-buttons";
 import { drawBehind, drawInFront } from "./marks";
 import type { PlotProps } from "./plot-props";
 import { byteTicks, linearTicks, logTicks, type Ticks } from "./scales/ticks";
@@ -73,7 +74,12 @@ export function options(props: PlotProps, width: number, latest: { current: Plot
     ],
     hooks: {
       drawAxes: [(plot) => drawBehind(plot, latest.current)],
-      draw: [(plot) => drawInFront(plot, latest.current)],
+      draw: [
+        (plot) => {
+          drawInFront(plot, latest.current);
+          placeButtons(plot, latest.current);
+        },
+      ],
     },
   };
 }

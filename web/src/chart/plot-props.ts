@@ -25,6 +25,8 @@ export interface PlotProps {
   onRange: (range: [from: number, to: number] | null) => void;
   cursor: Signal<Cursor | null>;
   marks?: Mark[];
+  /** Called when the reader selects a warning, which is then a button. */
+  onMark?: (mark: Mark) => void;
   /** The part of the run that is still to come, and how long it will take. */
   remainder?: { from: number; label: string } | null;
 }

@@ -129,8 +129,10 @@ export function Plot(props: PlotProps) {
     made.setCursor({ left: at ? made.valToPos(at.x, "x") : -10, top: 0 }, false);
   });
 
+  // An image has no content for screen readers, so it cannot contain the buttons of the warnings.
+  const role = props.onMark && props.marks?.some((mark) => mark.kind === "warning") ? "group" : "img";
   // The height is set before the plot is drawn, so that the layout does not shift.
   return (
-    <div ref={place} class="plot" style={{ minHeight: `${props.height}px` }} role="img" aria-label={props.label} />
+    <div ref={place} class="plot" style={{ minHeight: `${props.height}px` }} role={role} aria-label={props.label} />
   );
 }

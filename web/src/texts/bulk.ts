@@ -45,7 +45,6 @@ export const BULK = texts({
     "Stopped before {n} {n:job. It is|jobs. They are} unchanged and still selected.",
     "已停止，剩余 {n} 个任务未处理，仍处于选中状态。",
   ],
-  unreachable: ["The server cannot be reached.", "无法连接服务器。"],
   stop: ["Stop", "停止"],
   retry: ["Try again", "重试"],
   close: ["Close", "关闭"],

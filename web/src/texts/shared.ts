@@ -14,6 +14,7 @@ export const SHARED = texts({
   no: ["Go back", "返回"],
 
   status: ["Status", "状态"],
+  last_known: ["last known state", "最近状态"],
   queue_place: ["position {n} in the queue", "队列第 {n} 位"],
   queue_place_above: ["beyond position {n} in the queue", "队列第 {n} 位之后"],
   gpus: ["{n} {n:GPU|GPUs}", "{n} 张 GPU"],

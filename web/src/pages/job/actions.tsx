@@ -8,16 +8,13 @@ import { asCurl, defaults, openapi, shortest, type Tree } from "../../spec";
 import { say } from "../../texts/say";
 import { JOB } from "../../texts/job/job";
 
-/** A dialog waits this long for the server, then says that it has not responded. */
-const ACTION_MS = 5000;
-
 export function Actions({ live, job }: { live: LiveJob; job: Job }) {
   const act = (name: string) => async (): Promise<void> => {
-    await call("POST", `/v1/jobs/${job.id}/${name}`, { timeoutMs: ACTION_MS });
+    await call("POST", `/v1/jobs/${job.id}/${name}`);
     live.refresh();
   };
   const remove = async (): Promise<void> => {
-    await call("DELETE", `/v1/jobs/${job.id}`, { timeoutMs: ACTION_MS });
+    await call("DELETE", `/v1/jobs/${job.id}`);
     go("/");
   };
   const active = job.status === "queued" || job.status === "running";

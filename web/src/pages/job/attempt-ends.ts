@@ -1,6 +1,7 @@
 // Why an attempt ended, in one line: for the table of attempts and for the marks on the charts.
 import type { Attempt } from "../../api";
 import { language } from "../../preferences";
+import { ENDED_BY, FAILED_WITH } from "../../texts/job/attempts";
 import { CHART } from "../../texts/job/chart";
 import { say, type Text } from "../../texts/say";
 
@@ -22,8 +23,25 @@ export function reasonOf({ error, status, number }: Attempt): string | null {
   return language.value === "zh" ? `${error.message}（${detail}）` : detail;
 }
 
-/** Return the first line of a detail if it is short, else an empty string. */
+/** Return why an attempt ended in a few words, for a mark on a chart; null if it has not ended or has succeeded. */
+export function shortReasonOf(attempt: Attempt): string | null {
+  const { error } = attempt;
+  if (!error) return reasonOf(attempt);
+  const exitCode = error.evidence.exit_code;
+  if (typeof exitCode === "number" && exitCode < 0) {
+    if (error.code === "child_killed") return say(ENDED_BY.killed_by_signal, { signal: -exitCode });
+    if (error.code === "crashed") return say(ENDED_BY.crashed_by_signal, { signal: -exitCode });
+  }
+  if (typeof exitCode === "number" && error.code === "crashed")
+    return say(ENDED_BY.crashed_with_code, { code: exitCode });
+  return error.code in FAILED_WITH ? say(FAILED_WITH[error.code as keyof typeof FAILED_WITH]) : reasonOf(attempt);
+}
+
+/** Return the first line of a detail, without an introduction to the lines after it; an empty string if it is long. */
 function firstLine(detail: string): string {
-  const line = detail.split("\n")[0]!.trim();
+  const line = detail
+    .split("\n")[0]!
+    .replace(/(^|(?<=\. ))[^.]*:$/, "")
+    .trim();
   return line.length <= MOST_CHARACTERS ? line : "";
 }

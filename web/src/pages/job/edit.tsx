@@ -1,6 +1,7 @@
 // The dialog that edits a job's name, labels, notes and priority, and the button that archives it.
 import { useRef, useState } from "preact/hooks";
 import { ApiError, call, getTagged, isFinal, type Job } from "../../api";
+import { parseLabels } from "../../labels";
 import type { LiveJob } from "../../live/job";
 import { EDIT } from "../../texts/job/edit";
 import { say } from "../../texts/say";
@@ -33,9 +34,9 @@ export function EditButton({ live, job }: { live: LiveJob; job: Job }) {
     try {
       await act();
     } catch (error) {
-      const message = error instanceof ApiError ? [error.message, error.hint].filter(Boolean).join(" ") : "";
+      const { message, hint } = error as Partial<ApiError>;
       const isConflict = error instanceof ApiError && error.status === 412;
-      setProblem({ message: message || say(EDIT.unreachable), isConflict });
+      setProblem({ message: [message, hint].filter(Boolean).join(" "), isConflict });
     } finally {
       setBusy(false);
     }
@@ -57,7 +58,7 @@ export function EditButton({ live, job }: { live: LiveJob; job: Job }) {
   };
   const save = (overwrite: boolean): Promise<void> =>
     guarded(async () => {
-      const [labels, malformed] = parseLabels(fields!.labels);
+      const { labels, malformed } = parseLabels(fields!.labels);
       if (malformed) return setProblem({ message: say(EDIT.bad_label, { line: malformed }), isConflict: false });
       const headers: Record<string, string> = overwrite || !original!.tag ? {} : { "If-Match": original!.tag };
       await call("PATCH", `/v1/jobs/${job.id}`, { body: changes(original!.job, fields!, labels), headers });
@@ -157,7 +158,7 @@ export function ArchiveButton({ live, job }: { live: LiveJob; job: Job }) {
       setProblem("");
       live.refresh();
     } catch (error) {
-      setProblem(error instanceof ApiError ? error.message : say(EDIT.unreachable));
+      setProblem((error as Error).message);
     }
   };
   return (
@@ -196,18 +197,6 @@ function fieldsOf(job: Job): Fields {
     notes: job.notes ?? "",
     priority: String(job.priority ?? 0),
   };
-}
-
-/** Return the labels, and the first line that is not a label. */
-function parseLabels(text: string): [Record<string, string>, string | null] {
-  const labels: Record<string, string> = {};
-  for (const line of text.split("\n").map((one) => one.trim())) {
-    if (!line) continue;
-    const colon = line.indexOf(":");
-    if (colon < 1) return [labels, line];
-    labels[line.slice(0, colon).trim()] = line.slice(colon + 1).trim();
-  }
-  return [labels, null];
 }
 
 /** Return only the fields that the reader has changed, so that an edit of one field does not write the others back. */

@@ -1,15 +1,11 @@
 // The findings on a job's health: the problem, when it began, what to do, and a button to acknowledge it.
 import { call, isFinal, type Job } from "../../api";
 import type { LiveJob } from "../../live/job";
-import { setQuery } from "../../router";
 import { count } from "../../format";
 import { adviceOn, HEALTH, sayFinding } from "../../texts/job/health";
 import { say } from "../../texts/say";
 import { type Finding, hasStep, sentenceOf } from "./charts/health-marks";
-
-/** Share of the run to show around the step of a finding. */
-const AROUND = 0.02;
-const FEWEST_AROUND = 10;
+import { zoomTo } from "./charts/zoom";
 
 export function Health({ live, job }: { live: LiveJob; job: Job }) {
   const health = job.health ?? [];
@@ -54,11 +50,4 @@ function Chip({ live, job, finding }: { live: LiveJob; job: Job; finding: Findin
       )}
     </li>
   );
-}
-
-/** Show the steps around a step in the charts, and scroll to the charts. */
-function zoomTo(step: number, job: Job): void {
-  const around = Math.max(FEWEST_AROUND, Math.round(AROUND * (job.progress.total_steps ?? 0)));
-  setQuery({ from: String(Math.max(0, step - around)), to: String(step + around) }, true);
-  document.querySelector(".charts")?.scrollIntoView({ block: "nearest" });
 }

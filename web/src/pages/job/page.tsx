@@ -9,7 +9,6 @@ import { percentOfRows, RowsLine } from "../../parts/rows";
 import { language } from "../../preferences";
 import { loadOpenapi } from "../../spec";
 import { say } from "../../texts/say";
-import { JOB } from "../../texts/job/job";
 import { SHARED } from "../../texts/shared";
 import { sayState } from "../../texts/states";
 import { Actions } from "./actions";
@@ -82,12 +81,12 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
           </p>
         </div>
         <Status job={job} />
-        {isStale && <small class="note">{say(JOB.last_known)}</small>}
+        {isStale && <small class="note">{say(SHARED.last_known)}</small>}
         <Bell job={job} />
         <Actions live={live} job={job} />
       </header>
       {summary && <Outcome summary={summary} />}
-      {job.status === "failed" && job.error && <Failure job={job} lines={lines} />}
+      {job.status === "failed" && job.error && <Failure job={job} attempts={store.attempts.value} lines={lines} />}
       <Notes job={job} />
       {job.waiting && (
         <p class="note waiting" role="status">

@@ -15,6 +15,7 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
   const curve = store.curve.value;
   const [loss, evals] = [curve.of("loss"), curve.of("eval_loss")];
   const ended = isFinal(job);
+  const isRunning = job.status === "running";
   const best = loss.lowest();
   const bestEval = evals.lowest();
   const summary = store.summary.value;
@@ -22,13 +23,13 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
   const isBase = !summary && evals.length > 0 && evals.last()!.step === 0;
   const speed = recentSpeed(curve);
   // Without a response from the server, the estimate may be wrong by any amount.
-  const eta = job.status === "running" && unreachableSince.value === null ? job.eta_seconds : null;
+  const eta = isRunning && unreachableSince.value === null ? job.eta_seconds : null;
   const memory = memoryOf(store);
   const { step, total_steps, epoch } = job.progress;
   return (
     <dl class="tiles">
       <Tile
-        ended={ended}
+        isRunning={isRunning}
         name={say(JOB.step)}
         value={count(step)}
         below={[
@@ -40,13 +41,13 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
           .join(" · ")}
       />
       <Tile
-        ended={ended}
+        isRunning={isRunning}
         name={say(JOB.epoch)}
         value={epoch === null || epoch === undefined ? NONE : epoch.toFixed(2)}
         below={job.spec.training?.max_steps ? "" : `/ ${job.spec.training?.epochs ?? 1}`}
       />
       <Tile
-        ended={ended}
+        isRunning={isRunning}
         name={say(JOB.last_train_loss)}
         value={
           loss.length && loss.last()!.value === null ? say(JOB.not_finite) : figure(loss.last()?.value ?? job.last_loss)
@@ -54,7 +55,7 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
         below={best ? say(JOB.best, { value: figure(best.value), step: shortStep(best.step) }) : ""}
       />
       <Tile
-        ended={ended}
+        isRunning={isRunning}
         name={say(SHARED.eval_loss)}
         value={figure(lastEval)}
         below={[
@@ -69,7 +70,7 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
           .join(" · ")}
       />
       <Tile
-        ended={ended}
+        isRunning={isRunning}
         name={say(SHARED.speed)}
         value={
           ended && summary?.tokens_per_second ? count(summary.tokens_per_second) : speed ? count(speed.tokens) : NONE
@@ -78,9 +79,9 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
           speed ? say(JOB.step_seconds, { value: speed.step < 10 ? speed.step.toFixed(2) : speed.step.toFixed(1) }) : ""
         }
       />
-      {!ended && (
+      {isRunning && (
         <Tile
-          ended={ended}
+          isRunning={isRunning}
           class="eta"
           name={say(JOB.eta)}
           value={duration(eta)}
@@ -89,7 +90,7 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
       )}
       {timeTile(job, summary, store.attempts.value, now)}
       <Tile
-        ended={ended}
+        isRunning={isRunning}
         name={say(JOB.memory)}
         value={bytes(summary?.peak_memory_bytes ?? memory?.used)}
         below={
@@ -116,7 +117,12 @@ function timeTile(job: Job, summary: Summary | null, attempts: Attempt[], now: n
   const seconds = attempts.map((one) => (attemptEnd(one, job, now) - Date.parse(one.started_at)) / 1000);
   const total = seconds.length ? seconds.reduce((sum, one) => sum + Math.max(0, one), 0) : null;
   return (
-    <Tile ended={isFinal(job)} name={say(JOB.run_time)} value={duration(total)} below={say(JOB.without_waiting)} />
+    <Tile
+      isRunning={job.status === "running"}
+      name={say(JOB.run_time)}
+      value={duration(total)}
+      below={say(JOB.without_waiting)}
+    />
   );
 }
 
@@ -132,13 +138,13 @@ interface TileProps {
   name: string;
   value: string;
   below: string;
-  ended?: boolean;
+  isRunning?: boolean;
   class?: string;
 }
 
-/** A tile that has no value is hidden once the job has ended, because it will never have one. */
-function Tile({ name, value, below, ended, class: kind }: TileProps) {
-  if (ended && value === NONE) return null;
+/** A tile without a value is shown only while the job is running, because only then will it soon have one. */
+function Tile({ name, value, below, isRunning, class: kind }: TileProps) {
+  if (!isRunning && value === NONE) return null;
   return (
     <div class={kind}>
       <dt>{name}</dt>

@@ -3,6 +3,7 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { count } from "../../format";
+import { parseLabels } from "../../labels";
 import { onText } from "../../parts/controls";
 import { select, selectedIds } from "../../parts/selection";
 import { BULK } from "../../texts/bulk";
@@ -102,11 +103,13 @@ interface QuestionProps {
 function Question({ name, archived, n, start, close }: QuestionProps) {
   const [kind, setKind] = useState("set");
   const [text, setText] = useState("");
-  const [key, colon, value] = [text.split(":", 1)[0]!.trim(), text.includes(":"), text.replace(/^[^:]*:/, "").trim()];
-  const fits = name !== "label" || (kind === "set" ? Boolean(key && colon) : Boolean(key && !colon));
+  const { labels } = parseLabels(text);
+  const isSet = Object.keys(labels).length > 0;
+  const isKey = text.trim() !== "" && !/[:：]/.test(text);
+  const fits = name !== "label" || (kind === "set" ? isSet : isKey);
   const action = (): Action =>
     name === "label"
-      ? { name, labels: { [key]: kind === "set" ? value : null } }
+      ? { name, labels: kind === "set" ? labels : { [text.trim()]: null } }
       : name === "archive"
         ? { name, archived: !archived }
         : { name };

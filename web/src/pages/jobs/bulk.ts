@@ -1,8 +1,6 @@
 // Runs one action on many jobs: a few requests at a time, with progress, and the server's message for each job that was rejected.
 import { signal } from "@preact/signals";
 import { ApiError, call, type JobName } from "../../api";
-import { say } from "../../texts/say";
-import { BULK } from "../../texts/bulk";
 
 export type Action =
   | { name: "cancel" }
@@ -60,7 +58,7 @@ export async function run(action: Action, ids: string[]): Promise<string[]> {
         done += 1;
       } catch (error) {
         const isAnswer = error instanceof ApiError;
-        rejected.push({ id, message: isAnswer ? error.message : say(BULK.unreachable) });
+        rejected.push({ id, message: (error as Error).message });
         if (!isAnswer) stopping = true;
       }
       show(false);

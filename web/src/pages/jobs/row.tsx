@@ -1,5 +1,5 @@
 // One row of the job list. A click anywhere opens the job; text can still be selected, and a middle click opens a tab.
-import type { Job } from "../../api";
+import { isFinal, type Job, unreachableSince } from "../../api";
 import { clock, count, duration, figure, NONE, shortId } from "../../format";
 import { Bell } from "../../parts/bell";
 import { Progress, Status } from "../../parts/controls";
@@ -8,6 +8,7 @@ import { toggleSelected } from "../../parts/selection";
 import { go } from "../../router";
 import { say } from "../../texts/say";
 import { JOBS } from "../../texts/jobs";
+import { SHARED } from "../../texts/shared";
 import { HealthBadge } from "./health-badge";
 import { LossTrend } from "./loss-trend";
 
@@ -39,10 +40,11 @@ export function Row({ job, marked, chosen }: Props) {
   const name = job.name ?? shortId(job.id);
   const path = `/jobs/${job.id}`;
   const isStarted = job.started_at !== null;
+  const isStale = unreachableSince.value !== null && !isFinal(job);
   const message = (job.error ?? job.waiting)?.message;
   return (
     <tr
-      class={[marked && "marked", !isStarted && "unstarted"].filter(Boolean).join(" ")}
+      class={[marked && "marked", !isStarted && "unstarted", isStale && "stale"].filter(Boolean).join(" ")}
       aria-current={marked ? "true" : undefined}
       onClick={(event) => {
         if (!isOnRow(event) || hasMoved(event)) return;
@@ -83,6 +85,7 @@ export function Row({ job, marked, chosen }: Props) {
       </td>
       <td class="state">
         <Status job={job} />
+        {isStale && <small class="last-known">{say(SHARED.last_known)}</small>}
         <HealthBadge job={job} />
         {message && (
           <small class="cut" title={message}>
@@ -108,7 +111,10 @@ export function Row({ job, marked, chosen }: Props) {
         )}
       </td>
       <td class="left">
-        {job.status === "running" ? (
+        {isStale ? (
+          // Without a response from the server, the estimate may be wrong by any amount.
+          isStarted && NONE
+        ) : job.status === "running" ? (
           job.eta_seconds === null && phaseLeft(job) ? (
             <small>{phaseLeft(job)}</small>
           ) : (

@@ -1,6 +1,6 @@
 // Sends the spec to the server as a dry run, shortly after its last change.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { ApiError, call } from "../../api";
+import { ApiError, call, READ_MS } from "../../api";
 import { language } from "../../preferences";
 import type { Tree } from "../../spec";
 import type { Plan } from "./preflight";
@@ -35,7 +35,7 @@ export function useDryRun(spec: Tree, isComplete: boolean, wantsProblems: boolea
     if (!isComplete && !wantsProblems) return;
     let current = true;
     const timer = setTimeout(() => {
-      call<Plan>("POST", "/v1/jobs?dry_run=true", { body: spec }).then(
+      call<Plan>("POST", "/v1/jobs?dry_run=true", { body: spec, timeoutMs: READ_MS }).then(
         (found) => current && isComplete && setPlan(found),
         (error) => current && error instanceof ApiError && setRejection(error),
       );

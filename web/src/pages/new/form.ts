@@ -2,6 +2,7 @@
 // field that each problem reported by the server belongs to.
 import type { ApiError } from "../../api";
 import { count } from "../../format";
+import { parseLabels } from "../../labels";
 import { asText, leaves, put, resolve, type Schema, type Tree } from "../../spec";
 import { say } from "../../texts/say";
 import { NEW } from "../../texts/new/new";
@@ -195,15 +196,8 @@ function isInRange(value: number, schema: Schema): boolean {
 }
 
 function labelsOf(text: string): Tree {
-  const labels: Tree = {};
-  for (const line of text
-    .split("\n")
-    .map((one) => one.trim())
-    .filter(Boolean)) {
-    const at = line.search(/[:：]/);
-    if (at < 1) throw new Error(say(SHARED.label_malformed));
-    labels[line.slice(0, at).trim()] = line.slice(at + 1).trim();
-  }
+  const { labels, malformed } = parseLabels(text);
+  if (malformed) throw new Error(say(SHARED.label_malformed));
   return labels;
 }
 

@@ -1,6 +1,6 @@
 // The form: its fields, the checks and the curl command next to them, and what Submit does.
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { ApiError, call, getWithRetries, type Job } from "../../api";
+import { ApiError, call, getWithRetries, type Job, SUBMIT_MS } from "../../api";
 import { Card, CopyButton, useKeys } from "../../parts/controls";
 import { go, query, setQuery } from "../../router";
 import { asCurl, openapi } from "../../spec";
@@ -89,7 +89,8 @@ export function JobForm({ texts, change, intro, forget }: Props) {
     setBusy(true);
     setUnanswered(false);
     try {
-      const job = await call<Job>("POST", "/v1/jobs", { body: spec, headers: { "Idempotency-Key": key.current } });
+      const headers = { "Idempotency-Key": key.current };
+      const job = await call<Job>("POST", "/v1/jobs", { body: spec, headers, timeoutMs: SUBMIT_MS });
       forget();
       go(`/jobs/${job.id}`);
     } catch (error) {

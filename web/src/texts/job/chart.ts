@@ -19,6 +19,7 @@ export const CHART = texts({
   left: ["{time} left", "剩余 {time}"],
   still_to_come: ["still to come", "尚未训练"],
   rest: ["Remaining steps", "剩余步数"],
+  show_rest: ["Show all {total} steps, including the remaining ones", "显示全部 {total} 步（含剩余步数）"],
   checkpoints: ["Checkpoints", "检查点"],
   warnings: ["Warnings", "警告"],
   attempts: ["Attempts", "尝试"],

@@ -16,5 +16,4 @@ export const EDIT = texts({
   restore: ["Restore from the archive", "取消归档"],
   is_archived: ["This job is archived. The list hides it.", "该任务已归档，不在任务列表中显示。"],
   bad_label: ['"{line}" is not a label. Write key:value.', "“{line}”不是有效的标签，格式应为 key:value。"],
-  unreachable: ["The server cannot be reached. Nothing has been saved.", "无法连接服务器，修改未保存。"],
 });

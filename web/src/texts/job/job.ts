@@ -44,7 +44,6 @@ export const JOB = texts({
   what_to_do: ["What to do:", "处理建议："],
   last_lines: ["Last lines of the log", "日志最后几行"],
   fix_and_resubmit: ["Fix and resubmit", "修改后重新提交"],
-  last_known: ["last known state", "最近状态"],
 
   step: ["Step", "步数"],
   of_total: ["of {total}", "共 {total}"],

@@ -11,9 +11,14 @@ import { duration } from "../../../format";
 import { type Range, readCurve, readTimes, type Times } from "../../../history";
 import { CHART } from "../../../texts/job/chart";
 import { say } from "../../../texts/say";
+import { isThinned } from "./hovered";
 
-/** Once this share of the steps is complete, the axis extends to the last step; before, the curve would be too narrow to read. */
-const SHARE = 0.05;
+/**
+ * Once this share of the steps is complete, the axis extends to the last step. Before, the curve would be less than about 20 pixels
+ * wide, and its first steps, in which the loss usually falls fastest, would look like a vertical line. The note below the charts then
+ * offers the remaining steps.
+ */
+const SHARE = 0.02;
 
 /**
  * Return the live curve; if a range is selected and the live curve is downsampled, return that range in full detail instead. The
@@ -22,8 +27,7 @@ const SHARE = 0.05;
 export function useDetail(id: string, live: Signal<Curve>, drawn: number, range: Range | null): Curve {
   const [detail, setDetail] = useState<{ curve: Curve; key: string } | null>(null);
   const key = range ? `${range.from}-${range.to}` : "";
-  const isThinned = live.value.total > live.value.of("loss").length;
-  const isNeeded = key !== "" && isThinned;
+  const isNeeded = key !== "" && isThinned(live.value);
   useEffect(() => {
     if (!isNeeded || !range) return setDetail(null);
     let current = true;

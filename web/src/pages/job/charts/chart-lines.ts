@@ -42,6 +42,7 @@ export function makeLines(curve: Curve, { axis, smoothing, isLog, hidden }: Line
   lines.push({
     key: "eval",
     name: say(SHARED.eval_loss),
+    metric: "eval_loss",
     ...points(positive(curve.of("eval_loss"), isLog), axis),
     color: "--eval",
     width: 1.25,
@@ -90,6 +91,7 @@ export function minorCharts(curve: Curve, axis: XAxis, hidden: ReadonlySet<strin
   const line = (key: string, name: string, label: string, color: string): Line => ({
     key,
     name: label,
+    metric: name,
     ...points(curve.of(name), axis),
     color,
     width: 1.5,

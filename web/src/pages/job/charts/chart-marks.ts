@@ -5,7 +5,7 @@ import type { XAxis } from "../../../chart/scales/x-axis";
 import { count } from "../../../format";
 import { CHART } from "../../../texts/job/chart";
 import { say } from "../../../texts/say";
-import { reasonOf } from "../attempt-ends";
+import { shortReasonOf } from "../attempt-ends";
 
 /** Return the marks in the order of their steps. */
 export function makeMarks(
@@ -37,7 +37,7 @@ export function makeMarks(
 function markOf(attempt: Attempt, before: Attempt, axis: XAxis): Mark[] {
   if (attempt.first_step === null) return [];
   const step = attempt.resumed_step ?? Math.max(0, attempt.first_step - 1);
-  const [n, reason] = [attempt.number, reasonOf(before)];
+  const [n, reason] = [attempt.number, shortReasonOf(before)];
   const text = reason
     ? say(CHART.attempt_because, { n, step: count(step), reason })
     : say(CHART.attempt_from, { n, step: count(step) });

@@ -21,8 +21,10 @@ import { extentOf, useAxis, useDetail } from "./chart-data";
 import { axisFigure, makeLines, minorCharts } from "./chart-lines";
 import { makeMarks } from "./chart-marks";
 import { hasStep, withHealthMarks } from "./health-marks";
+import { isThinned, stepAt, useStepValues } from "./hovered";
 import { MinorCharts } from "./minor-charts";
 import { MarkTexts, Readout } from "./readout";
+import { zoomTo } from "./zoom";
 
 const HEIGHT = 320;
 
@@ -54,6 +56,8 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
       ),
     [job.health, store.attempts.value, store.events.value, axis, hiddenKey, language.value],
   );
+  const hovered = (at: Cursor | null): number | null => stepAt(curve, axis, at, view.range);
+  const exact = useStepValues(store.id, cursor, (at) => (isThinned(curve) ? hovered(at) : null));
   const { range, remainder, hasRest, showsRest } = extentOf(live, axis, view, job);
   const shared = {
     x: { kind: axis.kind, range },
@@ -111,18 +115,31 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
         ) : (
           <>
             <Readout
-              {...{ curve, lines, axis, cursor, range, attempts, checkpoints }}
+              {...{ curve, lines, axis, cursor, exact, range, attempts, checkpoints }}
               zoom={view.range}
               warnings={(job.health ?? []).filter(hasStep).length}
               hidden={view.hidden}
               toggle={actions.toggleLine}
             />
             {marks.length > 0 && <MarkTexts marks={marks} cursor={cursor} />}
-            <Plot {...shared} label={label} lines={lines} height={height} y={y} format={axisFigure} />
+            <Plot
+              {...shared}
+              label={label}
+              lines={lines}
+              height={height}
+              y={y}
+              format={axisFigure}
+              onMark={(mark) => zoomTo(mark.step, job)}
+            />
             {isDrawn && !view.isFull && (
-              <MinorCharts {...{ minors, axis, shared }} {...y} toggle={actions.toggleLine} />
+              <MinorCharts {...{ minors, axis, shared, exact }} {...y} stepAt={hovered} toggle={actions.toggleLine} />
             )}
-            <Notes curve={curve} drawn={drawn} />
+            <Notes
+              curve={curve}
+              drawn={drawn}
+              showRest={hasRest && !showsRest && !view.range ? () => actions.showRest(true) : null}
+              total={job.progress.total_steps ?? 0}
+            />
           </>
         )}
       </Card>
@@ -130,8 +147,16 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
   );
 }
 
+interface NotesProps {
+  curve: JobStore["curve"]["value"];
+  drawn: number;
+  /** Extends the axis to the last step; null if the charts do so or cannot. */
+  showRest: (() => void) | null;
+  total: number;
+}
+
 /** `drawn` changes with every new point. Without it, the same curve would count as unchanged and the notes would not be updated. */
-function Notes({ curve }: { curve: JobStore["curve"]["value"]; drawn: number }) {
+function Notes({ curve, showRest, total }: NotesProps) {
   const loss = curve.of("loss");
   const nonfinite = loss.step.filter((_, at) => loss.value[at] === null);
   return (
@@ -141,6 +166,14 @@ function Notes({ curve }: { curve: JobStore["curve"]["value"]; drawn: number }) 
         : say(JOB.points, { n: count(curve.total) })}
       {" · "}
       {say(SHARED.zoom_hint)}
+      {showRest && (
+        <>
+          {" · "}
+          <button type="button" class="link" onClick={showRest}>
+            {say(CHART.show_rest, { total: count(total) })}
+          </button>
+        </>
+      )}
       {nonfinite.length > 0 && (
         <b class="bad">
           {" "}

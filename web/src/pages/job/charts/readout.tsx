@@ -1,21 +1,25 @@
 // The legend of the job's main chart: each line with its value at the cursor, or the newest value.
 import type { Signal } from "@preact/signals";
 import { LegendEntry, LineEntry } from "../../../chart/legend";
-import { type Line, type Mark, pointAt, type Range } from "../../../chart/line";
+import type { Line, Mark, Range } from "../../../chart/line";
 import type { Cursor } from "../../../chart/plot-props";
 import { exactX, type XAxis } from "../../../chart/scales/x-axis";
 import type { Curve } from "../../../curve";
-import { count, figure, NONE, rate, shortStep } from "../../../format";
+import { count, figure, NONE, rate } from "../../../format";
+import type { StepValues } from "../../../history";
 import { CHART } from "../../../texts/job/chart";
 import { say } from "../../../texts/say";
 import { JOB } from "../../../texts/job/job";
 import { EARLIER } from "./chart-lines";
+import { isThinned, reading, type Reading, sayFrom, stepAt } from "./hovered";
 
 interface Props {
   curve: Curve;
   lines: Line[];
   axis: XAxis;
   cursor: Signal<Cursor | null>;
+  /** The values of the step under the cursor, once they have been read. */
+  exact: Signal<StepValues | null>;
   /** The part of the axis that the charts show. */
   range: Range;
   /** The steps that the reader has selected; null shows all. */
@@ -30,8 +34,14 @@ interface Props {
 export function Readout(props: Props) {
   const { curve, lines, axis, cursor, range, zoom, hidden, toggle, attempts, checkpoints, warnings } = props;
   const at = stepAt(curve, axis, cursor.value, zoom);
+  const exact = props.exact.value;
+  const plain = (metric: string): Reading | null => {
+    const series = curve.of(metric);
+    const all: Range = [-Infinity, Infinity];
+    return at === null ? null : reading({ metric, series, x: series.step }, { x: at, step: at, range: all }, exact);
+  };
   return (
-    <dl class="readout" aria-live="off">
+    <dl class={isThinned(curve) ? "readout thinned" : "readout"} aria-live="off">
       <div>
         <dt>{say(JOB.step)}</dt>
         <dd>{count(at)}</dd>
@@ -44,11 +54,11 @@ export function Readout(props: Props) {
       )}
       {lines.map((line) => (
         <LineEntry key={line.key} line={line} toggle={() => toggle(line.key)}>
-          <LineValue line={line} axis={axis} step={at} range={range} />
+          <LineValue line={line} axis={axis} step={at} range={range} exact={exact} />
         </LineEntry>
       ))}
-      <Plain name={say(JOB.chart_rate)} value={rate(valueAt(curve, "learning_rate", at))} />
-      <Plain name={say(JOB.chart_norm)} value={figure(valueAt(curve, "grad_norm", at), 3)} />
+      <Plain name={say(JOB.chart_rate)} of={plain("learning_rate")} format={rate} />
+      <Plain name={say(JOB.chart_norm)} of={plain("grad_norm")} format={(value) => figure(value, 3)} />
       {[
         { key: "attempts", name: say(CHART.attempts), shape: "┊" as const, n: attempts, color: "--muted" },
         { key: "checkpoints", name: say(CHART.checkpoints), shape: "▲" as const, n: checkpoints, color: "--muted" },
@@ -70,24 +80,20 @@ export function Readout(props: Props) {
   );
 }
 
-/**
- * Return the step nearest to the cursor that has a loss or, if there are no losses, an evaluation; without a cursor, the newest one.
- * Steps that the charts do not show are ignored.
- */
-function stepAt(curve: Curve, axis: XAxis, cursor: Cursor | null, zoom: Props["zoom"]): number | null {
-  const series = curve.of("loss").length ? curve.of("loss") : curve.of("eval_loss");
-  const range: Range = zoom ? [zoom.from, zoom.to] : [0, Infinity];
-  return pointAt({ x: series.step, series }, cursor && axis.stepAt(cursor.x), range)?.step ?? null;
+interface PlainProps {
+  name: string;
+  of: Reading | null;
+  format: (value: Reading["value"]) => string;
 }
 
-const valueAt = (curve: Curve, name: string, step: number | null): number | null =>
-  step === null ? null : (curve.of(name).nearest(step)?.value ?? null);
-
-function Plain({ name, value }: { name: string; value: string }) {
+function Plain({ name, of, format }: PlainProps) {
   return (
     <div>
       <dt>{name}</dt>
-      <dd>{value}</dd>
+      <dd class="of-step">
+        {format(of?.value ?? null)}
+        {of?.from != null && <small>{sayFrom(of.from)}</small>}
+      </dd>
     </div>
   );
 }
@@ -97,17 +103,18 @@ interface ValueProps {
   axis: XAxis;
   step: number | null;
   range: Range;
+  exact: StepValues | null;
 }
 
 /** The value of the visible point nearest to a step, and the step of that point if it is a different one. */
-function LineValue({ line, axis, step, range }: ValueProps) {
-  const point = step === null ? null : pointAt(line, axis.at(step), range);
+function LineValue({ line, axis, step, range, exact }: ValueProps) {
+  const found = step === null ? null : reading(line, { x: axis.at(step), step, range }, exact);
   // The points of earlier attempts have values only at their own steps.
-  if (!point || (line.key === EARLIER && point.step !== step)) return <>{NONE}</>;
+  if (!found || (line.key === EARLIER && found.from !== null)) return <>{NONE}</>;
   return (
     <>
-      {point.value === null ? say(JOB.not_finite) : figure(point.value)}
-      {point.step !== step && <small> {say(CHART.at_step, { step: shortStep(point.step) })}</small>}
+      {found.value === null ? say(JOB.not_finite) : figure(found.value)}
+      {found.from !== null && <small>{sayFrom(found.from)}</small>}
     </>
   );
 }
