@@ -42,8 +42,11 @@ class Stage:
         self.notes = Notes()
         self.mirrors: list[Mirror] = []
 
-    def mirror(self, failure: str = "", *, is_on: bool = True, **run: Any) -> Mirror:
+    def mirror(
+        self, failure: str = "", *, is_on: bool = True, mode: str = "online", **run: Any
+    ) -> Mirror:
         environ = {"PYTHONPATH": str(FAKE), "WANDB_API_KEY": KEY, "WANDB_FAKE": failure}
+        environ["WANDB_MODE"] = mode
         settings = Settings(work_dir=self.work_dir, wandb=is_on)
         claim = make_claim(wandb={"project": "p"} | run)
         self.mirrors.append(Mirror(claim, self.run_dir, settings, environ, self.notes))
@@ -141,7 +144,48 @@ def test_a_failure_of_the_mirror_becomes_a_note(stage: Stage, failure: str, reas
     note = stage.wait_for_note()
 
     assert (note.code, note.level, note.figures) == ("wandb_failed", "warning", {"reason": reason})
+    assert mirror._process is not None
+    assert mirror._process.wait(60) == (3 if failure == "crash" else 1)
     mirror.end(failed=False)
+
+
+def test_a_run_that_fails_to_start_after_the_end_is_noted_before_the_results_are_delivered(
+    stage: Stage,
+) -> None:
+    mirror = stage.mirror("late")
+    mirror.start()
+    stage.write(*RECORDS)
+    directory = stage.work_dir / "wandb"
+    wait_for((directory / "starting").exists)
+    mirror.end(failed=False)
+    mirror.settle(0)
+    assert stage.notes.pending() == []
+
+    (directory / "go").touch()
+    mirror.settle(60)
+
+    [note] = stage.notes.pending()
+    assert note.figures == {"reason": "RuntimeError: no connection"}
+
+
+@pytest.mark.parametrize(("mode", "is_kept"), [("online", False), ("offline", True)])
+def test_the_directory_of_a_run_is_deleted_once_it_has_been_sent(
+    stage: Stage, mode: str, is_kept: bool
+) -> None:
+    wandb = stage.work_dir / "wandb" / "wandb"
+    for name in ("offline-run-2", "run-3"):
+        (wandb / name).mkdir(parents=True)
+    os.utime(wandb / "run-3", (0, 0))
+    mirror = stage.mirror(mode=mode)
+    mirror.start()
+    stage.write(*RECORDS)
+    mirror.end(failed=False)
+
+    assert mirror._process is not None
+    assert mirror._process.wait(60) == 0
+    assert {each.name for each in wandb.iterdir()} == {"offline-run-2"} | (
+        {"run-1"} if is_kept else set()
+    )
 
 
 def test_an_attempt_ends_while_its_mirror_hangs(stage: Stage) -> None:
