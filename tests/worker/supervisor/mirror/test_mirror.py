@@ -11,16 +11,24 @@ from typing import Any
 
 import pytest
 
-from contracts.attempt import Note
+from contracts.attempt import Claim, Note, Outcome, WorkerInfo
 from contracts.base import utc_now
+from contracts.failure import FailureReason
 from contracts.job import Phase
 from contracts.record import EvalRecord, MetricRecord, PhaseRecord, Record, encode_line
 from contracts.run.run_dir import RunDir
 from tests.programs.waiting import wait_for
-from tests.worker.supervisor.builders import make_claim
+from tests.worker.supervisor.builders import hold, make_claim
+from tests.worker.supervisor.scripted_server import Answer, ScriptedServer
 from worker.settings import Settings
+from worker.supervisor import attempt
+from worker.supervisor.attempt import Slot
+from worker.supervisor.child.device_guard import DeviceGuard
+from worker.supervisor.child.stopping import StopFlag
 from worker.supervisor.mirror.mirror import Mirror
 from worker.supervisor.reporting.notes import Notes
+from worker.supervisor.results.deliver import failed
+from worker.supervisor.server.client import Server
 
 FAKE = Path(__file__).parent / "fake"
 KEY = "key-of-a-test"
@@ -166,6 +174,43 @@ def test_a_run_that_fails_to_start_after_the_end_is_noted_before_the_results_are
 
     [note] = stage.notes.pending()
     assert note.figures == {"reason": "RuntimeError: no connection"}
+
+
+def test_an_attempt_that_has_just_started_delivers_the_failure_of_its_mirror(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(FAKE))
+
+    def train(_slot: Slot, _claim: Claim, run_dir: RunDir, _reporter: Any, begin: Any) -> Outcome:
+        run_dir.path.mkdir()
+        run_dir.records.write_bytes(b"".join(encode_line(record) for record in RECORDS))
+        begin()
+        return failed(FailureReason.OOM_HOST, "no memory")
+
+    monkeypatch.setattr(attempt, "_train", train)
+    monkeypatch.setattr(attempt, "MIRROR_SECONDS", 60.0)
+    synced = {"wanted": "continue", "lease_seconds": 45, "acked_seq": 4, "acked_output": 0}
+    reply = json.dumps(synced | {"acked_note": 1, "job_status": "failed"}).encode()
+    environ = {"PYTHONPATH": str(FAKE), "WANDB_API_KEY": KEY, "WANDB_FAKE": "refuse"}
+    worker = WorkerInfo(worker_id="w")
+    answer = Answer(body=reply, headers={"Content-Type": "application/json"})
+    with ScriptedServer(answer) as peer, Server(peer.url, "token", 0, 0) as server:
+        settings = Settings(server_url=peer.url, work_dir=tmp_path, wandb=True)
+        slot = Slot(
+            settings=settings,
+            environ=environ,
+            worker=worker,
+            cards=(hold(0, home=tmp_path),),
+            server=server,
+            stop=StopFlag(0),
+            guard=DeviceGuard(settings, worker, environ),
+        )
+        attempt.run_attempt(slot, make_claim(wandb={"project": "p"}))
+
+    bodies = [request.body for request in peer.requests]
+    [told] = [n for n, body in enumerate(bodies) if b"the key *** is wrong" in body]
+    assert told < len(bodies) - 1
+    assert peer.requests[-1].path.endswith("/finish")
 
 
 @pytest.mark.parametrize(("mode", "is_kept"), [("online", False), ("offline", True)])
