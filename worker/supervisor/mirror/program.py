@@ -108,9 +108,10 @@ def mirror(request: MirrorRequest, end: End, records: IO[bytes], out: IO[str]) -
         else:
             end.event.wait(POLL_SECONDS)
     end.event.wait()
+    is_offline, directory = run.offline, Path(run.sync_dir)
     run.finish(exit_code=int(end.failed))
-    if not run.offline:
-        remove_sent(Path(request.own_directory), Path(run.sync_dir))
+    if not is_offline:
+        remove_sent(Path(request.own_directory), directory)
 
 
 def values_of(record: Record) -> dict[str, float]:
