@@ -125,6 +125,32 @@ def test_only_workers_get_the_hub_token_and_no_service_uses_an_env_file() -> Non
     assert not any("env_file" in service for service in services.values())
 
 
+def test_the_services_get_the_settings_of_openais_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "STEPLINE_MODEL_ALIASES": "gpt-4o=tiny-qwen2",
+        "STEPLINE_WANDB": "true",
+        "STEPLINE_WEBHOOK_NETWORKS": "10.0.0.0/8",
+        "EXTRAS": "worker,wandb",
+    }
+    defaults, settings = _settings(monkeypatch), _settings(monkeypatch, **given)
+    services = _compose(given)
+    examples = (ROOT / ".env.example").read_text()
+
+    assert (defaults.model_aliases, defaults.wandb, defaults.webhook_networks) == ({}, False, [])
+    assert settings.model_aliases == {"gpt-4o": "tiny-qwen2"}
+    assert (settings.wandb, settings.webhook_networks) == (True, ["10.0.0.0/8"])
+    for name in ("worker", "worker-cpu"):
+        environment = services[name]["environment"]
+        assert environment["STEPLINE_WANDB"] is True  # YAML's; compose passes the text
+        assert services[name]["build"]["args"] == {"EXTRAS": "worker,wandb"}
+        wandb = {variable for variable in environment if variable.startswith("WANDB_")}
+        assert {"WANDB_API_KEY", "WANDB_MODE"} <= wandb
+        for variable in (*given, *wandb):
+            assert f"# {variable}=" in examples
+    assert not any(variable.startswith("WANDB_") for variable in services["api"]["environment"])
+    assert '".[$EXTRAS]"' in (ROOT / "Dockerfile.gpu").read_text()
+
+
 def test_a_service_reads_secrets_only_from_its_own_mounts() -> None:
     for name, service in _compose({}).items():
         places = [volume.split(":")[1] for volume in service["volumes"]]

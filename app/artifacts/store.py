@@ -25,6 +25,13 @@ def find_of_attempt(session: Session, attempt_id: str, name: str) -> Artifact | 
     return session.get(Artifact, (attempt_id, name))
 
 
+def has_named(session: Session, job_id: str, name: str) -> bool:
+    """Return whether a job has an artifact with this name."""
+    of_job = select(Attempt.id).where(Attempt.job_id == job_id)
+    query = select(Artifact.name).where(Artifact.attempt_id.in_(of_job), Artifact.name == name)
+    return session.scalar(query.limit(1)) is not None
+
+
 def save_artifact(session: Session, artifact: Artifact) -> None:
     """Store an artifact, replacing any earlier one with the same name. The caller must have locked the attempt's row."""
     session.execute(

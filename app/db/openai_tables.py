@@ -69,7 +69,7 @@ class CreateRequest(Base):
     digest: Mapped[str] = mapped_column(String(64), index=True)
     """SHA-256 of the peer, its key and the body."""
     retry: Mapped[int]
-    """Number of the latest retry; 0 for the first request."""
+    """Number of the latest retry; 0 for the first request. Negative as long as only retries have arrived."""
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     """The job that one of the requests created."""
     seen_at: Mapped[datetime] = mapped_column(index=True)

@@ -219,6 +219,12 @@ class ModelNotFound(AppError):
     code, status = "model_not_listed", 404
 
 
+class ModelNotDeletable(AppError):
+    """A model on the workers' disks cannot be deleted over the API."""
+
+    code, status = "model_not_deletable", 403
+
+
 class ModelNotInstalled(AppError):
     """No live worker has the model on its disk. `models` names the models of each live worker."""
 

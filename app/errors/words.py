@@ -162,6 +162,12 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "GET /v1/models lists the models on the workers. Models on the hub are not listed.",
         "GET /v1/models 列出各工作节点上的模型，不含 Hub 上的模型。",
     ),
+    "model_not_deletable": _both(
+        "{model} is a model on the workers, and cannot be deleted over the API.",
+        "{model} 是工作节点上的模型，不能通过 API 删除。",
+        "Only fine-tuned models (ft:…), the adapters of jobs, can be deleted. To remove this model, delete it from the models directory of each worker.",
+        "只能删除微调得到的模型（ft:…），即任务的 adapter。要移除该模型，请从各工作节点的模型目录中删除。",
+    ),
     "model_not_installed": _both(
         "No worker has the model {model} on its disk.",
         "所有工作节点上都没有安装模型 {model}。",

@@ -4,8 +4,9 @@ from sqlalchemy.orm import Session
 
 from app.artifacts import store as artifacts
 from app.db.tables import Job
-from app.errors.kinds import ModelNotFound
+from app.errors.kinds import ModelNotDeletable, ModelNotFound
 from app.jobs import service as jobs
+from app.models import service as base_models
 from app.models.schemas import ModelView, details_of
 from app.openai import ids, store
 from contracts.job import load_stored_spec
@@ -27,8 +28,11 @@ def get_tuned(session: Session, name: str) -> ModelView:
 def delete_tuned(session: Session, name: str) -> list[str]:
     """Delete the adapter of a fine-tuned model; its job remains. Return the paths of the files to delete.
 
-    Raises ModelNotFound.
+    Raises ModelNotFound, or ModelNotDeletable for a model that workers have.
     """
+    if not name.startswith(ids.TUNED):
+        base_models.get_model(session, name)
+        raise ModelNotDeletable(model=name[:200])
     job = _find(session, name)
     jobs.lock_job(session, job.id)
     return artifacts.delete_named(session, job.id, ADAPTER_ARTIFACT)

@@ -133,6 +133,12 @@ def find_event(session: Session, job_id: str, number: int) -> Event | None:
     return session.scalars(query).one_or_none()
 
 
+def find_creation(session: Session, job_id: str) -> Event | None:
+    """Return the event of a job's creation, or None."""
+    query = select(Event).where(Event.job_id == job_id, Event.code == "job_created")
+    return session.scalars(query.order_by(Event.id).limit(1)).one_or_none()
+
+
 def find_tuned(session: Session, digits: str) -> Sequence[Job]:
     """Return the jobs with an adapter whose ids begin with these digits, at most 100."""
     first, last = f"job_{digits}", f"job_{digits}{'f' * 24}"

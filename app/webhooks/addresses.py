@@ -16,6 +16,7 @@ _SPECIAL = [
     ipaddress.ip_network(each)
     for each in (
         "192.0.0.0/24",  # includes a metadata service
+        "192.88.99.0/24",  # the former relays from IPv4 to 6to4
         "168.63.129.16/32",  # the host of a virtual machine on Azure, which gives out its secrets
         "fec0::/10",  # the former site-local addresses
         "3fff::/20",  # documentation

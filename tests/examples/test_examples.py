@@ -1,6 +1,7 @@
 """The jobs, datasets and clients under examples/ work."""
 
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -66,19 +67,30 @@ def test_the_client_uploads_rows_and_downloads_the_trained_adapter(
         assert "adapter_config.json" in adapter.namelist()
 
 
-def test_the_client_receives_the_same_history_by_polling_and_by_streaming(
+def test_both_clients_receive_the_same_history_by_polling_and_by_streaming(
     service: Service, tmp_path: Path
 ) -> None:
     client = Client(service.url)
-    spec = json.loads((EXAMPLES / "first_job.json").read_text(encoding="utf-8"))
     rows = write_rows(tmp_path / "rows.jsonl", make_rows(24))
-    spec |= json.loads(_small_job(tmp_path / "job.json").read_text())
-    spec["dataset"]["train"] = client.upload(rows)
-    job = client.submit(spec)
-
-    *_, (page, polled) = client.metrics(job, seconds=0.1)
+    settings = _small_job(tmp_path / "job.json").read_text()
+    example = [sys.executable, str(EXAMPLES / "python_client.py"), service.url, "tiny-qwen2"]
+    with subprocess.Popen(
+        [*example, str(rows), str(tmp_path / "out"), settings],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        job = running.stdout.readline().split()[0]
+        *_, (page, polled) = client.metrics(job, seconds=0.1)
+        output = running.stdout.read()
     received = list(client.listen(job))
 
+    assert running.returncode == 0, output + service.logs()
+    assert "loss" in output
+    assert "╚" in output
+    with zipfile.ZipFile(tmp_path / "out" / "adapter.zip") as adapter:
+        assert "adapter_config.json" in adapter.namelist()
     assert page["status"] == "succeeded"
     assert polled["loss"]
     streamed: dict[int, Any] = {}

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from openai import OpenAI
@@ -113,3 +115,20 @@ def test_the_node_example_fine_tunes_and_downloads_the_adapter(
 
     assert "The job has successfully completed" in output
     check_results(tmp_path / "out")
+
+
+def test_the_documented_commands_for_compose_create_and_list_an_endpoint(service: Service) -> None:
+    text = (EXAMPLES.parents[1] / "docs" / "webhooks.md").read_text()
+    [block] = [part for part in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if "docker" in part]
+    in_place = 'docker() { shift 4; "$@"; }\n'  # runs the command here instead of in the container
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    port = str(urlsplit(service.url).port)
+
+    output = run(service, ["bash", "-c", in_place + block], PATH=path, STEPLINE_PORT=port)
+
+    created, listed = (json.loads(line) for line in output.splitlines())
+    assert created["signing_secret"].startswith("whsec_")
+    assert created["id"] in {each["id"] for each in listed["data"]}
+    delete = f"stepline_api DELETE /v1/webhook_endpoints/{created['id']}"
+    define = block.partition("\n}\n")[0] + "\n}\n"
+    run(service, ["bash", "-c", in_place + define + delete], PATH=path, STEPLINE_PORT=port)

@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 LAST_SECONDS = 60.0
 """How long an attempt waits for the server to store its newest checkpoint, unless it was paused."""
+MIRROR_SECONDS = 5.0
+"""How long the delivery of an attempt waits for a mirror that has neither started its run nor failed, as after a job of a few seconds."""
 RESERVED_GRACE = 0.3
 """Fraction of a stopping worker's grace period that is reserved for handing the job back."""
 
@@ -85,7 +87,10 @@ def run_attempt(slot: Slot, claim: Claim) -> None:
             slot.guard.mark_failed(
                 outcome.failure, slot.cards
             )  # before the server can requeue the job
+        mirror.end(failed=has_failed)  # it sends the rest while the results are delivered
         _store_last_checkpoint(slot, claim, reporter, uploads, outcome)
+        if not slot.stop.is_set and outcome.status in {"succeeded", "failed"}:
+            mirror.settle(MIRROR_SECONDS)
         reply = deliver(claim, slot.server, reporter, run_dir, outcome)
         # A job that has not succeeded may return to this worker and resume from the files on this disk.
         has_checkpoints = run_dir.checkpoints.is_dir() and reply.job_status != "succeeded"

@@ -2,20 +2,24 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
+from app.artifacts import store as artifacts
 from app.checkpoints.service import CheckpointView
 from app.checkpoints.service import list_checkpoints as list_own
 from app.db.ids import fine_tuning_id
+from app.db.tables import Job
 from app.errors.kinds import BadCursor
 from app.http.paging import ObjectList, list_objects
 from app.jobs import service as jobs
 from app.leases.store import list_attempts
 from app.openai import ids, store
 from app.openai.schemas.history import CheckpointMetrics, FineTuningCheckpoint
-from contracts.job import load_stored_spec
+from contracts.job import JobStatus, load_stored_spec
+from contracts.summary import Summary
+from contracts.wire import ADAPTER_ARTIFACT
 
 
 def list_checkpoints(
@@ -32,6 +36,7 @@ def list_checkpoints(
         if start == 0:
             raise BadCursor("after")
     page = found[start : start + limit]
+    final = _find_final(session, job)
     attempts = {attempt.number: attempt.id for attempt in list_attempts(session, job.id)}
     data = [
         FineTuningCheckpoint(
@@ -43,11 +48,38 @@ def list_checkpoints(
             metrics=_metrics(session, attempts[each.attempt], each),
             bytes=each.bytes,
             stored=each.stored,
-            adapter_file=ids.checkpoint_file(each.id) if each.stored else None,
+            adapter_file=_adapter_file(each, job.id, final),
         )
         for each in page
     ]
     return list_objects(data, has_more=len(found) > start + limit)
+
+
+class _Final(NamedTuple):
+    """The attempt and the step whose weights a job's adapter contains."""
+
+    attempt: int
+    step: int
+
+
+def _find_final(session: Session, job: Job) -> _Final | None:
+    """Return where the training ended, if the job has succeeded with the weights of its last step; None if it restored better ones."""
+    if job.status is not JobStatus.SUCCEEDED or job.summary is None:
+        return None
+    summary = Summary.model_validate(job.summary)
+    if summary.adapter_step != summary.steps or not artifacts.has_named(
+        session, job.id, ADAPTER_ARTIFACT
+    ):
+        return None
+    return _Final(job.attempt_number, summary.steps)
+
+
+def _adapter_file(checkpoint: CheckpointView, job_id: str, final: _Final | None) -> str | None:
+    if checkpoint.stored:
+        return ids.checkpoint_file(checkpoint.id)
+    if final == (checkpoint.attempt, checkpoint.step):
+        return ids.adapter_file(job_id)
+    return None
 
 
 def _metrics(session: Session, attempt_id: str, checkpoint: CheckpointView) -> CheckpointMetrics:

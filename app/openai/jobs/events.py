@@ -1,4 +1,8 @@
-"""Events of a fine-tuning job, newest first: our events with OpenAI's messages, and one event with metrics for each step."""
+"""Events of a fine-tuning job, newest first: our events with OpenAI's messages, and one event with metrics for each step.
+
+Two events of a job that was created with a file are not stored: that the file is validated, and that it is valid. The server
+checks files before a job can use them, so they follow from the creation and have its time.
+"""
 
 import math
 import re
@@ -24,6 +28,7 @@ from contracts.job import load_stored_spec
 from contracts.wire import ADAPTER_ARTIFACT
 
 _EVENT = re.compile(r"ftevent-([0-9]{1,18})")
+_VALIDATION = re.compile(r"ftevent-[0-9a-f]{8}-file-([01])")
 _STEP = re.compile(r"ftevent-[0-9a-f]{8}-([0-9]{1,9})-([0-9]{1,18})")
 _LEVELS: Mapping[str, Level] = {"debug": "info", "warning": "warn", "error": "error"}
 _TRAIN_NAMES = {
@@ -37,6 +42,19 @@ _TRAIN_NAMES = {
 }
 """Names in an event's data, by the names of our series. The last five are our additions."""
 _EVALUATION_NAMES = {"loss": "valid_loss", "token_accuracy": "valid_mean_token_accuracy"}
+_VALIDATION_WORDS: Sequence[tuple[str, Mapping[Language, str]]] = (
+    (
+        "validating_files",
+        {"en": "Validating training file: {file}", "zh": "正在检查训练文件：{file}"},
+    ),
+    (
+        "files_validated",
+        {
+            "en": "Files validated, moving job to queued state",
+            "zh": "文件检查完毕，任务进入队列。",
+        },
+    ),
+)
 
 
 class _After(NamedTuple):
@@ -50,6 +68,17 @@ class _After(NamedTuple):
     """Of that attempt, the page contains only steps below this sequence number."""
     until: datetime | None = None
     """The page contains only steps until this time."""
+    validation: int | None = None
+    """The page contains only the events about the validation of files before this one."""
+
+
+class _Validation(NamedTuple):
+    """An event about the validation of the training file."""
+
+    number: int
+    """0 while the file is validated, 1 once it is valid."""
+    at: datetime
+    file: str
 
 
 def list_events(
@@ -64,24 +93,51 @@ def list_events(
     spec = load_stored_spec(job.spec)
     name = ids.tuned_model(spec.model, spec.name, job.id)
     # If an event and a step have the same time, the event comes first, as `_place` assumes.
-    entries: list[tuple[datetime, int, Event | Step]] = [
+    timed: list[tuple[datetime, int, Event | Step]] = [
         *((event.at, 1, event) for event in events),
         *((step.at, 0, step) for step in steps),
     ]
-    entries.sort(key=lambda entry: entry[:2], reverse=True)  # stable
-    page = [entry[2] for entry in entries[:limit]]
+    timed.sort(key=lambda entry: entry[:2], reverse=True)  # stable
+    entries: list[Event | Step | _Validation] = [entry[2] for entry in timed]
+    for index, event in enumerate(entries):
+        if isinstance(event, Event) and event.code == "job_created":
+            entries[index:index] = _list_validations(session, event, place)
+            break
+    page = entries[:limit]
     evaluations = _find_evaluations(session, attempts, page)
     data = [
-        _event_view(entry, job.id, name, language)
-        if isinstance(entry, Event)
+        _view(entry, job.id, name, language)
+        if not isinstance(entry, Step)
         else _step_view(entry, job.id, evaluations.get((entry.attempt, entry.step), {}))
         for entry in page
     ]
     return list_objects(data, has_more=len(entries) > limit)
 
 
+def _view(
+    entry: Event | _Validation, job_id: str, name: str, language: Language
+) -> FineTuningEvent:
+    if isinstance(entry, _Validation):
+        return _validation_view(entry, job_id, language)
+    return _event_view(entry, job_id, name, language)
+
+
+def _list_validations(session: Session, created: Event, place: _After) -> list[_Validation]:
+    """Return the events about the training file between the creation of a job and its later events, newest first."""
+    fine_tune = store.find_fine_tunes(session, [created.job_id]).get(created.job_id)
+    if fine_tune is None:  # created with our own API
+        return []
+    numbers = (1, 0) if place.validation is None else range(place.validation - 1, -1, -1)
+    return [_Validation(number, created.at, fine_tune.training_file) for number in numbers]
+
+
 def _place(session: Session, job_id: str, attempts: Sequence[Attempt], after: str) -> _After:
-    if match := _EVENT.fullmatch(after):
+    if match := _VALIDATION.fullmatch(after):
+        created = store.find_creation(session, job_id)
+        if created is not None and after.startswith(f"ftevent-{ids.shown_digits(job_id)}-"):
+            older = (created.at, created.id + 1)  # the creation itself is older
+            return _After(event=older, until=created.at, validation=int(match[1]))
+    elif match := _EVENT.fullmatch(after):
         event = store.find_event(session, job_id, int(match[1]))
         if event is not None:
             return _After(event=(event.at, event.id), until=event.at)
@@ -113,7 +169,7 @@ def _read_steps(
 
 
 def _find_evaluations(
-    session: Session, attempts: Sequence[Attempt], page: Sequence[Event | Step]
+    session: Session, attempts: Sequence[Attempt], page: Sequence[Event | Step | _Validation]
 ) -> dict[tuple[int, int], dict[str, Any]]:
     """Return the evaluations at the steps on a page, by attempt and step."""
     steps: dict[int, list[int]] = {}
@@ -172,6 +228,18 @@ def _event_view(event: Event, job_id: str, name: str, language: Language) -> Fin
         message=message or event_words(event.code, language, event.data),
         type="message",
         data={"code": event.code, "attempt": event.attempt, **event.data},
+    )
+
+
+def _validation_view(event: _Validation, job_id: str, language: Language) -> FineTuningEvent:
+    code, words = _VALIDATION_WORDS[event.number]
+    return FineTuningEvent(
+        id=f"ftevent-{ids.shown_digits(job_id)}-file-{event.number}",
+        created_at=int(event.at.timestamp()),
+        level="info",
+        message=words[language].format(file=event.file),
+        type="message",
+        data={"code": code, "file": event.file},
     )
 
 

@@ -2,6 +2,9 @@
 
 Each request with the number 0 gets a row before its job exists. A retry uses the row of an earlier request with the same
 body and the same key from the same peer. Whichever of them locks the row first creates the job; the others return it.
+
+If a retry arrives before its first request, it gets the row, with a negative number. A first request within the next seconds takes
+this row, so the two still create one job. The seconds are few, because a first request may also be another call.
 """
 
 import hashlib
@@ -9,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Request
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.db.openai_tables import CreateRequest
@@ -18,6 +21,8 @@ from app.http.headers.retry_number import RetryNumberDep
 
 KEPT = timedelta(minutes=15)
 """How long after a request its retries are recognised. OpenAI's client waits 10 minutes for a response by default."""
+OVERTAKEN = timedelta(seconds=2)
+"""How long after a retry its first request may arrive."""
 _PLAIN = {"synchronize_session": False}
 
 
@@ -56,27 +61,35 @@ def note_request(session: Session, submission: Submission, now: datetime) -> Not
     """Store a first request, or find the request that this one retries: the newest one without such a retry.
 
     Two deliberate requests with the same body thus keep their own retries apart. If all have been retried as often, this
-    retry has been overtaken by a later one, and belongs to the newest request.
+    retry has been overtaken by a later one, and belongs to the newest request. A first request takes the row of a retry that has
+    overtaken it.
     """
     digest, retry = submission
-    earlier = (
-        select(CreateRequest.number, CreateRequest.retry)
-        .where(CreateRequest.digest == digest, CreateRequest.seen_at > now - KEPT)
-        .order_by((CreateRequest.retry < retry).desc(), CreateRequest.number.desc())
-        .limit(1)
-    )
-    while retry and (found := session.execute(earlier).one_or_none()):
+    if session.get_bind().dialect.name == "postgresql":
+        # Equal requests take turns, so that each finds the row of the other. On SQLite, all writers take turns.
+        session.execute(select(func.pg_advisory_xact_lock(int(digest[:15], 16))))
+    rows = select(CreateRequest.number, CreateRequest.retry).where(CreateRequest.digest == digest)
+    if retry:
+        latest = func.abs(CreateRequest.retry)
+        earlier = rows.where(CreateRequest.seen_at > now - KEPT).order_by(
+            (latest < retry).desc(), CreateRequest.number.desc()
+        )
+    else:
+        has_overtaken = CreateRequest.retry < 0, CreateRequest.seen_at > now - OVERTAKEN
+        earlier = rows.where(*has_overtaken).order_by(CreateRequest.number.desc())
+    while found := session.execute(earlier.limit(1)).one_or_none():
+        number = max(retry, abs(found.retry))
         taken = session.execute(
             update(CreateRequest)
             .where(CreateRequest.number == found.number, CreateRequest.retry == found.retry)
-            .values(retry=max(retry, found.retry), seen_at=now)
+            .values(retry=-number if retry and found.retry < 0 else number, seen_at=now)
             .returning(CreateRequest.job_id)
             .execution_options(**_PLAIN)
         ).one_or_none()
         if taken is not None:
             return Noted(found.number, taken.job_id)
         # A concurrent retry has taken it: look again.
-    new = CreateRequest(digest=digest, retry=retry, job_id=None, seen_at=now)
+    new = CreateRequest(digest=digest, retry=-retry, job_id=None, seen_at=now)
     session.add(new)
     session.flush()
     return Noted(new.number, None)

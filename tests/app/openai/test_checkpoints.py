@@ -112,6 +112,29 @@ def test_the_adapter_of_a_stored_checkpoint_can_be_downloaded(player: Player, ap
     assert [path for path in (storage.root / "checkpoints").rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize(("eval_loss", "is_last"), [(1.6, True), (1.2, False)])
+def test_the_checkpoint_at_the_last_step_has_the_file_of_the_job_unless_a_better_adapter_was_restored(
+    player: Player, eval_loss: float, is_last: bool
+) -> None:
+    job_id = player.submit()
+    claim = player.claim()
+    save(player, claim, 5)
+    save(player, claim, 10, seq=2)
+    evaluations = [{"step": 5, "loss": 1.2}, {"step": 10, "loss": 1.6}]
+    player.succeed(claim, last_seq=2, eval_loss=eval_loss, evaluations=evaluations)
+
+    last, earlier = player.get(f"{path_of(job_id)}/checkpoints")["data"]
+
+    file = f"file-adapter{job_id[4:]}"
+    assert (last["stored"], last["adapter_file"]) == (False, file if is_last else None)
+    assert earlier["adapter_file"] is None
+    player.client.delete(
+        f"/v1/models/{player.get(path_of(job_id))['fine_tuned_model']}"
+    ).raise_for_status()
+    last, _ = player.get(f"{path_of(job_id)}/checkpoints")["data"]
+    assert last["adapter_file"] is None, "the adapter was deleted"
+
+
 def test_a_checkpoint_on_its_workers_disk_has_no_download(player: Player) -> None:
     job_id = player.submit()
     save(player, player.claim(), 3)

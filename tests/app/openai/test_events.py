@@ -5,8 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 from contracts.base import utc_now
+from contracts.model_facts import ModelFacts
 from contracts.record import EvalRecord, MetricRecord
 from tests.app.openai.test_files import code_of
+from tests.app.openai.test_files import create as create_file
 from tests.app.player import Player
 
 JOBS = "/v1/fine_tuning/jobs"
@@ -61,6 +63,30 @@ def test_steps_and_messages_form_one_list_whatever_the_page_size(player: Player)
         assert read_all(player, job_id, limit) == whole
     wrong = player.client.get(f"{path_of(job_id)}/events", params={"after": "ftevent-0"})
     assert code_of(wrong) == (400, "bad_cursor", "after")
+
+
+def test_the_validation_of_the_file_follows_the_creation_of_a_job(player: Player) -> None:
+    file = create_file(player)["id"]
+    body = {"model": "tiny-qwen2", "training_file": file}
+    response = player.client.post(JOBS, json=body)
+    job_id = response.json()["id"].replace("ftjob-", "job_")
+    player.claim()
+
+    whole = player.get(f"{path_of(job_id)}/events", limit=100)["data"]
+
+    assert [event["message"] for event in whole][::-1] == [
+        f"Created fine-tuning job: ftjob-{job_id[4:]}",
+        f"Validating training file: {file}",
+        "Files validated, moving job to queued state",
+        "Fine-tuning job started",
+    ]
+    assert len({event["id"] for event in whole}) == 4
+    for limit in (1, 2, 3):
+        assert read_all(player, job_id, limit) == whole
+    other = player.client.get(
+        f"{path_of(job_id)}/events", params={"after": "ftevent-00000000-file-0"}
+    )
+    assert code_of(other) == (400, "bad_cursor", "after")
 
 
 def test_steps_are_in_order_although_the_clock_of_the_first_worker_is_fast(player: Player) -> None:
@@ -140,8 +166,8 @@ def test_a_fine_tuned_model_is_listed_and_deleted_but_its_job_remains(player: Pl
     model = player.get(f"/v1/models/{name}")
     assert (model["base_model"], model["job"]) == ("tiny-qwen2", job_id)
     assert player.get("/v1/models", queue="default")["data"] == []
-    base = player.client.delete("/v1/models/tiny-qwen2")
-    assert code_of(base)[:2] == (404, "model_not_listed")
+    unknown = player.client.delete("/v1/models/base")
+    assert code_of(unknown)[:2] == (404, "model_not_listed")
     assert player.client.delete(f"/v1/models/{name}").json() == {
         "id": name,
         "object": "model",
@@ -154,3 +180,8 @@ def test_a_fine_tuned_model_is_listed_and_deleted_but_its_job_remains(player: Pl
     assert player.client.get(f"/v1/files/file-adapter{job_id[4:]}").status_code == 404
     job = player.get(path_of(job_id))
     assert (job["fine_tuned_model"], job["adapter_file"]) == (name, None)
+
+    player.hello(models=["base"])
+    player.report_models("worker-1", ModelFacts(name="base"))
+    base = player.client.delete("/v1/models/base")
+    assert code_of(base)[:2] == (403, "model_not_deletable")

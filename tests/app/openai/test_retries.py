@@ -15,7 +15,7 @@ from app.db.engine import Database, database_now
 from app.db.openai_tables import CreateRequest
 from app.main import create_app
 from app.openai.jobs.creation import Options
-from app.openai.jobs.retries import KEPT, Submission, forget_old, note_request
+from app.openai.jobs.retries import KEPT, OVERTAKEN, Submission, forget_old, note_request
 from app.openai.jobs.service import submit_job
 from app.openai.schemas.requests import NewFineTuningJob
 from tests.app.openai.test_files import code_of
@@ -45,6 +45,40 @@ def test_a_retry_returns_the_job_of_the_request_before_it(player: Player) -> Non
     assert post(client, file, 2, seed=7) == other
 
     assert len(player.get(JOBS)["data"]) == 4
+
+
+def test_a_first_request_that_its_retries_have_overtaken_creates_no_second_job(
+    player: Player, database: Database
+) -> None:
+    file = create_file(player)["id"]
+
+    retried = {post(player.client, file, n) for n in (2, 1)}
+    first, second = post(player.client, file, 0), post(player.client, file, 0)
+    assert retried == {first}
+    assert second != first, "another call"
+
+    late = post(player.client, file, 1, seed=7)
+    with database.writing() as session:
+        past = database_now(session) - OVERTAKEN
+        session.execute(update(CreateRequest).values(seen_at=past))
+    assert post(player.client, file, 0, seed=7) != late, "the retry was a while ago"
+
+
+def test_requests_with_all_numbers_at_once_create_one_job(
+    player: Player, app: FastAPI, settings: Settings
+) -> None:
+    file = create_file(player)["id"]
+    second_server = create_app(settings)
+    clients = [player.client, TestClient(second_server, base_url=BASE_URL)]
+    with ThreadPoolExecutor(6) as pool:
+        posts = [
+            pool.submit(post, clients[n % 2], file, retry)
+            for n, retry in enumerate((5, 0, 3, 4, 1, 2))
+        ]
+        created = {each.result() for each in posts}
+    second_server.state.database.close()
+
+    assert len(created) == 1
 
 
 class LosesOneResponse(httpx2.BaseTransport):
@@ -92,7 +126,7 @@ def test_a_retry_from_another_address_or_after_minutes_is_another_job(
     with database.writing() as session:
         forget_old(session, database_now(session) + timedelta(seconds=1))
         kept = session.scalars(select(CreateRequest.retry)).all()
-    assert kept == [1]
+    assert kept == [-1]
 
 
 def test_a_retry_while_the_first_request_is_still_running_creates_the_only_job(

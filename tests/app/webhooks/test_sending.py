@@ -26,6 +26,7 @@ from app.webhooks.sending import Answer, send
         "[2002:7f00:1::]",
         "[fec0::1]",
         "192.0.0.192",
+        "192.88.99.1",
         "168.63.129.16",
     ],
 )

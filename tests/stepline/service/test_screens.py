@@ -13,7 +13,13 @@ from tests.stepline.service.conftest import LONG
 
 
 @pytest.mark.parametrize(
-    ("columns", "lang"), [(80, "en"), pytest.param(200, "zh", marks=pytest.mark.slow)]
+    ("columns", "lang"),
+    [
+        (80, "en"),
+        pytest.param(80, "zh", marks=pytest.mark.slow),
+        pytest.param(200, "en", marks=pytest.mark.slow),
+        pytest.param(200, "zh", marks=pytest.mark.slow),
+    ],
 )
 def test_the_screen_shows_the_job_and_fits_the_terminal(
     finished: Job, environment: dict[str, str], columns: int, lang: str

@@ -39,6 +39,8 @@ class MirrorRequest(Tolerant):
 
     variables: dict[str, str]
     """Environment variables of W&B's library."""
+    own_directory: str
+    """The worker's directory for W&B's files, unless the variables name others."""
     records: str
     """Path of the attempt's records."""
     job_id: str
@@ -64,7 +66,7 @@ class MirrorMessage(Tolerant):
 
 
 class Mirror:
-    """The mirror of one attempt. None of its methods waits or raises."""
+    """The mirror of one attempt. None of its methods raises, and only `settle` waits."""
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class Mirror:
         self._environ = environ
         self._notes = notes
         self._process: subprocess.Popen[bytes] | None = None
+        self._has_reported = threading.Event()
 
     def start(self) -> None:
         """Start the process if the job has an integration and this worker is configured for it. Only the main thread may call this."""
@@ -104,6 +107,11 @@ class Mirror:
         with contextlib.suppress(OSError), pipe:  # the process has ended already
             pipe.write(MirrorEnd(failed=failed).model_dump_json().encode() + b"\n")
 
+    def settle(self, seconds: float) -> None:
+        """Wait until the process has started its run or has failed, so that the note about it reaches the server with the results."""
+        if self._process is not None:
+            self._has_reported.wait(seconds)
+
     def _start(self, run: WandbSettings) -> None:
         directory = str(self._settings.work_dir / "wandb")
         request = MirrorRequest(
@@ -112,6 +120,7 @@ class Mirror:
                 "WANDB_ERROR_REPORTING": "false",
                 **choose(self._environ, *WANDB),
             },
+            own_directory=directory,
             records=str(self._run_dir.records),
             job_id=self._claim.job_id,
             attempt=self._claim.number,
@@ -154,11 +163,14 @@ class Mirror:
                     has_failed = True
                     log.warning("the mirror failed", reason=message.reason[:MOST_REASON])
                     self._notes.add("wandb_failed", "warning", reason=message.reason[:MOST_REASON])
+                self._has_reported.set()
         status = process.wait()
         log.info("mirror ended", exit_code=status)
         if status != 0 and not has_failed:
             how = f"signal {-status}" if status < 0 else f"exit status {status}"
+            log.warning("the mirror failed", reason=f"the process ended with {how}")
             self._notes.add("wandb_failed", "warning", reason=f"the process ended with {how}")
+        self._has_reported.set()
 
 
 def _find_obstacle(settings: Settings) -> str | None:

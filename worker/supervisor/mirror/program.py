@@ -1,7 +1,7 @@
 """Sends an attempt's metrics to W&B: `python -m worker.supervisor.mirror.program PARENT_PID`. Started by mirror.py.
 
 The request and the end of the attempt are lines on stdin; messages are lines on stdout. After the end, the process has a minute
-to send the rest. It follows the records through an open file, so it can read them after the run directory is deleted.
+to send the rest; if it cannot, it says so and ends. It follows the records through an open file, so it can read them after the run directory is deleted.
 """
 
 import contextlib
@@ -17,11 +17,13 @@ from contracts.record import EvalRecord, MetricRecord, Record
 from processes.parent import die_with_parent
 from processes.privacy import keep_private
 from worker.supervisor.mirror.mirror import DIRECTORIES, MirrorEnd, MirrorMessage, MirrorRequest
+from worker.supervisor.mirror.run_dirs import remove_old, remove_sent
 from worker.supervisor.reporting.records import Follow
 
 POLL_SECONDS = 0.2
 END_SECONDS = 60.0
-INIT_SECONDS = 60.0
+INIT_SECONDS = 30.0
+"""Time limit for the start of a run. It is well below END_SECONDS, so that W&B's own reason arrives also after a short attempt."""
 KEY = "WANDB_API_KEY"
 _TRAIN_NAMES = {"loss": "train_loss", "token_accuracy": "train_mean_token_accuracy"}
 _EVALUATION_NAMES = {"loss": "valid_loss", "token_accuracy": "valid_mean_token_accuracy"}
@@ -30,20 +32,25 @@ _EVALUATION_NAMES = {"loss": "valid_loss", "token_accuracy": "valid_mean_token_a
 class End:
     """Whether the attempt has ended, as a thread reads it from stdin."""
 
-    def __init__(self, lines: IO[bytes]) -> None:
+    def __init__(self, lines: IO[bytes], out: IO[str]) -> None:
         self.event = threading.Event()
         self.failed = True
         """True also if the supervisor has ended without saying how the attempt ended."""
-        self._lines = lines
+        self._lines, self._out = lines, out
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
         with contextlib.suppress(ValueError):
             self.failed = MirrorEnd.model_validate_json(self._lines.readline()).failed
-        timer = threading.Timer(END_SECONDS, os._exit, args=(1,))
+        timer = threading.Timer(END_SECONDS, self._give_up)
         timer.daemon = True
         timer.start()
         self.event.set()
+
+    def _give_up(self) -> None:
+        reason = f"W&B did not accept the metrics within {END_SECONDS:.0f} seconds of the end"
+        say(self._out, MirrorMessage(reason=reason))
+        os._exit(1)
 
 
 def open_records(path: Path, end: End) -> IO[bytes] | None:
@@ -101,7 +108,10 @@ def mirror(request: MirrorRequest, end: End, records: IO[bytes], out: IO[str]) -
         else:
             end.event.wait(POLL_SECONDS)
     end.event.wait()
+    is_offline, directory = run.offline, Path(run.sync_dir)
     run.finish(exit_code=int(end.failed))
+    if not is_offline:
+        remove_sent(Path(request.own_directory), directory)
 
 
 def values_of(record: Record) -> dict[str, float]:
@@ -143,10 +153,11 @@ def main(arguments: list[str]) -> int:
     os.environ.update({n: v for n, v in request.variables.items() if n != KEY})
     for name in DIRECTORIES:
         Path(request.variables[name]).mkdir(mode=0o700, parents=True, exist_ok=True)
+    remove_old(Path(request.own_directory))
     stdout = os.dup(1)
     os.dup2(2, 1)  # what libraries print is not a message
-    end = End(sys.stdin.buffer)
     with os.fdopen(stdout, "w") as out:
+        end = End(sys.stdin.buffer, out)
         records = open_records(Path(request.records), end)
         if records is None:
             return 0
@@ -160,4 +171,8 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    if status != 0:
+        # A thread may still wait for the end on stdin, and the interpreter aborts if it has to finalize then.
+        sys.stderr.flush()
+        os._exit(status)

@@ -53,6 +53,8 @@ def deliver(
             detail = f"while packing the adapter: {error}"
             outcome = failed(FailureReason.DISK_FULL, detail, outcome.step)
     _upload_logs(claim, server, reporter, run_dir)
+    if reporter.notes.pending():  # some may have been added during the uploads
+        reporter.drain()
     return finish(
         claim, server, reporter, outcome, summary if outcome.status == "succeeded" else None
     )

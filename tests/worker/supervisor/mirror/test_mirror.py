@@ -11,16 +11,24 @@ from typing import Any
 
 import pytest
 
-from contracts.attempt import Note
+from contracts.attempt import Claim, Note, Outcome, WorkerInfo
 from contracts.base import utc_now
+from contracts.failure import FailureReason
 from contracts.job import Phase
 from contracts.record import EvalRecord, MetricRecord, PhaseRecord, Record, encode_line
 from contracts.run.run_dir import RunDir
 from tests.programs.waiting import wait_for
-from tests.worker.supervisor.builders import make_claim
+from tests.worker.supervisor.builders import hold, make_claim
+from tests.worker.supervisor.scripted_server import Answer, ScriptedServer
 from worker.settings import Settings
+from worker.supervisor import attempt
+from worker.supervisor.attempt import Slot
+from worker.supervisor.child.device_guard import DeviceGuard
+from worker.supervisor.child.stopping import StopFlag
 from worker.supervisor.mirror.mirror import Mirror
 from worker.supervisor.reporting.notes import Notes
+from worker.supervisor.results.deliver import failed
+from worker.supervisor.server.client import Server
 
 FAKE = Path(__file__).parent / "fake"
 KEY = "key-of-a-test"
@@ -42,8 +50,11 @@ class Stage:
         self.notes = Notes()
         self.mirrors: list[Mirror] = []
 
-    def mirror(self, failure: str = "", *, is_on: bool = True, **run: Any) -> Mirror:
+    def mirror(
+        self, failure: str = "", *, is_on: bool = True, mode: str = "online", **run: Any
+    ) -> Mirror:
         environ = {"PYTHONPATH": str(FAKE), "WANDB_API_KEY": KEY, "WANDB_FAKE": failure}
+        environ["WANDB_MODE"] = mode
         settings = Settings(work_dir=self.work_dir, wandb=is_on)
         claim = make_claim(wandb={"project": "p"} | run)
         self.mirrors.append(Mirror(claim, self.run_dir, settings, environ, self.notes))
@@ -141,7 +152,85 @@ def test_a_failure_of_the_mirror_becomes_a_note(stage: Stage, failure: str, reas
     note = stage.wait_for_note()
 
     assert (note.code, note.level, note.figures) == ("wandb_failed", "warning", {"reason": reason})
+    assert mirror._process is not None
+    assert mirror._process.wait(60) == (3 if failure == "crash" else 1)
     mirror.end(failed=False)
+
+
+def test_a_run_that_fails_to_start_after_the_end_is_noted_before_the_results_are_delivered(
+    stage: Stage,
+) -> None:
+    mirror = stage.mirror("late")
+    mirror.start()
+    stage.write(*RECORDS)
+    directory = stage.work_dir / "wandb"
+    wait_for((directory / "starting").exists)
+    mirror.end(failed=False)
+    mirror.settle(0)
+    assert stage.notes.pending() == []
+
+    (directory / "go").touch()
+    mirror.settle(60)
+
+    [note] = stage.notes.pending()
+    assert note.figures == {"reason": "RuntimeError: no connection"}
+
+
+def test_an_attempt_that_has_just_started_delivers_the_failure_of_its_mirror(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(FAKE))
+
+    def train(_slot: Slot, _claim: Claim, run_dir: RunDir, _reporter: Any, begin: Any) -> Outcome:
+        run_dir.path.mkdir()
+        run_dir.records.write_bytes(b"".join(encode_line(record) for record in RECORDS))
+        begin()
+        return failed(FailureReason.OOM_HOST, "no memory")
+
+    monkeypatch.setattr(attempt, "_train", train)
+    monkeypatch.setattr(attempt, "MIRROR_SECONDS", 60.0)
+    synced = {"wanted": "continue", "lease_seconds": 45, "acked_seq": 4, "acked_output": 0}
+    reply = json.dumps(synced | {"acked_note": 1, "job_status": "failed"}).encode()
+    environ = {"PYTHONPATH": str(FAKE), "WANDB_API_KEY": KEY, "WANDB_FAKE": "refuse"}
+    worker = WorkerInfo(worker_id="w")
+    answer = Answer(body=reply, headers={"Content-Type": "application/json"})
+    with ScriptedServer(answer) as peer, Server(peer.url, "token", 0, 0) as server:
+        settings = Settings(server_url=peer.url, work_dir=tmp_path, wandb=True)
+        slot = Slot(
+            settings=settings,
+            environ=environ,
+            worker=worker,
+            cards=(hold(0, home=tmp_path),),
+            server=server,
+            stop=StopFlag(0),
+            guard=DeviceGuard(settings, worker, environ),
+        )
+        attempt.run_attempt(slot, make_claim(wandb={"project": "p"}))
+
+    bodies = [request.body for request in peer.requests]
+    [told] = [n for n, body in enumerate(bodies) if b"the key *** is wrong" in body]
+    assert told < len(bodies) - 1
+    assert peer.requests[-1].path.endswith("/finish")
+
+
+@pytest.mark.parametrize(("mode", "is_kept"), [("online", False), ("offline", True)])
+def test_the_directory_of_a_run_is_deleted_once_it_has_been_sent(
+    stage: Stage, mode: str, is_kept: bool
+) -> None:
+    wandb = stage.work_dir / "wandb" / "wandb"
+    for name in ("offline-run-2", "run-3"):
+        (wandb / name).mkdir(parents=True)
+    os.utime(wandb / "run-3", (0, 0))
+    mirror = stage.mirror(mode=mode)
+    mirror.start()
+    stage.write(*RECORDS)
+    mirror.end(failed=False)
+
+    assert mirror._process is not None
+    assert mirror._process.wait(60) == 0
+    assert {each.name for each in wandb.iterdir()} == {"offline-run-2"} | (
+        {"run-1"} if is_kept else set()
+    )
 
 
 def test_an_attempt_ends_while_its_mirror_hangs(stage: Stage) -> None:
