@@ -155,7 +155,7 @@ def test_a_job_that_cannot_be_trained_fails_with_a_reason_and_the_worker_runs_th
 def test_phases_without_steps_report_progress_in_rows(service: Service, tiny_model: Path) -> None:
     template = place_model(service, tiny_model, "slow") / "chat_template.jinja"
     # It renders the same text, but takes a few milliseconds longer.
-    template.write_text("{% for _ in range(5000) %}{% endfor %}" + template.read_text())
+    template.write_text("{% for _ in range(30000) %}{% endfor %}" + template.read_text())
     spec = make_job(service, rows=1600, steps=ENDLESS) | {"model": "slow"}
     spec["dataset"]["eval_size"] = 600
     spec["engine"] = {"token_budget": 16}  # one row per micro-batch
