@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.plans import store
 from app.plans.corrections import Measured, Result, device_key, exact, unknown
 from app.plans.devices import Computation, Run, forecast_worker, least_bytes, saves_of
-from app.plans.memory import MemoryNeed
+from app.plans.memory import MemoryNeed, Setup
 from app.plans.rows.packing import Packing, pack_rows
 from app.plans.rows.sample import RowSample
 from app.plans.rows.tokens import RowTokens, Tokens, forecast_tokens
@@ -61,8 +61,12 @@ class Least(NamedTuple):
         """Return why the job fits none of these workers; there must be at least one."""
         largest = max(workers, key=lambda worker: worker.device.memory_bytes)
         needed = self.gpu_bytes if largest.device.kind == "cuda" else self.cpu_bytes
-        values = {"needed_bytes": needed or 0, "largest_bytes": largest.device.memory_bytes}
-        return Note(code="too_little_memory", values=values)
+        return _too_small(needed, largest.device.memory_bytes)
+
+
+def _too_small(needed_bytes: int | None, largest_bytes: int | None) -> Note:
+    values = {"needed_bytes": needed_bytes or 0, "largest_bytes": largest_bytes or 0}
+    return Note(code="too_little_memory", values=values)
 
 
 NO_LIMIT = Least(None, None)
@@ -112,7 +116,7 @@ def forecast_job(
         devices.append(forecast_worker(computation, run, (worker, gpus), results, reason))
     least = NO_LIMIT if need is None else Least(least_bytes(need, "cpu"), least_bytes(need, "cuda"))
     devices = sorted(devices, key=_rank)
-    fits, why = _fit(devices, workers, least, reason)
+    fits, why = _fit(devices, reason)
     return (
         Forecast(
             steps=steps,
@@ -122,7 +126,7 @@ def forecast_job(
             reason=why,
             seconds=devices[0].seconds if devices else unknown("no_worker"),
             disk=_disk(spec, need, reason),
-            warnings=_warnings(spec, counts, facts, devices),
+            warnings=_warnings(spec, counts, facts, devices, need),
         ),
         least,
     )
@@ -193,15 +197,14 @@ def _rank(device: WorkerForecast) -> tuple[bool, float]:
     return device.fits is False, float("inf") if seconds is None else seconds
 
 
-def _fit(
-    devices: Sequence[WorkerForecast], workers: Sequence[WorkerInfo], least: Least, reason: Note
-) -> tuple[bool | None, Note | None]:
+def _fit(devices: Sequence[WorkerForecast], reason: Note) -> tuple[bool | None, Note | None]:
     if not devices:
         return None, Note(code="no_worker")
     if any(device.fits for device in devices):
         return True, None
     if all(device.fits is False for device in devices):
-        return False, least.reason(workers)
+        largest = max(devices, key=lambda device: device.memory_bytes or 0)
+        return False, _too_small(largest.least_memory_bytes, largest.memory_bytes)
     return None, reason
 
 
@@ -228,6 +231,7 @@ def _warnings(
     counts: Counts,
     facts: ModelFacts | None,
     devices: Sequence[WorkerForecast],
+    need: MemoryNeed | None,
 ) -> list[Note]:
     context = None if facts is None else facts.max_length
     found = find_cuts(counts.sample, spec.training.max_length, context)
@@ -242,15 +246,28 @@ def _warnings(
     if counts.steps is not None and 100 < counts.steps <= every:
         values = {"steps": counts.steps, "every_steps": every}
         found.append(Note(code="no_checkpoint", values=values))
-    scarce = next(filter(_is_scarce, devices), None)
-    if scarce is not None and scarce.memory_bytes is not None:
-        about = {"worker": scarce.worker, "available_bytes": scarce.memory_bytes}
-        found.append(Note(code="memory_scarce", values=about))
-    return found
+    memory = _memory_warning(spec, devices, need)
+    return found if memory is None else [*found, memory]
 
 
-def _is_scarce(device: WorkerForecast) -> bool:
-    peak = device.peak_memory_bytes.high
-    if not device.fits or peak is None or device.memory_bytes is None:
-        return False
-    return peak > device.memory_bytes
+def _memory_warning(
+    spec: JobSpec, devices: Sequence[WorkerForecast], need: MemoryNeed | None
+) -> Note | None:
+    """Return a warning for the first device that may be too small for the settings, although the job can run on it."""
+    budget = spec.engine.token_budget
+    for device in devices:
+        if not device.fits or device.memory_bytes is None or need is None:
+            continue
+        about: dict[str, float | int | str] = {
+            "worker": device.worker,
+            "available_bytes": device.memory_bytes,
+        }
+        chosen = device.micro_batch_tokens
+        if budget != "auto" and chosen is not None and chosen < need.filled(budget):
+            setup = Setup("cuda", 2, device.activation_checkpointing is True, False, budget)
+            needed = need.peak_bytes(setup._replace(tokens=need.filled(budget)))
+            figures = {"token_budget": budget, "needed_bytes": needed, "lowered": chosen}
+            return Note(code="budget_lowered", values=about | figures)
+        if (device.peak_memory_bytes.high or 0) > device.memory_bytes:
+            return Note(code="memory_scarce", values=about)
+    return None

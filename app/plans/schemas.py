@@ -59,8 +59,10 @@ class WorkerForecast(BaseModel):
     peak_memory_bytes: Quantity
     """Peak memory, as in the report: on a CPU, the resident memory of the training process; on a GPU, the memory that torch
     allocates."""
+    least_memory_bytes: int | None = None
+    """The memory below which the device is too small, with the settings that need least among those that the training program would try."""
     fits: bool | None
-    """Null if the memory is unknown."""
+    """Whether the device has that much memory; null if that is unknown."""
     activation_checkpointing: bool | None
     micro_batch_tokens: int | None
     """Maximum number of tokens in a micro-batch."""

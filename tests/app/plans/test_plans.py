@@ -201,6 +201,35 @@ def test_a_job_that_fits_no_device_waits_with_that_reason_until_a_larger_one_is_
     assert player.claim(**large).job_id == job["id"]
 
 
+def test_a_set_budget_that_a_cpu_would_not_lower_does_not_fit_and_one_on_a_gpu_is_lowered(
+    player: Player,
+) -> None:
+    engine = {"token_budget": 16_384, "activation_checkpointing": False}
+    batch = {"per_device_batch_size": 1000, "gradient_accumulation_steps": 1}
+    settings = {"engine": engine, "training": {"epochs": 1, **batch}}
+    dataset = player.upload(1100)
+    start_worker(player)
+
+    on_cpu = forecast_of(player, dataset, **settings)
+    body = body_of(dataset, **settings)
+    refused = player.client.post("/v1/jobs?require_fit=true&dry_run=true", json=body)
+    start_worker(player, Device(kind="cuda", name="g", memory_bytes=8 * GIB), "worker-2")
+    on_gpu = forecast_of(player, dataset, **settings)
+
+    (worker,) = on_cpu["workers"]
+    assert (on_cpu["fits"], worker["fits"]) == (False, False)
+    assert on_cpu["reason"]["values"] == {
+        "needed_bytes": worker["least_memory_bytes"],
+        "largest_bytes": 16 * GIB,
+    }
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "does_not_fit")
+    assert on_gpu["fits"] is True
+    assert on_gpu["workers"][0]["peak_memory_bytes"]["value"] < 8 * GIB
+    (warning,) = [each for each in on_gpu["warnings"] if each["code"] == "budget_lowered"]
+    assert warning["values"]["lowered"] == on_gpu["workers"][0]["micro_batch_tokens"] < 16_384
+    assert warning["values"]["needed_bytes"] > 20 * GIB
+
+
 @pytest.mark.parametrize("query", ["require_fit=true", "require_fit=true&dry_run=true"])
 def test_require_fit_rejects_a_job_with_both_sizes_and_advice(player: Player, query: str) -> None:
     start_worker(player, Device(kind="cuda", name="small", memory_bytes=GIB // 2))
