@@ -4,6 +4,11 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from app.datasets.review.schemas import JobWarning
+from app.models.schemas import ModelCheck
+from contracts.failure import Language
+from contracts.run.plan import EvaluationCost
+
 Basis = Literal["exact", "measured", "sample", "formula", "model", "settings"]
 """`exact`: known exactly. `measured`: based on tokens counted by a worker. `sample`: estimated from the characters of some rows.
 `formula`: not compared with any run yet. `model`: corrected with finished jobs that used the same model on the same kind of device.
@@ -117,11 +122,31 @@ class Actual(BaseModel):
     predicted_seconds: float | None
 
 
-class JobPlan(BaseModel):
-    """The forecast made when a job was submitted and, once the job has succeeded, the actual figures."""
+class PlannedRows(BaseModel):
+    """What a plan says about a job besides the forecast, with the names of the dry run. Null in plans of earlier versions."""
+
+    train_rows: int | None = None
+    eval_rows: int | None = None
+    steps: int | None = None
+    evaluation: EvaluationCost | None = None
+    model: ModelCheck | None = None
+    gpus: int | None = None
+
+
+class KeptPlan(PlannedRows):
+    """What is stored with a job besides its forecast."""
+
+    data_warnings: dict[Language, list[JobWarning]]
+    """In each language."""
+
+
+class JobPlan(PlannedRows):
+    """The plan made when a job was submitted and, once the job has succeeded, the actual figures."""
 
     object: Literal["job.plan"] = "job.plan"
     job: str
+    data_warnings: list[JobWarning] | None = None
+    """Warnings about the uploaded datasets of the job; null in plans of earlier versions."""
     forecast: Forecast | None
     """Null for jobs submitted to earlier versions."""
     actual: Actual | None

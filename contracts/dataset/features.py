@@ -64,11 +64,10 @@ class FeatureCounter:
                 repeats_assistant = repeats_assistant or role == "assistant"
             elif role == "assistant" and not roles - _OPENING:
                 begins_with_answer = True
-            elif role in SYSTEM_ROLES and roles:
-                has_late_system = True
+            has_late_system = has_late_system or (bool(roles) and role in _OPENING)
             before = role
             roles.add(role)
-            if role != "assistant" or not (turn.content or turn.tool_calls):
+            if role != "assistant":
                 continue
             if turn.trained:
                 has_trained = True

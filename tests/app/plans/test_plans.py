@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from app.db.engine import Database
+from app.db.plan_tables import StoredPlan
 from app.plans.schemas import Note
 from app.plans.words import WORDS, message_of
 from contracts.attempt import Ability, Device
@@ -177,6 +179,35 @@ def test_a_plan_is_kept_with_the_job_and_read_in_both_languages(player: Player) 
     assert reasons[1]["message"] == WORDS["rows_unknown"]["zh"]
     assert english["forecast"]["reason"]["code"] == "no_worker"
     assert player.client.get("/v1/jobs/job_0/plan").status_code == 404
+
+
+def test_the_whole_plan_of_the_dry_run_is_kept_with_the_job_and_its_warnings_in_both_languages(
+    player: Player, database: Database
+) -> None:
+    start_worker(player)
+    dataset = player.upload(40)
+    body = body_of(dataset) | {"dataset": {"train": dataset, "eval": dataset}}
+    planned = player.client.post("/v1/jobs?dry_run=true", json=body).json()
+    job = player.client.post("/v1/jobs", json=body).json()["id"]
+    path = f"/v1/jobs/{job}/plan"
+
+    kept = player.get(path)
+    chinese = player.client.get(path, headers={"Accept-Language": "zh"}).json()
+
+    assert planned["data_warnings"]
+    kept_names = ("train_rows", "eval_rows", "steps", "evaluation", "model", "gpus", "forecast")
+    for name in (*kept_names, "data_warnings"):
+        assert kept[name] == planned[name], name
+    codes = [[each["code"] for each in plan["data_warnings"]] for plan in (kept, chinese)]
+    assert codes[0] == codes[1]
+    assert kept["data_warnings"] != chinese["data_warnings"]
+
+    with database.writing() as session:  # as an earlier version stored it
+        stored = session.get_one(StoredPlan, job)
+        stored.forecast = {name: each for name, each in stored.forecast.items() if name != "kept"}
+    old = player.get(path)
+    assert (old["forecast"], old["train_rows"]) == (kept["forecast"], None)
+    assert old["data_warnings"] is None
 
 
 def test_a_job_that_fits_no_device_waits_with_that_reason_until_a_larger_one_is_online(
