@@ -73,6 +73,11 @@ WORDS: dict[str, Words] = {
         "en": "Rows longer than training.max_length ({max_length} tokens): about {percent} %, estimated from characters.",
         "zh": "超过 training.max_length（{max_length} token）的数据：约 {percent}%，根据字符数估算。",
     },
+    "rows_over_length.characters": {
+        "en": "Rows that are probably longer than training.max_length ({max_length} tokens) and would be cut or dropped: about {rows}, estimated "
+        "from characters.",
+        "zh": "约有 {rows} 条数据很可能超过 training.max_length（{max_length} token），将被截断或丢弃；根据字符数估算。",
+    },
     "answers_cut": {
         "en": "Rows that lose part of their trained answers at this length: {rows}. Rows that lose all of them and are skipped: {dropped_rows}.",
         "zh": "在此长度下，{rows} 条数据会丢失部分回答，{dropped_rows} 条会失去全部回答而被跳过。",
