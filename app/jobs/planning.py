@@ -62,6 +62,11 @@ def plan_job(
         counts,
         installation.facts,
         workers=able,
+        offline=[
+            each
+            for each in models.find_offline(session, spec.queue, spec.model, now)
+            if waiting.permits(each)
+        ],
         gpus_on=lambda worker: need.on_host(worker.cards),
     )
     largest = waits.largest_host(live, spec.model)

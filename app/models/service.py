@@ -17,6 +17,8 @@ from app.workers.store import LIVE_SECONDS
 from contracts.attempt import WorkerInfo
 from contracts.model_facts import MOST_CHARACTERS, ModelFacts, ModelReport, is_model_name
 
+MOST_OFFLINE = 50
+"""Maximum number of offline workers that a plan considers."""
 log = structlog.get_logger(__name__)
 
 
@@ -124,6 +126,16 @@ def find_installation(session: Session, queue: str, name: str, now: datetime) ->
         any(_has_hub(worker) and worker.id not in local for worker in live),
         _choose_facts(reported),
     )
+
+
+def find_offline(session: Session, queue: str, name: str, now: datetime) -> list[WorkerInfo]:
+    """Return the descriptions of a queue's known offline workers that have a model or can download it, the latest seen first.
+
+    Considers at most MOST_OFFLINE workers.
+    """
+    found = store.list_offline(session, queue, _live_since(now), MOST_OFFLINE)
+    known = [WorkerInfo.model_validate(worker.info) for worker in found]
+    return [worker for worker in known if worker.models is None or name in worker.models]
 
 
 def find_facts(session: Session, name: str) -> ModelFacts | None:

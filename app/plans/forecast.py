@@ -3,6 +3,7 @@
 Quantities that cannot be predicted are null, with a reason.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from contracts.model_facts import ModelFacts
 from contracts.run.plan import EvaluationCost, evaluation_cost, training_row_passes
 
 MOST_WORKERS = 20
-"""Maximum number of workers in a forecast."""
+"""Maximum number of online workers in a forecast, and of offline ones."""
 _CHECKPOINT_BYTES = 12
 """Bytes per weight of the adapter: the weight and its two moments, each in float32."""
 _EXPENSIVE = 0.4
@@ -79,11 +80,12 @@ def forecast_job(
     facts: ModelFacts | None,
     *,
     workers: Sequence[WorkerInfo],
+    offline: Sequence[WorkerInfo] = (),
     gpus_on: Callable[[WorkerInfo], int],
 ) -> tuple[Forecast, Least]:
     """Return the forecast, and the minimum memory for the job.
 
-    `facts`: those of the job's model; None if unknown. `workers`: the live workers that could run the job. `gpus_on`: how many GPUs the job would use on the host of a worker.
+    `facts`: those of the job's model; None if unknown. `workers`: the live workers that could run the job. `offline`: others that could if they were online. `gpus_on`: how many GPUs the job would use on the host of a worker.
     """
     packing = _pack(spec, counts)
     if packing is not None:
@@ -109,11 +111,14 @@ def forecast_job(
         else (counts.train_rows or 0) + (counts.eval_rows or 0),
         saves_of(spec, round(steps.value or 0)),
     )
-    devices = []
-    for worker in workers:
+    find_results = functools.cache(functools.partial(_results, session, spec.model))
+
+    def on(worker: WorkerInfo) -> WorkerForecast:
         gpus = gpus_on(worker)
-        results = _results(session, spec.model, device_key(worker.device, gpus))
-        devices.append(forecast_worker(computation, run, (worker, gpus), results, reason))
+        results = find_results(device_key(worker.device, gpus))
+        return forecast_worker(computation, run, (worker, gpus), results, reason)
+
+    devices = [on(worker) for worker in workers]
     least = NO_LIMIT if need is None else Least(least_bytes(need, "cpu"), least_bytes(need, "cuda"))
     devices = sorted(devices, key=_rank)
     fits, why = _fit(devices, reason)
@@ -122,6 +127,7 @@ def forecast_job(
             steps=steps,
             tokens=tokens.forecast,
             workers=devices[:MOST_WORKERS],
+            offline_workers=[on(worker) for worker in offline[:MOST_WORKERS]],
             fits=fits,
             reason=why,
             seconds=devices[0].seconds if devices else unknown("no_worker"),

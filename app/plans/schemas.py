@@ -53,7 +53,7 @@ class TokenForecast(BaseModel):
 
 
 class WorkerForecast(BaseModel):
-    """The job on the device of one live worker."""
+    """The job on the device of one worker."""
 
     worker: str
     host: str
@@ -95,6 +95,8 @@ class Forecast(BaseModel):
     tokens: TokenForecast
     workers: list[WorkerForecast]
     """The live workers that could run the job, at most 20. Workers that the job fits come first, then the fastest."""
+    offline_workers: list[WorkerForecast] = []
+    """The same for known workers that are offline, at most 20, the latest seen first. The other fields do not consider them."""
     fits: bool | None
     """Whether the job fits a live worker; null if that is unknown."""
     reason: Note | None

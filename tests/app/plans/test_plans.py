@@ -1,11 +1,14 @@
 """Plans: forecasts before and after a job has finished, and jobs that fit no device."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from app.db.engine import Database
+from app.db.engine import Database, database_now
 from app.db.plan_tables import StoredPlan
+from app.db.tables import Worker
 from app.plans.schemas import Note
 from app.plans.words import WORDS, message_of
 from contracts.attempt import Ability, Device
@@ -208,6 +211,28 @@ def test_the_whole_plan_of_the_dry_run_is_kept_with_the_job_and_its_warnings_in_
     old = player.get(path)
     assert (old["forecast"], old["train_rows"]) == (kept["forecast"], None)
     assert old["data_warnings"] is None
+
+
+def test_known_offline_workers_are_listed_apart_with_their_devices(
+    player: Player, database: Database
+) -> None:
+    start_worker(player, Device(kind="cuda", name="far", memory_bytes=24 * GIB), "gone")
+    start_worker(player, worker="without", facts=ModelFacts(name="other"))
+    with database.writing() as session:
+        session.execute(
+            update(Worker).values(last_seen_at=database_now(session) - timedelta(hours=1))
+        )
+    dataset = player.upload()
+
+    alone = forecast_of(player, dataset)
+    start_worker(player)
+    both = forecast_of(player, dataset)
+
+    assert (alone["workers"], alone["reason"]["code"]) == ([], "no_worker")
+    for forecast in (alone, both):
+        (offline,) = forecast["offline_workers"]
+        assert (offline["worker"], offline["device"], offline["fits"]) == ("gone", "far", True)
+    assert [each["worker"] for each in both["workers"]] == ["worker-1"]
 
 
 def test_a_job_that_fits_no_device_waits_with_that_reason_until_a_larger_one_is_online(

@@ -82,12 +82,15 @@ def test_a_few_rows_that_are_clearly_too_long_give_a_warning_and_rows_near_the_l
     assert all("about" in message_of(note, "en") for note in notes)
 
 
-def test_a_plan_warns_of_one_long_row_that_is_not_in_the_sample(player: Player) -> None:
+def test_a_plan_warns_of_one_long_row_that_is_not_in_the_sample(
+    player: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.plans.rows.sample._PLACE_BYTES", 1000)
     start_worker(player)
     short, long = (
         f'{{"instruction": "a", "output": "{"word " * count}"}}\n' for count in (40, 2000)
     )
-    rows = short * 2000 + long + short * 4000
+    rows = short * 120 + long + short * 280
     uploaded = player.client.post("/v1/datasets", files={"file": ("a.jsonl", rows)}).json()
 
     warnings = forecast_of(player, uploaded["id"])["warnings"]
