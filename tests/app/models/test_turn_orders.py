@@ -19,8 +19,10 @@ ANY: dict[str, Any] = {
 STRICT = {"assistant_first": False, "repeated_user": False, "repeated_assistant": False}
 
 
-def plan(player: Player, *rows: list[dict[str, str]], language: str = "en", **template: Any) -> Any:
-    facts = ModelFacts(name="m", template=TemplateFacts(**ANY, **template))
+def plan(
+    player: Player, template: dict[str, bool], *rows: list[dict[str, str]], language: str = "en"
+) -> Any:
+    facts = ModelFacts(name="m", template=TemplateFacts(**ANY | template))
     player.hello(worker_id="w", models=["m"])
     player.report_models("w", facts)
     lines = "".join(json.dumps({"messages": turns}) + "\n" for turns in rows)
@@ -45,19 +47,21 @@ def test_an_order_of_turns_that_the_template_rejects_is_reported_at_submission(
 ) -> None:
     fine = [ASK, SAY]
 
-    refused = plan(player, fine, turns, turns, **STRICT)["error"]
+    refused = plan(player, STRICT, fine, turns, turns)["error"]
 
     (problem,) = refused["errors"]
     assert (problem["param"], problem["code"]) == ("dataset.train", "template_lacks")
     assert f"has 2 rows with {words}, which the chat template of m" in refused["message"]
     assert "order of turns" in refused["hint"]
-    chinese = plan(player, fine, turns, turns, language="zh", **STRICT)["error"]
+    chinese = plan(player, STRICT, fine, turns, turns, language="zh")["error"]
     assert "顺序" in chinese["hint"]
-    assert plan(player, fine, turns, **STRICT | {order: True})["valid"]
-    assert plan(player, fine, turns)["valid"], "a worker of an earlier version does not report it"
+    assert plan(player, STRICT | {order: True}, fine, turns)["valid"]
+    assert plan(player, {}, fine, turns)["valid"], (
+        "a worker of an earlier version does not report it"
+    )
 
 
 def test_common_orders_of_turns_need_nothing_of_a_template(player: Player) -> None:
     rows = [[ASK, SAY], [SYSTEM, ASK, SAY, ASK, SAY]]
 
-    assert plan(player, *rows, **STRICT)["valid"]
+    assert plan(player, STRICT, *rows)["valid"]

@@ -102,7 +102,7 @@ def run(request: HubRequest) -> HubAnswer:
         return HubAnswer(failure=_failure(request, error, problem), problem=problem)
 
 
-def _find_model_problem(error: Exception) -> tuple[HubProblem | None, Exception]:
+def _find_model_problem(error: Exception) -> tuple[HubProblem | None, BaseException]:
     """Return why a model cannot be downloaded, if it is a known cause, and the error that says it.
 
     The hub's library hides it behind another error when it determines the size of the files.
@@ -135,7 +135,7 @@ def _check_revision(request: HubRequest) -> None:
         raise NoRevision(f"{revision!r} is not a commit, tag or branch")
 
 
-def _failure(request: HubRequest, error: Exception, problem: HubProblem | None) -> Failure:
+def _failure(request: HubRequest, error: BaseException, problem: HubProblem | None) -> Failure:
     described = _without_token(_describe(error))[:2000]
     if is_disk_full(error):
         return Failure(reason=FailureReason.DISK_FULL, detail=described)
@@ -151,7 +151,7 @@ def _failure(request: HubRequest, error: Exception, problem: HubProblem | None) 
     )
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
     """Return the text of an error and of those that led to it: `datasets` gives the reason only in the latter."""
     errors = causes_of(error) if concerns_files(error) else [error]
     texts = dict.fromkeys(f"{type(each).__name__}: {str(each)[:1000]}" for each in errors)
