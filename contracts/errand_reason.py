@@ -9,6 +9,8 @@ class ErrandReason(StrEnum):
     """Why an errand failed."""
 
     MODEL_NOT_FOUND = "model_not_found"
+    REVISION_NOT_FOUND = "revision_not_found"
+    MODEL_GATED = "model_gated"
     MODEL_REFUSED = "model_refused"
     DATASET_INVALID = "dataset_invalid"
     TIME_LIMIT = "time_limit"
@@ -48,8 +50,16 @@ class ErrandReason(StrEnum):
 
 _MESSAGES: dict[ErrandReason, tuple[str, str]] = {
     ErrandReason.MODEL_NOT_FOUND: (
-        "The worker no longer has the model.",
-        "工作节点上已没有该模型。",
+        "The model was not found: it is no longer on the worker, or, for a download, the hub has no such model, or it is private.",
+        "找不到该模型：工作节点上已没有该模型；如果是下载，则 Hub 上没有该模型，或者它是私有的。",
+    ),
+    ErrandReason.REVISION_NOT_FOUND: (
+        "The model has no such revision on the hub. Use the name of a branch, a tag or a commit.",
+        "Hub 上的该模型没有这个版本。请填写已有的分支、标签或提交。",
+    ),
+    ErrandReason.MODEL_GATED: (
+        "The hub requires permission for this model. Accept its licence on the hub, and set HF_TOKEN on the workers.",
+        "该模型需要授权。请先在 Hub 上接受其许可协议，并在工作节点上设置 HF_TOKEN。",
     ),
     ErrandReason.MODEL_REFUSED: (
         "The model's tokenizer or chat template cannot be used.",

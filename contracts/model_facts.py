@@ -61,6 +61,12 @@ class TemplateFacts(Tolerant):
     """The assistant's reasoning before its last answer."""
     late_system: bool | None = None
     """A system turn after another turn; null if the worker runs an earlier version."""
+    assistant_first: Annotated[bool | None, IfReadable] = None
+    """A conversation that begins with an assistant turn. This and the next two are null from workers running earlier versions."""
+    repeated_user: Annotated[bool | None, IfReadable] = None
+    """Consecutive user turns."""
+    repeated_assistant: Annotated[bool | None, IfReadable] = None
+    """Consecutive assistant turns."""
 
 
 class ModelSizes(Tolerant):

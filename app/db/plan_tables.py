@@ -16,7 +16,7 @@ class StoredPlan(Base):
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     forecast: Mapped[dict[str, Any]]
-    """A Forecast (app/plans/schemas.py)."""
+    """A Forecast and, as `kept`, a KeptPlan (app/plans/schemas.py); earlier versions stored no KeptPlan."""
     sample: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     """Estimated lengths of some rows (RowSample); null for a dataset on the hub, and once the job has succeeded."""
     actual: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.datasets import store as datasets
 from app.datasets.readiness import require_ready
+from app.datasets.review import store as reviews
 from app.datasets.review.job_data import Used, find_job_warnings
 from app.datasets.review.schemas import JobWarning
 from app.db.tables import Dataset
@@ -16,7 +17,7 @@ from app.errors.kinds import InvalidField, NoTrainingRows, NoTrainingRowsOfDatas
 from app.jobs.mixture_warnings import find_unused
 from app.measurements import service as measurements
 from app.plans.forecast import Counts
-from app.plans.rows.sample import RowSample, mix_samples, read_sample, take_sample
+from app.plans.rows.sample import Characters, RowSample, mix_samples, read_sample, take_sample
 from app.storage.data_dir import Storage
 from contracts.data_spec import DatasetSource
 from contracts.dataset.conversation import RATING_FORMS
@@ -186,7 +187,11 @@ def _read_lengths(session: Session, storage: Storage, dataset: Dataset, model: s
     counted = measurements.find_counts(session, dataset.id, model)
     if counted is not None:
         return take_sample(dataset.id, TokenCounts.model_validate(counted.counts))
-    return read_sample(storage.path(dataset.path))
+    sample = read_sample(storage.path(dataset.path))
+    review = reviews.find_review(session, dataset.id)
+    if review is None:
+        return sample
+    return sample._replace(characters=(Characters.of(review.statistics),))
 
 
 def _find(session: Session, source: DatasetSource, param: str) -> Source:

@@ -8,15 +8,16 @@ from sqlalchemy.orm import Session
 
 from app.errors.kinds import DoesNotFit, TooManyGpus
 from app.http.unsafe_text import reject_unsafe
-from app.jobs.job_data import count_rows, find_data, find_warnings, require_preference
+from app.jobs.job_data import JobData, count_rows, find_data, find_warnings, require_preference
 from app.jobs.queue import waits
 from app.jobs.queue.gpu_need import GpuNeed, find_need
 from app.jobs.schemas import Plan
 from app.models import service as models
 from app.models.checks import check_model
+from app.plans import service as plans
 from app.plans.forecast import Least, forecast_job
 from app.plans.rows.sample import RowSample
-from app.plans.schemas import Forecast
+from app.plans.schemas import Forecast, KeptPlan
 from app.plans.words import say
 from app.workers import service as workers
 from contracts.failure import Language
@@ -24,10 +25,12 @@ from contracts.job import JobSpec
 
 
 class Planned(NamedTuple):
-    """A job's plan, and the memory below which a device does not get the job."""
+    """A job's plan, and what else a submission needs."""
 
     plan: Plan
     least: Least
+    """The memory below which a device does not get the job."""
+    data: JobData
 
 
 def plan_job(
@@ -59,6 +62,11 @@ def plan_job(
         counts,
         installation.facts,
         workers=able,
+        offline=[
+            each
+            for each in models.find_offline(session, spec.queue, spec.model, now)
+            if waiting.permits(each)
+        ],
         gpus_on=lambda worker: need.on_host(worker.cards),
     )
     largest = waits.largest_host(live, spec.model)
@@ -74,7 +82,28 @@ def plan_job(
         forecast=Forecast.model_validate(say(forecast, language)),
         data_warnings=find_warnings(session, spec, data, language),
     )
-    return Planned(plan, least)
+    return Planned(plan, least, data)
+
+
+def keep_plan(
+    session: Session, job_id: str, planned: Planned, sample: RowSample | None, language: Language
+) -> None:
+    """Store the plan of a new job so that it can be read in both languages. `language` is the one in which it was made."""
+    plan = planned.plan
+    other: Language = "en" if language == "zh" else "zh"
+    translated = (
+        find_warnings(session, plan.spec, planned.data, other) if plan.data_warnings else []
+    )
+    kept = KeptPlan(
+        train_rows=plan.train_rows,
+        eval_rows=plan.eval_rows,
+        steps=plan.steps,
+        evaluation=plan.evaluation,
+        model=plan.model,
+        gpus=plan.gpus,
+        data_warnings={language: plan.data_warnings, other: translated},
+    )
+    plans.keep_plan(session, job_id, kept, plan.forecast, sample)
 
 
 def require_fit(plan: Plan) -> None:

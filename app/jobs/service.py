@@ -42,7 +42,6 @@ from app.jobs.schemas import (
     StoredAnswer,
 )
 from app.jobs.views import view
-from app.plans import service as plans
 from app.plans.forecast import Least
 from app.plans.rows.sample import RowSample
 from contracts.data_spec import DatasetSource
@@ -77,7 +76,7 @@ def submit_job(
     if require_fit:
         planning.require_fit(planned.plan)
     job = _insert(session, spec, planned.least, now)
-    plans.keep_plan(session, job.id, planned.plan.forecast, sample)
+    planning.keep_plan(session, job.id, planned, sample, language)
     for warning in planned.plan.data_warnings:
         if warning.code in EVALUATION_WARNINGS:
             events.insert_event(

@@ -1,7 +1,10 @@
 """Checks a new job against the workers' facts about its model.
 
-A job is rejected only if no live worker of its queue could run it. It is not rejected if a worker might download the
-model or has not read its files.
+A job is rejected only if no live worker of its queue could run it: if it fits none of the copies whose facts are known. It is not rejected
+if a worker has the model on its disk but has not read its files.
+
+A worker that downloads the model counts as having the copy that other workers have read, because the hub has one model of this id. Its newest
+commit may differ from the known one. A job can name that commit as `model_revision`; the facts of a copy with another commit do not apply then.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +35,19 @@ _TEMPLATE_HINT = (
 )
 
 
+_ORDER_HINT = (
+    "Use a model whose chat template supports this order of turns, such as Qwen2.5 or Qwen3, or change or remove the rows.",
+    "请换用对话模板支持这种轮次顺序的模型（如 Qwen2.5 或 Qwen3），或修改、删除这些数据。",
+)
+_ORDERS: dict[str, tuple[str, str]] = {
+    "late_system": ("a system turn after another turn", "位于其他轮次之后的 system 轮次"),
+    "assistant_first": ("an assistant turn first", "以 assistant 开头的对话"),
+    "repeated_user": ("consecutive user turns", "连续的 user 轮次"),
+    "repeated_assistant": ("consecutive assistant turns", "连续的 assistant 轮次"),
+}
+"""Orders of turns that many templates reject, by feature, in English and Chinese."""
+
+
 def check_model(
     session: Session,
     spec: JobSpec,
@@ -52,10 +68,10 @@ def check_model(
             models=", ".join(sorted(known)[:MOST_NAMED]) or "-",
             guess=guess_model(spec.model, known, language),
         )
-    copies = installation.copies
-    facts = [copy for copy in copies if copy is not None]
-    if facts and len(facts) == len(copies):
-        _reject_misfit(spec, facts, features or {}, language)
+    facts = [copy for copy in installation.copies if copy is not None]
+    comparable = _comparable(spec, installation)
+    if comparable:
+        _reject_misfit(spec, comparable, features or {}, language)
     similar = None
     if not facts:
         similar = nearest_model(
@@ -76,6 +92,23 @@ def nearest_model(wrong: str, names: Iterable[str]) -> str | None:
     last = wrong.rpartition("/")[2].lower()
     same = [name for name in ordered if name.rpartition("/")[2].lower() == last]
     return same[0] if same else nearest_name(wrong, ordered)
+
+
+def _comparable(spec: JobSpec, installation: Installation) -> list[ModelFacts]:
+    """Return the facts of all copies that the job might use; empty if those of one are unknown."""
+    pinned = spec.model_revision
+    copies = installation.copies
+    used = [
+        copy
+        for copy in copies
+        if copy is not None and (copy.revision is None or pinned in (None, copy.revision))
+    ]
+    is_unknown = None in copies or (
+        installation.downloads
+        and pinned is not None
+        and not any(copy.revision == pinned for copy in used)
+    )
+    return [] if is_unknown else used
 
 
 def _reject_misfit(
@@ -116,9 +149,12 @@ def _reject_misfit(
         lacking = find_lacking(needed, [copy.template for copy in facts])
         if lacking:
             what, rows = max(lacking.items(), key=lambda each: each[1])
+            order = _ORDERS.get(what)
+            what = what if order is None else order[language == "zh"]
             values = {"rows": rows, "what": what, "model": spec.model}
             problems.append(_problem(param, FieldProblem.TEMPLATE_LACKS, values, None, language))
-            hints.append(_TEMPLATE_HINT[1 if language == "zh" else 0])
+            hint = _TEMPLATE_HINT if order is None else _ORDER_HINT
+            hints.append(hint[1 if language == "zh" else 0])
     if problems:
         raise InvalidField(problems, hint=" ".join(dict.fromkeys(filter(None, hints))))
 
@@ -132,16 +168,16 @@ def find_lacking(needed: RowFeatures, templates: Sequence[TemplateFacts | None])
         **{f"role: {role}": rows for role, rows in needed.roles.items()},
         "tools": needed.tools,
         "tool_calls": needed.tool_calls,
-        "late_system": needed.late_system,
+        **{order: getattr(needed, order) for order in _ORDERS},
     }
 
     def lacks(template: TemplateFacts | None, what: str) -> bool:
         if template is None:
             return False
-        if what == "late_system":
-            return template.late_system is False
         if what in ("tools", "tool_calls"):
             return not getattr(template, what)
+        if what in _ORDERS:  # null from workers running earlier versions
+            return getattr(template, what) is False
         return what.removeprefix("role: ") not in template.roles
 
     return {

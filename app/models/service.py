@@ -17,6 +17,8 @@ from app.workers.store import LIVE_SECONDS
 from contracts.attempt import WorkerInfo
 from contracts.model_facts import MOST_CHARACTERS, ModelFacts, ModelReport, is_model_name
 
+MOST_OFFLINE = 50
+"""Maximum number of offline workers that a plan considers."""
 log = structlog.get_logger(__name__)
 
 
@@ -103,11 +105,9 @@ class Installation(NamedTuple):
     live: list[WorkerInfo]
     """The same workers' descriptions, including those of workers whose devices have failed."""
     copies: list[ModelFacts | None]
-    """The facts about the model for each of these workers that can run its jobs.
-
-    An entry is None if the facts are unknown, because the worker would have to download the model or runs an earlier
-    version. A copy in the hub's cache adds both its facts and None, because a job may download a newer commit.
-    """
+    """The facts about each copy of the model on these workers; None if its worker has not read it or runs an earlier version."""
+    downloads: bool
+    """Whether one of these workers may download the model for a job, including a newer commit than the one in its hub cache."""
     facts: ModelFacts | None
     """The facts that a worker of any queue has reported, preferably with the model's dimensions; None if no worker has
     reported any."""
@@ -118,16 +118,24 @@ def find_installation(session: Session, queue: str, name: str, now: datetime) ->
     live = store.list_workers(session, queue, _live_since(now))
     reported = store.list_reported(session, [name])
     copies = [copy for copy in _copies(live, reported, now) if copy.name == name]
-    having = {
-        copy.worker.id for copy in copies if copy.facts is None or copy.facts.revision is None
-    }
-    downloading = [worker for worker in live if _has_hub(worker) and worker.id not in having]
+    local = {copy.worker.id for copy in copies if copy.facts is None or copy.facts.revision is None}
     return Installation(
         live,
         [WorkerInfo.model_validate(worker.info) for worker in live],
-        [*(copy.facts for copy in copies), *(None for _ in downloading)],
+        [copy.facts for copy in copies],
+        any(_has_hub(worker) and worker.id not in local for worker in live),
         _choose_facts(reported),
     )
+
+
+def find_offline(session: Session, queue: str, name: str, now: datetime) -> list[WorkerInfo]:
+    """Return the descriptions of a queue's known offline workers that have a model or can download it, the latest seen first.
+
+    Considers at most MOST_OFFLINE workers.
+    """
+    found = store.list_offline(session, queue, _live_since(now), MOST_OFFLINE)
+    known = [WorkerInfo.model_validate(worker.info) for worker in found]
+    return [worker for worker in known if worker.models is None or name in worker.models]
 
 
 def find_facts(session: Session, name: str) -> ModelFacts | None:

@@ -82,6 +82,14 @@ def list_workers(
     return session.scalars(_workers(*given), given).all()
 
 
+def list_offline(
+    session: Session, queue: str, seen_before: datetime, limit: int
+) -> Sequence[Worker]:
+    """Return the workers of a queue that were last seen before a time, the latest first."""
+    query = select(Worker).where(Worker.queue == queue, Worker.last_seen_at < seen_before)
+    return session.scalars(query.order_by(Worker.last_seen_at.desc()).limit(limit)).all()
+
+
 def list_reported(session: Session, names: Collection[str]) -> Sequence[WorkerModel]:
     """Return all reported copies of these models."""
     return session.scalars(_REPORTED, {"names": list(names)}).all()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from app.plans.corrections import (
+    Correction,
     Measured,
     Result,
     correct,
@@ -21,7 +22,10 @@ from contracts.job import JobSpec
 
 TERA = 1e12
 _CAUTION = 0.8
-"""A device counts as too small only if its memory is below this fraction of the formula's minimum."""
+"""A device does not get a job only if its memory is below this fraction of the formula's minimum for the best compute type."""
+_FIT_CAUTION = 0.9
+"""A job fits a device unless its memory is below this fraction of the minimum for the compute type that the device probably uses.
+The formula is within 10 % of traces."""
 _WIDTHS = {"cuda": 2, "cpu": 4}
 """Bytes per value of the compute type that `auto` usually chooses. A CPU with AMX computes in bfloat16."""
 _NAMED_WIDTHS = {"bfloat16": 2, "float32": 4}
@@ -64,6 +68,15 @@ def least_bytes(need: MemoryNeed, kind: str) -> int:
     return int(_CAUTION * min(need.least_bytes(kind, width) for width in widths))
 
 
+def _forecast_least(need: MemoryNeed, setup: Setup, factor: Correction) -> int:
+    """Return the memory below which a job does not fit a device.
+
+    Measured peaks can only lower it. So a job that has run in some memory still fits it: this is less than its measured peak.
+    """
+    lowered = 1.0 if factor.basis == "formula" else min(1.0, factor.low)
+    return int(_FIT_CAUTION * lowered * need.least_bytes(setup.kind, setup.width))
+
+
 def choose_width(spec: JobSpec, kind: str, results: Sequence[Result]) -> int:
     """Return the bytes per value of the compute type: as set, else as in the last job on such a device, else the usual one."""
     named = spec.quantization.compute_dtype
@@ -86,11 +99,12 @@ def forecast_worker(
     (worker, gpus), spec, need = place, computation.spec, computation.need
     device, memory = worker.device, worker.device.memory_bytes or None
     settings = settings_key(spec, gpus)
-    setup, peak, fits = None, Quantity(reason=reason), None
+    setup, peak, least = None, Quantity(reason=reason), None
     if need is not None:
         setup = need.choose(device.kind, choose_width(spec, device.kind, results), memory)
-        peak = scaled(correct_peak(results, settings), need.peak_bytes(setup))
-        fits = None if memory is None else least_bytes(need, device.kind) <= memory
+        factor = correct_peak(results, settings)
+        peak = scaled(factor, need.peak_bytes(setup))
+        least = _forecast_least(need, setup, factor)
     per_row = computation.per_row
     return WorkerForecast(
         worker=worker.worker_id,
@@ -99,7 +113,8 @@ def forecast_worker(
         kind=device.kind,
         memory_bytes=memory,
         peak_memory_bytes=peak,
-        fits=fits,
+        least_memory_bytes=least,
+        fits=None if memory is None or least is None else least <= memory,
         activation_checkpointing=None if setup is None else setup.recomputes,
         micro_batch_tokens=None if setup is None else setup.tokens,
         micro_batch_rows=round(setup.tokens / per_row, 1) if setup and per_row else None,

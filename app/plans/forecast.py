@@ -3,6 +3,7 @@
 Quantities that cannot be predicted are null, with a reason.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.plans import store
 from app.plans.corrections import Measured, Result, device_key, exact, unknown
 from app.plans.devices import Computation, Run, forecast_worker, least_bytes, saves_of
-from app.plans.memory import MemoryNeed
+from app.plans.memory import MemoryNeed, Setup
 from app.plans.rows.packing import Packing, pack_rows
 from app.plans.rows.sample import RowSample
 from app.plans.rows.tokens import RowTokens, Tokens, forecast_tokens
@@ -24,7 +25,7 @@ from contracts.model_facts import ModelFacts
 from contracts.run.plan import EvaluationCost, evaluation_cost, training_row_passes
 
 MOST_WORKERS = 20
-"""Maximum number of workers in a forecast."""
+"""Maximum number of online workers in a forecast, and of offline ones."""
 _CHECKPOINT_BYTES = 12
 """Bytes per weight of the adapter: the weight and its two moments, each in float32."""
 _EXPENSIVE = 0.4
@@ -61,8 +62,12 @@ class Least(NamedTuple):
         """Return why the job fits none of these workers; there must be at least one."""
         largest = max(workers, key=lambda worker: worker.device.memory_bytes)
         needed = self.gpu_bytes if largest.device.kind == "cuda" else self.cpu_bytes
-        values = {"needed_bytes": needed or 0, "largest_bytes": largest.device.memory_bytes}
-        return Note(code="too_little_memory", values=values)
+        return _too_small(needed, largest.device.memory_bytes)
+
+
+def _too_small(needed_bytes: int | None, largest_bytes: int | None) -> Note:
+    values = {"needed_bytes": needed_bytes or 0, "largest_bytes": largest_bytes or 0}
+    return Note(code="too_little_memory", values=values)
 
 
 NO_LIMIT = Least(None, None)
@@ -75,11 +80,12 @@ def forecast_job(
     facts: ModelFacts | None,
     *,
     workers: Sequence[WorkerInfo],
+    offline: Sequence[WorkerInfo] = (),
     gpus_on: Callable[[WorkerInfo], int],
 ) -> tuple[Forecast, Least]:
     """Return the forecast, and the minimum memory for the job.
 
-    `facts`: those of the job's model; None if unknown. `workers`: the live workers that could run the job. `gpus_on`: how many GPUs the job would use on the host of a worker.
+    `facts`: those of the job's model; None if unknown. `workers`: the live workers that could run the job. `offline`: others that could if they were online. `gpus_on`: how many GPUs the job would use on the host of a worker.
     """
     packing = _pack(spec, counts)
     if packing is not None:
@@ -105,24 +111,28 @@ def forecast_job(
         else (counts.train_rows or 0) + (counts.eval_rows or 0),
         saves_of(spec, round(steps.value or 0)),
     )
-    devices = []
-    for worker in workers:
+    find_results = functools.cache(functools.partial(_results, session, spec.model))
+
+    def on(worker: WorkerInfo) -> WorkerForecast:
         gpus = gpus_on(worker)
-        results = _results(session, spec.model, device_key(worker.device, gpus))
-        devices.append(forecast_worker(computation, run, (worker, gpus), results, reason))
+        results = find_results(device_key(worker.device, gpus))
+        return forecast_worker(computation, run, (worker, gpus), results, reason)
+
+    devices = [on(worker) for worker in workers]
     least = NO_LIMIT if need is None else Least(least_bytes(need, "cpu"), least_bytes(need, "cuda"))
     devices = sorted(devices, key=_rank)
-    fits, why = _fit(devices, workers, least, reason)
+    fits, why = _fit(devices, reason)
     return (
         Forecast(
             steps=steps,
             tokens=tokens.forecast,
             workers=devices[:MOST_WORKERS],
+            offline_workers=[on(worker) for worker in offline[:MOST_WORKERS]],
             fits=fits,
             reason=why,
             seconds=devices[0].seconds if devices else unknown("no_worker"),
             disk=_disk(spec, need, reason),
-            warnings=_warnings(spec, counts, facts, devices),
+            warnings=_warnings(spec, counts, facts, devices, need),
         ),
         least,
     )
@@ -193,15 +203,14 @@ def _rank(device: WorkerForecast) -> tuple[bool, float]:
     return device.fits is False, float("inf") if seconds is None else seconds
 
 
-def _fit(
-    devices: Sequence[WorkerForecast], workers: Sequence[WorkerInfo], least: Least, reason: Note
-) -> tuple[bool | None, Note | None]:
+def _fit(devices: Sequence[WorkerForecast], reason: Note) -> tuple[bool | None, Note | None]:
     if not devices:
         return None, Note(code="no_worker")
     if any(device.fits for device in devices):
         return True, None
     if all(device.fits is False for device in devices):
-        return False, least.reason(workers)
+        largest = max(devices, key=lambda device: device.memory_bytes or 0)
+        return False, _too_small(largest.least_memory_bytes, largest.memory_bytes)
     return None, reason
 
 
@@ -228,6 +237,7 @@ def _warnings(
     counts: Counts,
     facts: ModelFacts | None,
     devices: Sequence[WorkerForecast],
+    need: MemoryNeed | None,
 ) -> list[Note]:
     context = None if facts is None else facts.max_length
     found = find_cuts(counts.sample, spec.training.max_length, context)
@@ -242,15 +252,28 @@ def _warnings(
     if counts.steps is not None and 100 < counts.steps <= every:
         values = {"steps": counts.steps, "every_steps": every}
         found.append(Note(code="no_checkpoint", values=values))
-    scarce = next(filter(_is_scarce, devices), None)
-    if scarce is not None and scarce.memory_bytes is not None:
-        about = {"worker": scarce.worker, "available_bytes": scarce.memory_bytes}
-        found.append(Note(code="memory_scarce", values=about))
-    return found
+    memory = _memory_warning(spec, devices, need)
+    return found if memory is None else [*found, memory]
 
 
-def _is_scarce(device: WorkerForecast) -> bool:
-    peak = device.peak_memory_bytes.high
-    if not device.fits or peak is None or device.memory_bytes is None:
-        return False
-    return peak > device.memory_bytes
+def _memory_warning(
+    spec: JobSpec, devices: Sequence[WorkerForecast], need: MemoryNeed | None
+) -> Note | None:
+    """Return a warning for the first device that may be too small for the settings, although the job can run on it."""
+    budget = spec.engine.token_budget
+    for device in devices:
+        if not device.fits or device.memory_bytes is None or need is None:
+            continue
+        about: dict[str, float | int | str] = {
+            "worker": device.worker,
+            "available_bytes": device.memory_bytes,
+        }
+        chosen = device.micro_batch_tokens
+        if budget != "auto" and chosen is not None and chosen < need.filled(budget):
+            setup = Setup("cuda", 2, device.activation_checkpointing is True, False, budget)
+            needed = need.peak_bytes(setup._replace(tokens=need.filled(budget)))
+            figures = {"token_budget": budget, "needed_bytes": needed, "lowered": chosen}
+            return Note(code="budget_lowered", values=about | figures)
+        if (device.peak_memory_bytes.high or 0) > device.memory_bytes:
+            return Note(code="memory_scarce", values=about)
+    return None

@@ -72,14 +72,12 @@ class MemoryNeed:
 
     def peak_bytes(self, setup: Setup) -> int:
         """Return the peak memory of the run, as defined for the report's `peak_memory_bytes`."""
-        training = self._resident_bytes(setup) + self._step_bytes(setup)
         if setup.kind == "cuda":
             return int(self._resident_bytes(setup) + self._step_bytes(setup))
-        same_type = round(self._file_bytes / max(1, self._parameters)) == setup.width
-        converted = 0 if same_type else self._parameters * setup.width
-        mapped = max(0, self._file_bytes - self._kept_bytes(setup.width)) if same_type else 0
-        training = self._resident_bytes(setup) + mapped + _CPU_GROWTH * self._step_bytes(setup)
-        return int(_PROGRAM_BYTES + max(training, self._file_bytes + converted))
+        is_same = self._is_same_type(setup.width)
+        mapped = max(0, self._file_bytes - self._kept_bytes(setup.width)) if is_same else 0
+        loading = self._file_bytes + self._converted_bytes(setup.width)
+        return int(_PROGRAM_BYTES + max(self._training_bytes(setup) + mapped, loading))
 
     def choose(self, kind: str, width: int, memory_bytes: int | None) -> Setup:
         """Return the setup that the training program would choose on a device with this much memory."""
@@ -98,14 +96,31 @@ class MemoryNeed:
                 setup = setup._replace(tokens=tokens)
                 if self._has_room(setup, memory_bytes):
                     return setup
+        # On a GPU, the training program halves even a set budget each time the memory runs out.
+        while kind == "cuda" and memory_bytes is not None and setup.tokens > self._load.longest:
+            wanted //= 2
+            setup = setup._replace(tokens=self.filled(wanted))
+            if self._has_room(setup, memory_bytes):
+                break
         return setup
 
     def least_bytes(self, kind: str, width: int) -> int:
-        """Return the minimum device memory for the job: one sample of maximum length at a time, recomputed if permitted."""
-        recomputes = self._spec.engine.activation_checkpointing is not False
-        unpacked = self._spec.engine.dequantize_base is True
-        setup = Setup(kind, width, recomputes, unpacked, self._load.longest)
-        return int(self._resident_bytes(setup) + self._step_bytes(setup))
+        """Return the minimum device memory for the job, with the settings that need least among those that the training program would try.
+
+        Activations are recomputed if permitted. A micro-batch is one sample of maximum length, except on a CPU with a set budget,
+        which is never lowered there. On a CPU, pages of the weight files are not counted, because the kernel can drop them.
+        """
+        engine = self._spec.engine
+        tokens = self._load.longest
+        if kind == "cpu" and engine.token_budget != "auto":
+            tokens = self.filled(engine.token_budget)
+        recomputes = engine.activation_checkpointing is not False
+        setup = Setup(kind, width, recomputes, engine.dequantize_base is True, tokens)
+        if kind == "cuda":
+            return self.peak_bytes(setup)
+        return int(
+            _PROGRAM_BYTES + max(self._training_bytes(setup), self._converted_bytes(setup.width))
+        )
 
     def filled(self, token_budget: int) -> int:
         """Return the maximum number of tokens in a micro-batch within a memory budget."""
@@ -116,6 +131,18 @@ class MemoryNeed:
             room = (memory_bytes - _GPU_CONTEXT) * _GPU_SHARE - _GPU_WORKSPACE
             return self.peak_bytes(setup) <= room
         return self.peak_bytes(setup) <= memory_bytes
+
+    def _is_same_type(self, width: int) -> bool:
+        """Return whether the weight files already have the compute type."""
+        return round(self._file_bytes / max(1, self._parameters)) == width
+
+    def _converted_bytes(self, width: int) -> int:
+        """Return the bytes of the weights that a CPU converts to the compute type while it loads them."""
+        return 0 if self._is_same_type(width) else self._parameters * width
+
+    def _training_bytes(self, setup: Setup) -> float:
+        """Return the bytes of the tensors in a step on a CPU."""
+        return self._resident_bytes(setup) + _CPU_GROWTH * self._step_bytes(setup)
 
     def _resident_bytes(self, setup: Setup) -> float:
         linear = self.sizes.linear_parameters

@@ -4,6 +4,11 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from app.datasets.review.schemas import JobWarning
+from app.models.schemas import ModelCheck
+from contracts.failure import Language
+from contracts.run.plan import EvaluationCost
+
 Basis = Literal["exact", "measured", "sample", "formula", "model", "settings"]
 """`exact`: known exactly. `measured`: based on tokens counted by a worker. `sample`: estimated from the characters of some rows.
 `formula`: not compared with any run yet. `model`: corrected with finished jobs that used the same model on the same kind of device.
@@ -48,7 +53,7 @@ class TokenForecast(BaseModel):
 
 
 class WorkerForecast(BaseModel):
-    """The job on the device of one live worker."""
+    """The job on the device of one worker."""
 
     worker: str
     host: str
@@ -59,8 +64,10 @@ class WorkerForecast(BaseModel):
     peak_memory_bytes: Quantity
     """Peak memory, as in the report: on a CPU, the resident memory of the training process; on a GPU, the memory that torch
     allocates."""
+    least_memory_bytes: int | None = None
+    """The memory below which the device is too small, with the settings that need least among those that the training program would try."""
     fits: bool | None
-    """Null if the memory is unknown."""
+    """Whether the device has that much memory; null if that is unknown."""
     activation_checkpointing: bool | None
     micro_batch_tokens: int | None
     """Maximum number of tokens in a micro-batch."""
@@ -88,6 +95,8 @@ class Forecast(BaseModel):
     tokens: TokenForecast
     workers: list[WorkerForecast]
     """The live workers that could run the job, at most 20. Workers that the job fits come first, then the fastest."""
+    offline_workers: list[WorkerForecast] = []
+    """The same for known workers that are offline, at most 20, the latest seen first. The other fields do not consider them."""
     fits: bool | None
     """Whether the job fits a live worker; null if that is unknown."""
     reason: Note | None
@@ -115,11 +124,31 @@ class Actual(BaseModel):
     predicted_seconds: float | None
 
 
-class JobPlan(BaseModel):
-    """The forecast made when a job was submitted and, once the job has succeeded, the actual figures."""
+class PlannedRows(BaseModel):
+    """What a plan says about a job besides the forecast, with the names of the dry run. Null in plans of earlier versions."""
+
+    train_rows: int | None = None
+    eval_rows: int | None = None
+    steps: int | None = None
+    evaluation: EvaluationCost | None = None
+    model: ModelCheck | None = None
+    gpus: int | None = None
+
+
+class KeptPlan(PlannedRows):
+    """What is stored with a job besides its forecast."""
+
+    data_warnings: dict[Language, list[JobWarning]]
+    """In each language."""
+
+
+class JobPlan(PlannedRows):
+    """The plan made when a job was submitted and, once the job has succeeded, the actual figures."""
 
     object: Literal["job.plan"] = "job.plan"
     job: str
+    data_warnings: list[JobWarning] | None = None
+    """Warnings about the uploaded datasets of the job; null in plans of earlier versions."""
     forecast: Forecast | None
     """Null for jobs submitted to earlier versions."""
     actual: Actual | None

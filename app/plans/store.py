@@ -30,7 +30,7 @@ class _Result(TypedDict):
 def insert_plan(
     session: Session, job_id: str, forecast: dict[str, Any], sample: dict[str, Any] | None
 ) -> None:
-    """Store the forecast of a new job, and the sample of its rows."""
+    """Store the plan of a new job, and the sample of its rows."""
     session.add(StoredPlan(job_id=job_id, forecast=forecast, sample=sample))
     session.flush()
 

@@ -73,6 +73,11 @@ WORDS: dict[str, Words] = {
         "en": "Rows longer than training.max_length ({max_length} tokens): about {percent} %, estimated from characters.",
         "zh": "超过 training.max_length（{max_length} token）的数据：约 {percent}%，根据字符数估算。",
     },
+    "rows_over_length.characters": {
+        "en": "Rows that are probably longer than training.max_length ({max_length} tokens) and would be cut or dropped: about {rows}, estimated "
+        "from characters.",
+        "zh": "约有 {rows} 条数据很可能超过 training.max_length（{max_length} token），将被截断或丢弃；根据字符数估算。",
+    },
     "answers_cut": {
         "en": "Rows that lose part of their trained answers at this length: {rows}. Rows that lose all of them and are skipped: {dropped_rows}.",
         "zh": "在此长度下，{rows} 条数据会丢失部分回答，{dropped_rows} 条会失去全部回答而被跳过。",
@@ -114,6 +119,13 @@ WORDS: dict[str, Words] = {
         "en": "On {worker}, the peak may exceed the device's memory of {available_bytes}. If memory runs out, the job tries "
         "settings that need less.",
         "zh": "在 {worker} 上，内存峰值可能超过设备的 {available_bytes}；内存不足时会改用占用更少的设置重试。",
+    },
+    "budget_lowered": {
+        "en": "On {worker}, micro-batches of {token_budget} tokens (engine.token_budget) need about {needed_bytes}, and the device has "
+        "{available_bytes}. Each time the memory runs out, the job halves the budget, to about {lowered} tokens. Set engine.token_budget to auto "
+        "to plan it from the start.",
+        "zh": "在 {worker} 上，{token_budget} token 的微批（engine.token_budget）约需 {needed_bytes}，而设备只有 {available_bytes}。每次内存不足时任务会将其减半，"
+        "直至约 {lowered} token。把 engine.token_budget 设为 auto 可在开始时就选好。",
     },
     "epochs_ignored": {
         "en": "training.epochs ({epochs}) is not used, because training.max_steps ({max_steps}) alone decides the length of the run. To train "

@@ -8,6 +8,8 @@ from contracts.base import Tolerant
 from contracts.dataset.conversation import SYSTEM_ROLES, Conversation, Parsed, Role
 from contracts.record import Count
 
+_OPENING = set(SYSTEM_ROLES)
+"""Roles before the first turn of a dialogue."""
 _ZERO = Field(default=0, ge=0)
 
 
@@ -24,6 +26,12 @@ class RowFeatures(Tolerant):
     """Conversations that contain the assistant's reasoning."""
     late_system: int = _ZERO
     """Conversations with a system or developer turn after another turn."""
+    assistant_first: int = _ZERO
+    """Conversations whose first turn, after the system turn, is the assistant's."""
+    repeated_user: int = _ZERO
+    """Conversations with consecutive user turns."""
+    repeated_assistant: int = _ZERO
+    """Conversations with consecutive assistant turns."""
     weights: int = _ZERO
     """Conversations in which only some of the answers are trained on."""
     untrained: int = _ZERO
@@ -47,12 +55,20 @@ class FeatureCounter:
         # One loop, because generators would take most of the time of checking a short row.
         roles: set[Role] = set()
         has_trained = has_untrained = has_calls = has_reasoning = has_late_system = False
+        begins_with_answer = repeats_user = repeats_assistant = False
+        before: Role | None = None
         for turn in row.turns:
-            if turn.role != "assistant":
-                has_late_system = has_late_system or (bool(roles) and turn.role in SYSTEM_ROLES)
-                roles.add(turn.role)
+            role = turn.role
+            if role == before:
+                repeats_user = repeats_user or role == "user"
+                repeats_assistant = repeats_assistant or role == "assistant"
+            elif role == "assistant" and not roles - _OPENING:
+                begins_with_answer = True
+            has_late_system = has_late_system or (bool(roles) and role in _OPENING)
+            before = role
+            roles.add(role)
+            if role != "assistant":
                 continue
-            roles.add(turn.role)
             if turn.trained:
                 has_trained = True
             else:
@@ -69,6 +85,9 @@ class FeatureCounter:
             ("tool_calls", has_calls),
             ("reasoning_content", has_reasoning),
             ("late_system", has_late_system),
+            ("assistant_first", begins_with_answer),
+            ("repeated_user", repeats_user),
+            ("repeated_assistant", repeats_assistant),
             ("weights", has_untrained),
         ):
             if is_found:

@@ -5,10 +5,11 @@ import itertools
 import json
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from app.datasets.review.findings import Statistics
 from app.plans.rows.counted import CountedDataset, EpochCounts, count_epoch
 from contracts.dataset.conversation import Conversation, Document, Message, Parsed
 from contracts.dataset.row_error import RowError
@@ -21,6 +22,7 @@ _MOST_ROWS = 400
 """Limits of a sample: this many bytes at each place, and this many rows in total. Reading it takes about 20 ms."""
 _ASCII, _IDEOGRAPHS, _OTHER = 4.2, 1.6, 2.5
 """Characters per token of Qwen's tokenizer in English, Chinese and other scripts."""
+_ALMOST_ALL = 0.95
 _TURN_TOKENS = 5
 """Tokens that the template adds around each turn."""
 _SYSTEM_TOKENS = 15
@@ -33,6 +35,40 @@ class RowLength(NamedTuple):
     tokens: int
     supervised: int
     """Tokens of the trained answers, which are at the end of most rows."""
+
+
+@dataclass(frozen=True)
+class Characters:
+    """The lengths of all reviewed rows of a dataset, in characters."""
+
+    longest: int
+    bins: tuple[tuple[int, int], ...]
+    """The smallest length in each bar of the histogram, and its number of rows."""
+    per_token: float
+    """Characters per token."""
+    uses: float = 1.0
+    """How many times an epoch has each of the rows on average."""
+
+    @classmethod
+    def of(cls, statistics: Statistics) -> "Characters":
+        """Return the lengths that a review has found.
+
+        Unless almost all rows are in Chinese, English is assumed, which has the fewest tokens per character.
+        """
+        scripts, lengths = statistics.scripts, statistics.lengths
+        is_chinese = scripts.get("han", 0) > _ALMOST_ALL * sum(scripts.values())
+        return cls(
+            longest=lengths.longest,
+            bins=tuple((each.from_characters, each.rows) for each in lengths.histogram),
+            per_token=_IDEOGRAPHS if is_chinese else _ASCII,
+        )
+
+    def rows_over(self, tokens: float) -> int:
+        """Return about how many rows have more than this many tokens; 0 only if the longest does not."""
+        limit = tokens * self.per_token
+        if self.longest <= limit:
+            return 0
+        return max(1, sum(rows for shortest, rows in self.bins if shortest > limit))
 
 
 class RowSample(NamedTuple):
@@ -49,6 +85,8 @@ class RowSample(NamedTuple):
     """The token counts of all rows, if the tokens of all datasets have been counted."""
     is_mixed: bool = False
     """Whether the rows are from several datasets."""
+    characters: tuple[Characters, ...] = ()
+    """The lengths of all rows of the datasets that have been reviewed, in characters."""
 
 
 def take_sample(dataset: str, counts: TokenCounts) -> RowSample:
@@ -107,6 +145,11 @@ def mix_samples(
         counted=tuple(part for part in parts if part is not None),
         counts=count_epoch(parts),
         is_mixed=True,
+        characters=tuple(
+            replace(each, uses=used / max(1, count))
+            for sample, count, used in zip(samples, rows, uses, strict=True)
+            for each in sample.characters
+        ),
     )
 
 

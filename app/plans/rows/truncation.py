@@ -8,7 +8,9 @@ from app.plans.rows.sample import RowLength, RowSample
 from app.plans.schemas import Note
 
 _LEAST_SHARE = 0.02
-"""Minimum estimated share of rows for a warning."""
+"""Estimated share of rows above which all rows over the length count; at most this share may be errors of the estimate."""
+_CLEARLY = 1.5
+"""Other rows count only if their estimated length exceeds the maximum by this factor."""
 _STEP = 64
 
 Values = dict[str, float | int | str]
@@ -51,7 +53,7 @@ def _estimated(sample: RowSample, max_length: int, context: int | None) -> list[
     over = [row for row in sample.lengths if row.tokens > max_length]
     count = len(sample.lengths)
     if len(over) <= _LEAST_SHARE * count:
-        return []
+        return _few(sample, max_length)
     dropped = sum(row.tokens - row.supervised >= max_length for row in over)
     common: Values = {"basis": "sample", "max_length": max_length}
     advice = _advice(max_length, _estimate_length(sample.lengths), context)
@@ -63,6 +65,23 @@ def _estimated(sample: RowSample, max_length: int, context: int | None) -> list[
         Note(code="rows_over_length", values=common | {"percent": _percent(len(over), count)}),
         Note(code="answers_cut", values=common | shares | advice),
     ]
+
+
+def _few(sample: RowSample, max_length: int) -> list[Note]:
+    """Return a warning if at least one row is clearly longer than the maximum, although most of the long rows may not be in the sample."""
+    limit = _CLEARLY * max_length
+    common: Values = {"max_length": max_length}
+    reviewed = sum(each.uses * each.rows_over(limit) for each in sample.characters)
+    clearly = sum(row.tokens > limit for row in sample.lengths)
+    if sample.is_complete and not sample.is_mixed:
+        reviewed = max(reviewed, clearly)
+    if reviewed:
+        values = common | {"basis": "characters", "rows": max(1, round(reviewed))}
+        return [Note(code="rows_over_length", values=values)]
+    if clearly:
+        values = common | {"basis": "sample", "percent": _percent(clearly, len(sample.lengths))}
+        return [Note(code="rows_over_length", values=values)]
+    return []
 
 
 def _percent(part: float, whole: float) -> float:

@@ -62,6 +62,9 @@ def test_an_upload_counts_its_formats_and_the_template_features_that_its_rows_ne
         "tool_calls": 1,
         "reasoning_content": 1,
         "late_system": 0,
+        "assistant_first": 0,
+        "repeated_user": 0,
+        "repeated_assistant": 0,
         "weights": 1,
         "untrained": 2,
     }

@@ -321,19 +321,52 @@ def test_all_settings_that_do_not_fit_the_model_are_reported_together(player: Pl
     [
         QWEN.model_copy(update={"max_length": 200_000, "linear_modules": ["q_prj"]}),
         QWEN.model_copy(update={"max_length": None, "linear_modules": None}),
-        None,
     ],
-    ids=["a copy that fits", "a copy with unknown facts", "a worker that downloads"],
+    ids=["a copy that fits", "a copy with unknown facts"],
 )
 def test_a_job_is_accepted_if_another_worker_could_run_it(
-    player: Player, other: ModelFacts | None
+    player: Player, other: ModelFacts
 ) -> None:
     announce(player, QWEN)
-    announce(player, *([] if other is None else [other]), hub=other is None, worker="w2")
+    announce(player, other, worker="w2")
     beyond = {"training": {"max_length": 100_000}, "lora": {"target_modules": ["q_prj"]}}
 
     assert plan_of(player, **beyond)["valid"]
     assert plan_of(player, queue="elsewhere", **beyond)["valid"], "no worker of the queue is live"
+
+
+COMMIT, OTHER_COMMIT = "a" * 40, "b" * 40
+
+
+@pytest.mark.parametrize(
+    ("revision", "pinned", "is_rejected"),
+    [
+        (None, None, True),
+        (COMMIT, None, True),
+        (COMMIT, COMMIT, True),
+        (COMMIT, OTHER_COMMIT, False),
+        (None, OTHER_COMMIT, False),
+    ],
+)
+def test_a_worker_that_may_download_counts_as_having_the_known_copy_unless_the_job_pins_another_commit(
+    player: Player, revision: str | None, pinned: str | None, is_rejected: bool
+) -> None:
+    announce(player, QWEN.model_copy(update={"revision": revision}), hub=revision is not None)
+    announce(player, hub=True, worker="w2")
+
+    planned = plan_of(player, training={"max_length": 100_000}, model_revision=pinned)
+
+    if is_rejected:
+        assert problems_of(planned) == [("training.max_length", "beyond_context")]
+    else:
+        assert planned["valid"]
+
+
+def test_a_copy_that_its_worker_has_not_read_may_fit_any_job(player: Player) -> None:
+    announce(player, QWEN)
+    player.hello(worker_id="old", models=[QWEN.name])
+
+    assert plan_of(player, training={"max_length": 100_000})["valid"]
 
 
 @pytest.mark.parametrize("wrong", ["qwen2-0.5b", "Qwen/Qwen2-05B", "QWEN/QWEN2-0.5B"])

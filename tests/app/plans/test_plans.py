@@ -1,9 +1,14 @@
 """Plans: forecasts before and after a job has finished, and jobs that fit no device."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from app.db.engine import Database, database_now
+from app.db.plan_tables import StoredPlan
+from app.db.tables import Worker
 from app.plans.schemas import Note
 from app.plans.words import WORDS, message_of
 from contracts.attempt import Ability, Device
@@ -179,6 +184,57 @@ def test_a_plan_is_kept_with_the_job_and_read_in_both_languages(player: Player) 
     assert player.client.get("/v1/jobs/job_0/plan").status_code == 404
 
 
+def test_the_whole_plan_of_the_dry_run_is_kept_with_the_job_and_its_warnings_in_both_languages(
+    player: Player, database: Database
+) -> None:
+    start_worker(player)
+    dataset = player.upload(40)
+    body = body_of(dataset) | {"dataset": {"train": dataset, "eval": dataset}}
+    planned = player.client.post("/v1/jobs?dry_run=true", json=body).json()
+    job = player.client.post("/v1/jobs", json=body).json()["id"]
+    path = f"/v1/jobs/{job}/plan"
+
+    kept = player.get(path)
+    chinese = player.client.get(path, headers={"Accept-Language": "zh"}).json()
+
+    assert planned["data_warnings"]
+    kept_names = ("train_rows", "eval_rows", "steps", "evaluation", "model", "gpus", "forecast")
+    for name in (*kept_names, "data_warnings"):
+        assert kept[name] == planned[name], name
+    codes = [[each["code"] for each in plan["data_warnings"]] for plan in (kept, chinese)]
+    assert codes[0] == codes[1]
+    assert kept["data_warnings"] != chinese["data_warnings"]
+
+    with database.writing() as session:  # as an earlier version stored it
+        stored = session.get_one(StoredPlan, job)
+        stored.forecast = {name: each for name, each in stored.forecast.items() if name != "kept"}
+    old = player.get(path)
+    assert (old["forecast"], old["train_rows"]) == (kept["forecast"], None)
+    assert old["data_warnings"] is None
+
+
+def test_known_offline_workers_are_listed_apart_with_their_devices(
+    player: Player, database: Database
+) -> None:
+    start_worker(player, Device(kind="cuda", name="far", memory_bytes=24 * GIB), "gone")
+    start_worker(player, worker="without", facts=ModelFacts(name="other"))
+    with database.writing() as session:
+        session.execute(
+            update(Worker).values(last_seen_at=database_now(session) - timedelta(hours=1))
+        )
+    dataset = player.upload()
+
+    alone = forecast_of(player, dataset)
+    start_worker(player)
+    both = forecast_of(player, dataset)
+
+    assert (alone["workers"], alone["reason"]["code"]) == ([], "no_worker")
+    for forecast in (alone, both):
+        (offline,) = forecast["offline_workers"]
+        assert (offline["worker"], offline["device"], offline["fits"]) == ("gone", "far", True)
+    assert [each["worker"] for each in both["workers"]] == ["worker-1"]
+
+
 def test_a_job_that_fits_no_device_waits_with_that_reason_until_a_larger_one_is_online(
     player: Player,
 ) -> None:
@@ -199,6 +255,35 @@ def test_a_job_that_fits_no_device_waits_with_that_reason_until_a_larger_one_is_
 
     assert player.job(job["id"])["waiting"] is None
     assert player.claim(**large).job_id == job["id"]
+
+
+def test_a_set_budget_that_a_cpu_would_not_lower_does_not_fit_and_one_on_a_gpu_is_lowered(
+    player: Player,
+) -> None:
+    engine = {"token_budget": 16_384, "activation_checkpointing": False}
+    batch = {"per_device_batch_size": 1000, "gradient_accumulation_steps": 1}
+    settings = {"engine": engine, "training": {"epochs": 1, **batch}}
+    dataset = player.upload(1100)
+    start_worker(player)
+
+    on_cpu = forecast_of(player, dataset, **settings)
+    body = body_of(dataset, **settings)
+    refused = player.client.post("/v1/jobs?require_fit=true&dry_run=true", json=body)
+    start_worker(player, Device(kind="cuda", name="g", memory_bytes=8 * GIB), "worker-2")
+    on_gpu = forecast_of(player, dataset, **settings)
+
+    (worker,) = on_cpu["workers"]
+    assert (on_cpu["fits"], worker["fits"]) == (False, False)
+    assert on_cpu["reason"]["values"] == {
+        "needed_bytes": worker["least_memory_bytes"],
+        "largest_bytes": 16 * GIB,
+    }
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "does_not_fit")
+    assert on_gpu["fits"] is True
+    assert on_gpu["workers"][0]["peak_memory_bytes"]["value"] < 8 * GIB
+    (warning,) = [each for each in on_gpu["warnings"] if each["code"] == "budget_lowered"]
+    assert warning["values"]["lowered"] == on_gpu["workers"][0]["micro_batch_tokens"] < 16_384
+    assert warning["values"]["needed_bytes"] > 20 * GIB
 
 
 @pytest.mark.parametrize("query", ["require_fit=true", "require_fit=true&dry_run=true"])

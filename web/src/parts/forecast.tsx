@@ -15,7 +15,7 @@ type Row = [name: string, value: ComponentChildren];
 const SHOWN = 3;
 
 export function Forecast({ forecast }: { forecast: ForecastData }) {
-  const { tokens, workers, disk, warnings } = forecast;
+  const { tokens, workers, offline_workers, disk, warnings } = forecast;
   const several = workers.length > 1;
   const rows: Row[] = [
     [
@@ -52,6 +52,14 @@ export function Forecast({ forecast }: { forecast: ForecastData }) {
         </section>
       ))}
       {workers.length > SHOWN && <p class="note">{say(PLAN.more_workers, { n: workers.length - SHOWN })}</p>}
+      {offline_workers?.slice(0, SHOWN).map((worker) => (
+        <section key={worker.worker} class="too-small">
+          <h3>
+            {worker.worker} <small>{say(PLAN.offline, { device: worker.device })}</small>
+          </h3>
+          <Facts class="settings facts" rows={workerRows(worker)} />
+        </section>
+      ))}
       {warnings.map((warning) => (
         <p key={warning.code} class="warning">
           {warning.message}

@@ -31,4 +31,8 @@ export const PLAN = texts({
   error: ["Error", "误差"],
   figure: ["Figure", "项目"],
   unknown: ["Unknown", "未知"],
+  offline: ["{device} · offline", "{device} · 离线"],
+  of_dataset: ["Dataset {n}: {message}", "数据集 {n}：{message}"],
+  warning_train: ["Training data: {message}", "训练集：{message}"],
+  warning_eval: ["Evaluation data: {message}", "验证集：{message}"],
 });

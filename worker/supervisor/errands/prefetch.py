@@ -15,11 +15,16 @@ from contracts.errand import (
     PrefetchResult,
 )
 from contracts.errand_reason import ErrandReason
-from contracts.failure import FailureReason
+from contracts.failure import Failure, FailureReason
 from worker.settings import Settings
 from worker.supervisor.host.models.hub_cache import cache_dir, model_dir
-from worker.supervisor.placing.hub import DownloadSize, ModelRequest, fetch
+from worker.supervisor.placing.hub import DownloadSize, HubAnswer, HubProblem, ModelRequest, fetch
 
+_PROBLEMS = {
+    HubProblem.NOT_FOUND: ErrandReason.MODEL_NOT_FOUND,
+    HubProblem.REVISION_NOT_FOUND: ErrandReason.REVISION_NOT_FOUND,
+    HubProblem.GATED: ErrandReason.MODEL_GATED,
+}
 _REASONS = {
     FailureReason.MODEL_REFUSED: ErrandReason.MODEL_REFUSED,
     FailureReason.DISK_FULL: ErrandReason.DISK_FULL,
@@ -49,8 +54,7 @@ def run_prefetch(
             lambda: pulse(read_progress(size_file, size_of(blobs) - before)),
         )
         if answer.failure is not None:
-            reason = _REASONS.get(answer.failure.reason, ErrandReason.DOWNLOAD_FAILED)
-            return _failed(reason, answer.failure.detail)
+            return _failed(_reason(answer, answer.failure), answer.failure.detail)
         size = _read_size(size_file)
     result = PrefetchResult(
         kind="prefetch", revision=answer.commit or "", bytes=size.bytes_total if size else 0
@@ -86,6 +90,12 @@ def size_of(directory: Path) -> int:
     except OSError:
         return total
     return total
+
+
+def _reason(answer: HubAnswer, failure: Failure) -> ErrandReason:
+    if answer.problem in _PROBLEMS:
+        return _PROBLEMS[answer.problem]
+    return _REASONS.get(failure.reason, ErrandReason.DOWNLOAD_FAILED)
 
 
 def _failed(reason: ErrandReason, detail: str) -> ErrandOutcome:

@@ -48,9 +48,10 @@ class DownloadSize(Tolerant):
 
 
 class HubProblem(StrEnum):
-    """Why a dataset cannot be downloaded, as far as the hub's libraries report it."""
+    """Why a model or a dataset cannot be downloaded, as far as the hub's libraries report it."""
 
     NOT_FOUND = "not_found"
+    REVISION_NOT_FOUND = "revision_not_found"  # only of a model
     GATED = "gated"
     SPLIT_NOT_FOUND = "split_not_found"
     HAS_SCRIPT = "has_script"
@@ -89,7 +90,7 @@ class HubAnswer(Tolerant):
     path: Path | None = None
     failure: Failure | None = None
     problem: HubProblem | None = None
-    """The cause of a dataset's failure, if it is one of the known causes."""
+    """The cause of the failure, if it is one of the known causes."""
 
 
 def fetch(

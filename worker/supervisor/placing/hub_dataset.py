@@ -123,7 +123,7 @@ def is_disk_full(error: BaseException) -> bool:
     )
 
 
-def concerns_files(error: Exception) -> bool:
+def concerns_files(error: BaseException) -> bool:
     """Return whether the files of a dataset are the reason of an error."""
     kind = type(error)
     return (

@@ -17,7 +17,6 @@ from contracts.run.run_dir import write_model
 from processes.parent import die_with_parent
 from processes.privacy import keep_private
 from worker.supervisor.placing.hub import (
-    DatasetRequest,
     DownloadSize,
     HubAnswer,
     HubProblem,
@@ -96,8 +95,37 @@ def run(request: HubRequest) -> HubAnswer:
             return download_model(request)
         return download_dataset(request)
     except Exception as error:  # noqa: BLE001  # outermost handler: the hub's libraries raise many kinds of errors
-        problem = find_problem(error) if isinstance(request, DatasetRequest) else None
+        if isinstance(request, ModelRequest):
+            problem, cause = _find_model_problem(error)
+            return HubAnswer(failure=_failure(request, cause, problem), problem=problem)
+        problem = find_problem(error)
         return HubAnswer(failure=_failure(request, error, problem), problem=problem)
+
+
+def _find_model_problem(error: Exception) -> tuple[HubProblem | None, BaseException]:
+    """Return why a model cannot be downloaded, if it is a known cause, and the error that says it.
+
+    The hub's library hides it behind another error when it determines the size of the files.
+    """
+    from huggingface_hub.errors import (  # noqa: PLC0415  # slow import
+        GatedRepoError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    kinds = {  # a gated repository is also one that is not found
+        GatedRepoError: HubProblem.GATED,
+        RevisionNotFoundError: HubProblem.REVISION_NOT_FOUND,
+        NoRevision: HubProblem.REVISION_NOT_FOUND,
+        RepositoryNotFoundError: HubProblem.NOT_FOUND,
+        HFValidationError: HubProblem.NOT_FOUND,
+    }
+    for cause in causes_of(error):
+        for kind, problem in kinds.items():
+            if isinstance(cause, kind):
+                return problem, cause
+    return None, error
 
 
 def _check_revision(request: HubRequest) -> None:
@@ -107,7 +135,7 @@ def _check_revision(request: HubRequest) -> None:
         raise NoRevision(f"{revision!r} is not a commit, tag or branch")
 
 
-def _failure(request: HubRequest, error: Exception, problem: HubProblem | None) -> Failure:
+def _failure(request: HubRequest, error: BaseException, problem: HubProblem | None) -> Failure:
     described = _without_token(_describe(error))[:2000]
     if is_disk_full(error):
         return Failure(reason=FailureReason.DISK_FULL, detail=described)
@@ -123,7 +151,7 @@ def _failure(request: HubRequest, error: Exception, problem: HubProblem | None) 
     )
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
     """Return the text of an error and of those that led to it: `datasets` gives the reason only in the latter."""
     errors = causes_of(error) if concerns_files(error) else [error]
     texts = dict.fromkeys(f"{type(each).__name__}: {str(each)[:1000]}" for each in errors)

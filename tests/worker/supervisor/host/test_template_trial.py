@@ -16,9 +16,22 @@ from worker.supervisor.host.models.template_trial import (
 from worker.training.data.describe import describe
 from worker.training.data.rendering.template import QWEN2_TEMPLATE, Template
 
+ORDERS = {
+    "late_system": True,
+    "assistant_first": True,
+    "repeated_user": True,
+    "repeated_assistant": True,
+}
 ALL = TemplateFacts(
-    roles=list(ROLES), tools=True, tool_calls=True, reasoning_content=True, late_system=True
+    roles=list(ROLES), tools=True, tool_calls=True, reasoning_content=True, **ORDERS
 )
+ALTERNATING = (
+    "{%- set start = 1 if messages[0].role == 'system' else 0 %}"
+    "{%- for message in messages[start:] %}"
+    "{%- if (message.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{%- endif %}"
+    "{{- '[' + message.role + ']' + message.content + eos_token }}{%- endfor %}"
+)
+"""Rejects conversations in which user and assistant do not alternate, as the templates of Mistral and Gemma do."""
 
 
 def run_now(work: Callable[[], None]) -> None:
@@ -44,9 +57,16 @@ def test_a_process_determines_what_a_template_renders(tmp_path: Path) -> None:
         {"name": "tool_use", "template": QWEN25_LIKE},
     ]
     two = describe(write_model(tmp_path / "b", named))
-    assert two == TemplateFacts(
-        roles=[], tools=True, tool_calls=False, reasoning_content=False, late_system=False
-    )
+    assert two is not None
+    assert two.model_dump(exclude=set(ORDERS)) == {
+        "roles": [],
+        "tools": True,
+        "tool_calls": False,
+        "reasoning_content": False,
+    }
+    strict = describe(write_model(tmp_path / "d", ALTERNATING))
+    assert strict is not None
+    assert strict.model_dump(include=set(ORDERS)) == dict.fromkeys(ORDERS, False)
     endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
     assert describe_template(write_model(tmp_path / "c", endless)) is None
 

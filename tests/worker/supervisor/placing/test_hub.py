@@ -97,6 +97,31 @@ def test_the_token_is_sent_to_the_hub_but_is_in_no_process_environment_and_the_s
     assert not {"hf_secret", "secret", "aws"} & set(seen)
 
 
+@pytest.mark.parametrize(
+    ("model", "revision", "reason"),
+    [
+        ("team/absent", None, ErrandReason.MODEL_NOT_FOUND),
+        pytest.param(
+            "team/tiny", "absent", ErrandReason.REVISION_NOT_FOUND, marks=pytest.mark.slow
+        ),
+        ("team/tiny", "gated", ErrandReason.MODEL_GATED),
+    ],
+)
+def test_a_failed_prefetch_says_why(
+    hub: Hub, tmp_path: Path, model: str, revision: str | None, reason: ErrandReason
+) -> None:
+    environ = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    request = PrefetchRequest(kind="prefetch", model=model, revision=revision)
+
+    outcome = run_prefetch(request, Settings(), environ, lambda _: None)
+
+    assert outcome.failure is not None
+    assert outcome.failure.reason is reason, outcome.failure.detail
+    assert not outcome.failure.reason.is_temporary
+    assert "DryRun" not in outcome.failure.detail
+    assert hub.downloaded == []
+
+
 def test_a_download_error_does_not_contain_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
 

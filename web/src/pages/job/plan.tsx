@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { type components, get, isFinal, type Job } from "../../api";
 import { bytes, duration } from "../../format";
 import { Card } from "../../parts/controls";
+import { DataWarnings } from "../../parts/data-warnings";
 import { Forecast } from "../../parts/forecast";
 import { language } from "../../preferences";
 import { PLAN } from "../../texts/plan";
@@ -28,6 +29,7 @@ export function PlanCard({ job }: { job: Job }) {
     <Card title={say(PLAN.plan)}>
       {plan.actual && <Comparison actual={plan.actual} />}
       <Forecast forecast={plan.forecast} />
+      <DataWarnings warnings={plan.data_warnings} />
     </Card>
   );
 }

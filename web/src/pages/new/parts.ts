@@ -1,6 +1,6 @@
 // The texts of the training datasets in the form: the first one at `dataset.train`, the others at `dataset.train[1]`, and so on.
 import type { Tree } from "../../spec";
-import { NEW } from "../../texts/new/new";
+import { PLAN } from "../../texts/plan";
 import { say } from "../../texts/say";
 import type { Texts } from "./types";
 
@@ -22,7 +22,7 @@ export function partOf(param: string): number | null {
 }
 
 /** Return a message about one of several training datasets. */
-export const ofDataset = (part: number, message: string): string => say(NEW.of_dataset, { n: part + 1, message });
+export const ofDataset = (part: number, message: string): string => say(PLAN.of_dataset, { n: part + 1, message });
 
 /** Return how many training datasets the form shows. */
 export const partsOf = (texts: Texts): number => Math.max(1, Number(texts[COUNT] ?? 1));

@@ -3,12 +3,12 @@ import type { ComponentChildren } from "preact";
 import type { components } from "../../api";
 import { bytes, compact, count } from "../../format";
 import { Facts } from "../../parts/facts";
+import { DataWarnings } from "../../parts/data-warnings";
 import { Forecast } from "../../parts/forecast";
 import { TokenCounts } from "../../parts/token-counts";
 import { pick, type Tree } from "../../spec";
 import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
-import { ofDataset, partOf, TRAIN } from "./parts";
 import type { ModelPage } from "./types";
 
 export type Plan = components["schemas"]["Plan"];
@@ -70,11 +70,7 @@ export function Preflight({ spec, plan, models, defaultLength, choose, repeat }:
           onCounted={repeat}
         />
       )}
-      {plan?.data_warnings?.map((warning) => (
-        <p key={`${warning.param} ${warning.code}`} class="warning">
-          {sayWarning(warning.param, warning.message)}
-        </p>
-      ))}
+      <DataWarnings warnings={plan?.data_warnings} />
       {plan?.evaluation && <p class="note">{sayCost(plan.evaluation)}</p>}
       {plan?.gpus != null && plan.gpus > 1 && <p class="note">{say(NEW.plan_gpus, { n: count(plan.gpus) })}</p>}
       {plan?.waiting && (
@@ -85,12 +81,6 @@ export function Preflight({ spec, plan, models, defaultLength, choose, repeat }:
       {!plan && !id && <p class="note">{say(NEW.checks_hint)}</p>}
     </div>
   );
-}
-
-function sayWarning(param: string, message: string): string {
-  const part = partOf(param);
-  if (part !== null) return ofDataset(part, message);
-  return say(param === TRAIN ? NEW.warning_train : NEW.warning_eval, { message });
 }
 
 interface FactsProps {

@@ -29,7 +29,14 @@ Start = Callable[[Callable[[], None]], None]
 
 
 WRITES_CONTENT_ONLY = TemplateFacts(
-    roles=list(ROLES), tools=False, tool_calls=False, reasoning_content=False, late_system=True
+    roles=list(ROLES),
+    tools=False,
+    tool_calls=False,
+    reasoning_content=False,
+    assistant_first=True,
+    repeated_user=True,
+    repeated_assistant=True,
+    late_system=True,
 )
 """The facts about Qwen2's stock template, which also apply to a model without a template."""
 

@@ -144,6 +144,9 @@ class Template:
                 tool_calls=False,
                 reasoning_content=False,
                 late_system=True,
+                assistant_first=True,
+                repeated_user=True,
+                repeated_assistant=True,
             )
         return try_template(self._apply)
 

@@ -57,6 +57,9 @@ def try_template(render: Render) -> TemplateFacts:
         tool_calls=_writes(render, [_ASK, called]),
         reasoning_content=_writes(render, [_ASK, _SAY | {"reasoning_content": _WORD}]),
         late_system=_writes(render, [_ASK, _SAY, trials["system"][0], _ASK, _SAY]),
+        assistant_first=_writes(render, [_SAY | {"content": _WORD}, _ASK, _SAY]),
+        repeated_user=_writes(render, [_ASK, _ASK | {"content": _WORD}, _SAY]),
+        repeated_assistant=_writes(render, [_ASK, _SAY, _SAY | {"content": _WORD}]),
     )
 
 
