@@ -33,11 +33,17 @@ export const unreachableSince = signal<number | null>(null);
 
 /** A request that only reads may take this long. */
 export const READ_MS = 20_000;
-/** A request that changes something fails after this time, because the reader waits for it in front of a dialog. */
+/**
+ * A request that changes something fails after this time if the server is unreachable, because the reader waits for it in front of a
+ * dialog. A reachable server that is just slow, for example to delete a large job, has READ_MS.
+ */
 export const CHANGE_MS = 5000;
 /** Submitting a job may take longer, because the server first reads the dataset. It can be repeated, since it has an idempotency key. */
 export const SUBMIT_MS = 10_000;
-/** An upload fails if nothing has been sent and no response has arrived for this time. */
+/**
+ * An upload fails if nothing has been sent for this time. Once all has been sent, it fails only if the server is unreachable, because the
+ * server may check the file for minutes before it responds.
+ */
 const UPLOAD_SILENCE_MS = 30_000;
 /** If no response arrives within this time, a probe finds out whether the server is unreachable or just slow to answer that request. */
 const SILENCE_MS = 1500;
@@ -82,10 +88,8 @@ async function send(method: string, path: string, options: Options): Promise<Res
     headers["Content-Type"] = "application/json";
     init.body = JSON.stringify(options.body);
   }
-  if (!options.form) {
-    const timeout = AbortSignal.timeout(timeoutMs);
-    init.signal = options.signal ? AbortSignal.any([timeout, options.signal]) : timeout;
-  }
+  const limit = startLimit(method, timeoutMs);
+  init.signal = options.signal ? AbortSignal.any([limit.signal, options.signal]) : limit.signal;
   const noticing = timeoutMs > PROBE_MS ? window.setTimeout(noticeSilence, SILENCE_MS) : undefined;
   let response: Response;
   try {
@@ -95,6 +99,7 @@ async function send(method: string, path: string, options: Options): Promise<Res
     unreachableSince.value ??= Date.now();
     throw new Unreachable(unreachableMessage(error, timeoutMs));
   } finally {
+    limit.end();
     clearTimeout(noticing);
   }
   if (response.status === 502 || response.status === 503 || response.status === 504) {
@@ -104,6 +109,28 @@ async function send(method: string, path: string, options: Options): Promise<Res
   heard();
   if (!response.ok) throw await rejection(response);
   return response;
+}
+
+/** Abort a request after its time; a change continues until READ_MS if the server still responds to others. */
+function startLimit(method: string, timeoutMs: number): { signal: AbortSignal; end: () => void } {
+  const controller = new AbortController();
+  const giveUp = (): void => controller.abort(new DOMException("", "TimeoutError"));
+  let timer: number | undefined;
+  let hasEnded = false;
+  const decide = async (): Promise<void> => {
+    if (method !== "GET") await probe();
+    if (hasEnded) return;
+    if (method === "GET" || unreachableSince.value !== null) giveUp();
+    else timer = window.setTimeout(giveUp, Math.max(0, READ_MS - timeoutMs));
+  };
+  timer = window.setTimeout(() => void decide(), timeoutMs);
+  return {
+    signal: controller.signal,
+    end: () => {
+      hasEnded = true;
+      clearTimeout(timer);
+    },
+  };
 }
 
 /** Record that the server has just sent something. */
@@ -154,7 +181,7 @@ export async function call<T>(method: string, path: string, options: Options = {
 
 /**
  * POST a form with a file. `progress` receives the fraction sent so far, which `fetch` does not report. A large file may take any
- * time, so only a silent connection ends the upload.
+ * time, so only a silent connection or server ends the upload.
  */
 export function sendForm<T>(path: string, form: FormData, progress: (share: number) => void): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -168,18 +195,29 @@ export function sendForm<T>(path: string, form: FormData, progress: (share: numb
       reject(new Unreachable(message));
     };
     let silence: number | undefined;
+    let isSent = false;
+    const giveUp = (): void => {
+      request.abort();
+      fail(say(FRAME.no_response, { seconds: UPLOAD_SILENCE_MS / 1000 }));
+    };
+    const decide = async (): Promise<void> => {
+      if (isSent) await probe();
+      if (request.readyState === XMLHttpRequest.DONE) return;
+      if (isSent && unreachableSince.value === null) awaitNews();
+      else giveUp();
+    };
     const awaitNews = (): void => {
       clearTimeout(silence);
-      silence = window.setTimeout(() => {
-        request.abort();
-        fail(say(FRAME.no_response, { seconds: UPLOAD_SILENCE_MS / 1000 }));
-      }, UPLOAD_SILENCE_MS);
+      silence = window.setTimeout(() => void decide(), UPLOAD_SILENCE_MS);
     };
     request.upload.onprogress = (event) => {
       awaitNews();
       if (event.lengthComputable) progress(event.loaded / event.total);
     };
-    request.upload.onload = awaitNews;
+    request.upload.onload = () => {
+      isSent = true;
+      awaitNews();
+    };
     request.onerror = () => fail(say(FRAME.no_connection));
     request.onload = () => {
       clearTimeout(silence);

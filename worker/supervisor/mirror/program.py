@@ -17,7 +17,7 @@ from contracts.record import EvalRecord, MetricRecord, Record
 from processes.parent import die_with_parent
 from processes.privacy import keep_private
 from worker.supervisor.mirror.mirror import DIRECTORIES, MirrorEnd, MirrorMessage, MirrorRequest
-from worker.supervisor.mirror.run_dirs import remove_old, remove_sent
+from worker.supervisor.mirror.run_dirs import remove_old
 from worker.supervisor.reporting.records import Follow
 
 POLL_SECONDS = 0.2
@@ -49,8 +49,10 @@ class End:
 
     def _give_up(self) -> None:
         reason = f"W&B did not accept the metrics within {END_SECONDS:.0f} seconds of the end"
-        say(self._out, MirrorMessage(reason=reason))
-        os._exit(1)
+        try:
+            say(self._out, MirrorMessage(reason=reason))
+        finally:  # even if the program has already closed its output
+            os._exit(1)
 
 
 def open_records(path: Path, end: End) -> IO[bytes] | None:
@@ -108,10 +110,7 @@ def mirror(request: MirrorRequest, end: End, records: IO[bytes], out: IO[str]) -
         else:
             end.event.wait(POLL_SECONDS)
     end.event.wait()
-    is_offline, directory = run.offline, Path(run.sync_dir)
     run.finish(exit_code=int(end.failed))
-    if not is_offline:
-        remove_sent(Path(request.own_directory), directory)
 
 
 def values_of(record: Record) -> dict[str, float]:

@@ -8,14 +8,8 @@ import time
 from pathlib import Path
 
 KEPT_SECONDS = 30 * 86_400.0
-"""How long offline runs, and runs that were not sent completely, are kept after their last change."""
+"""How long runs are kept after their last change. W&B's library does not report whether it has sent everything."""
 _PATTERNS = ("run-*", "offline-run-*")
-
-
-def remove_sent(own: Path, run: Path) -> None:
-    """Delete the directory of a run that W&B has received completely."""
-    if own.resolve() in run.resolve().parents:
-        shutil.rmtree(run, ignore_errors=True)
 
 
 def remove_old(own: Path, kept_seconds: float = KEPT_SECONDS) -> None:

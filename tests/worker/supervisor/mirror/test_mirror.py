@@ -213,24 +213,19 @@ def test_an_attempt_that_has_just_started_delivers_the_failure_of_its_mirror(
     assert peer.requests[-1].path.endswith("/finish")
 
 
-@pytest.mark.parametrize(("mode", "is_kept"), [("online", False), ("offline", True)])
-def test_the_directory_of_a_run_is_deleted_once_it_has_been_sent(
-    stage: Stage, mode: str, is_kept: bool
-) -> None:
+def test_the_directories_of_old_runs_are_deleted_and_those_of_new_ones_kept(stage: Stage) -> None:
     wandb = stage.work_dir / "wandb" / "wandb"
     for name in ("offline-run-2", "run-3"):
         (wandb / name).mkdir(parents=True)
     os.utime(wandb / "run-3", (0, 0))
-    mirror = stage.mirror(mode=mode)
+    mirror = stage.mirror()
     mirror.start()
     stage.write(*RECORDS)
     mirror.end(failed=False)
 
     assert mirror._process is not None
     assert mirror._process.wait(60) == 0
-    assert {each.name for each in wandb.iterdir()} == {"offline-run-2"} | (
-        {"run-1"} if is_kept else set()
-    )
+    assert {each.name for each in wandb.iterdir()} == {"offline-run-2", "run-1"}
 
 
 def test_an_attempt_ends_while_its_mirror_hangs(stage: Stage) -> None:

@@ -46,7 +46,7 @@ export function Filters(props: Chosen & { archived: string; counts: JobCounts | 
         title={say(JOBS.label_hint)}
         placeholder={`${say(JOBS.label)} ${say(SHARED.label_example)}`}
         value={label}
-        change={(text) => later({ label: text.trim().replace("：", ":") })}
+        change={(text) => later({ label: text.trim().replace(/^([^:：]*)：/, "$1:") })}
       />
       <div class="chips" role="group" aria-label={say(SHARED.status)}>
         {STATUSES.map((one) => (
