@@ -57,19 +57,20 @@ def environment_of(pid: int) -> dict[str, str]:
 
 def find_trainings(runs: Path) -> dict[int, Training]:
     """Return the live training processes whose run directory is `runs/<worker>/<attempt>`, without the ranks that they start."""
-    found = {}
+    found, parents = {}, {}
     for pid in _all():
         try:
             arguments = _read(pid, "cmdline").split(b"\0")
             if b"worker.training" not in arguments or b"--rank" in arguments:
                 continue
-            state = _stat(pid)[0]
+            state, parents[pid] = _stat(pid)[:2]
         except OSError:  # it has ended in the meantime
             continue
         place = Path(os.fsdecode(arguments[-2]))  # the last argument is empty
         if state != "Z" and place.is_relative_to(runs):
             found[pid] = Training(place.parent.name, place.name, state in "Tt")
-    return found
+    # A process that a training has just forked has its command line until it executes another program.
+    return {pid: each for pid, each in found.items() if int(parents[pid]) not in found}
 
 
 def children_of(parent: int) -> list[int]:
