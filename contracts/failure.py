@@ -11,6 +11,9 @@ from contracts.base import Tolerant
 Language = Literal["en", "zh"]
 
 
+DETAIL_CHARACTERS = 20_000
+
+
 class FailureReason(StrEnum):
     """The reason for a failure. `is_retryable` is true if a retry, later or on another worker, can succeed."""
 
@@ -54,7 +57,7 @@ class Failure(Tolerant):
     """A failure: its reason and the evidence."""
 
     reason: FailureReason
-    detail: str = Field("", max_length=20_000)
+    detail: str = Field("", max_length=DETAIL_CHARACTERS)
     """The worker's description, in English."""
     step: int | None = None
     """Optimizer step at which the failure happened."""

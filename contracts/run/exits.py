@@ -4,7 +4,7 @@ import re
 import signal
 from pathlib import Path
 
-from contracts.failure import Failure, FailureReason
+from contracts.failure import DETAIL_CHARACTERS, Failure, FailureReason
 from contracts.run.run_dir import RUNAWAY_SIGNAL
 
 NATIVE_ERROR_BYTES = 1024**2
@@ -53,6 +53,15 @@ def explain_exit(code: int, output: Path, *, ran_out_of_memory: bool) -> Failure
         reason=_reason_of_crash(error),
         detail=f"The training process {ended} without writing an outcome. {cause}Last lines of its output:\n{last_lines}",
         evidence=evidence,
+    )
+
+
+def name_rank(failure: Failure, rank: int) -> Failure:
+    """Return the failure, attributed to one of several ranks: at the start of its detail and in its evidence."""
+    prefix = f"Rank {rank}: "
+    detail = prefix + failure.detail[-(DETAIL_CHARACTERS - len(prefix)) :]
+    return failure.model_copy(
+        update={"detail": detail, "evidence": {**failure.evidence, "rank": rank}}
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from contracts.attempt import Wanted
 from contracts.base import Tolerant, UtcDatetime
@@ -75,6 +75,11 @@ class RunDir:
     def progress(self) -> Path:
         """Rows processed in the current phase (RowProgress), updated frequently; absent while no rows are counted."""
         return self.path / "progress.json"
+
+    @property
+    def heartbeat(self) -> Path:
+        """Empty file that a thread of the program touches every few seconds, from its start to its end."""
+        return self.path / "heartbeat"
 
     @property
     def output(self) -> Path:
@@ -163,6 +168,14 @@ class Placed(Tolerant):
 def load_placed(run_dir: RunDir) -> Placed:
     """Return what the supervisor placed in a run directory. Raises OSError or ValidationError."""
     return Placed.model_validate_json(run_dir.placed.read_bytes())
+
+
+def count_ranks(run_dir: RunDir) -> int:
+    """Return the number of ranks that placed.json requests; 1 if it cannot be read, which the program reports."""
+    try:
+        return load_placed(run_dir).ranks
+    except (OSError, ValidationError):
+        return 1
 
 
 class Control(Tolerant):

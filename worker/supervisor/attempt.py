@@ -13,13 +13,14 @@ import structlog
 
 from contracts.attempt import Claim, Outcome, Wanted, WorkerInfo
 from contracts.base import utc_now
-from contracts.failure import FailureReason
+from contracts.failure import Failure, FailureReason
 from contracts.job import Phase
 from contracts.run.run_dir import RunDir
 from worker.settings import Settings
 from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.outcome import read_outcome
 from worker.supervisor.child.process import start_child
+from worker.supervisor.child.silence import Silence
 from worker.supervisor.child.stopping import StopFlag, Stopped, Stopping, ended_as
 from worker.supervisor.host.cards.held_cards import HeldCard
 from worker.supervisor.host.clock import boottime
@@ -151,11 +152,13 @@ def _train(
 
 
 def _follow(slot: Slot, run_dir: RunDir, reporter: Reporter, begin: Callable[[], None]) -> Outcome:
-    """Start the training process and follow it until it ends."""
+    """Start the training process and follow it until it ends, or end it if it hangs and cannot report that itself."""
     settings = slot.settings
     process = start_child(run_dir, slot.cards, slot.environ)
     log.info("training process started", pid=process.pid)
     stopping = Stopping(process, run_dir, settings.control_seconds, settings.term_seconds)
+    silence = Silence(process.pid, run_dir, settings.hang_seconds)
+    hang: Failure | None = None
     wanted, was_stopped = Wanted.CONTINUE, False
     begin()
     try:
@@ -167,6 +170,12 @@ def _follow(slot: Slot, run_dir: RunDir, reporter: Reporter, begin: Callable[[],
                 reporter.note_system(system.look(), utc_now())
                 wanted, was_stopped = reporter.pulse(), slot.stop.is_set
                 stopping.follow(wanted, was_stopped)
+                if ended_as(wanted, was_stopped) is not None:
+                    continue  # `stopping` limits how long that takes
+                hang = silence.look()
+                if hang is not None:
+                    log.error("the training process hangs; killing it", detail=hang.detail)
+                    break  # if it cannot be killed, the attempt must not look as if it still ran
     finally:
         process.kill()  # after a takeover or an error here, it must not run unsupervised
         while not process.wait(settings.term_seconds):
@@ -176,7 +185,7 @@ def _follow(slot: Slot, run_dir: RunDir, reporter: Reporter, begin: Callable[[],
     if len(slot.cards) > 1 and not process.wait_for_group(settings.term_seconds):
         log.warning("a rank has not ended yet; it may still occupy its card", pid=process.pid)
     log.info("training process ended", exit_code=process.exit_code)
-    return read_outcome(process, run_dir, ended_as(wanted, was_stopped))
+    return read_outcome(process, run_dir, ended_as(wanted, was_stopped), hang)
 
 
 def _store_last_checkpoint(

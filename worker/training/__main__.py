@@ -12,9 +12,10 @@ import signal
 import sys
 from pathlib import Path
 
-from contracts.run.run_dir import RunDir
+from contracts.run.run_dir import RunDir, count_ranks
 from processes.parent import die_with_parent
-from worker.training.ranks.others import STACK_SIGNAL, Others, count_ranks, stack_path
+from worker.training.ranks.others import STACK_SIGNAL, Others, stack_path
+from worker.training.rundir.heartbeat import start_heartbeat
 from worker.training.rundir.stop import Stop
 
 
@@ -50,6 +51,7 @@ def main(arguments: list[str]) -> int:
         follow_rank_0(run_dir)
     else:
         stop.listen()
+        start_heartbeat(run_dir.heartbeat)
         try:
             others = Others.start(run_dir, count_ranks(run_dir))
         except OSError as error:

@@ -2,10 +2,9 @@
 
 from typing import Literal
 
-from contracts.failure import Failure, FailureReason
+from contracts.failure import DETAIL_CHARACTERS, Failure, FailureReason
 
 Evidence = dict[str, str | int | float | bool | None]
-DETAIL_CHARACTERS = 20_000
 
 
 class TrainingError(Exception):

@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from contracts.attempt import Outcome
 from contracts.failure import Failure, FailureReason
 from contracts.job import Phase
-from contracts.run.run_dir import Placed, RunDir, write_model
+from contracts.run.exits import name_rank
+from contracts.run.run_dir import Placed, RunDir, count_ranks, write_model
 from worker.training import snapshot
 from worker.training.compute.compiler import check_compiler
 from worker.training.compute.cuda_errors import is_device_failure, is_out_of_memory
@@ -64,6 +65,17 @@ from worker.training.state import Progress, Run
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors raised when space runs out: a full disk, an exhausted quota, or the file size limit."""
+_SHARED = frozenset(
+    {
+        FailureReason.MODEL_REFUSED,
+        FailureReason.DATASET_INVALID,
+        FailureReason.DATASET_TOO_SMALL,
+        FailureReason.LOSS_NOT_FINITE,
+        FailureReason.LOSS_ZERO,
+        FailureReason.ADAPTER_FROZEN,
+    }
+)
+"""Reasons that every rank finds at the same time, because all have the same inputs and the same sums."""
 RANK_SPOOL_BYTES = 2**20
 """Maximum size of the records of a rank above 0, which are used only for debugging."""
 
@@ -106,7 +118,10 @@ def run_to_outcome(run_dir: RunDir, stop: Stop, place: Place | None = None) -> O
     except Exception as error:  # noqa: BLE001 - outermost handler: every error becomes an outcome
         with contextlib.suppress(OSError):  # the output file may be on the full disk
             traceback.print_exc()
-        outcome = Outcome(status="failed", failure=failure_of(error), step=progress.step)
+        failure = failure_of(error)
+        if count_ranks(run_dir) > 1 and place.rank == 0 and _is_own(failure):
+            failure = name_rank(failure, 0)  # rank 0 adds the numbers of the others
+        outcome = Outcome(status="failed", failure=failure, step=progress.step)
     write_outcome(run_dir, outcome)
     return outcome
 
@@ -126,6 +141,11 @@ def failure_of(error: Exception) -> Failure:
         reason = FailureReason.DEVICE_FAILED
     detail = "".join(traceback.format_exception(error))
     return Failure(reason=reason, detail=storable(detail))
+
+
+def _is_own(failure: Failure) -> bool:
+    """Return whether a failure that rank 0 raised concerns this rank: not another one, and not what all ranks share."""
+    return failure.reason not in _SHARED and not failure.evidence.keys() & {"rank", "ranks"}
 
 
 def _is_disk_full(error: Exception) -> bool:

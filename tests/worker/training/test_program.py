@@ -226,6 +226,10 @@ def _is_running(pid: int) -> bool:
         return False
 
 
+def test_the_program_writes_a_heartbeat(finished: RunDir) -> None:
+    assert finished.heartbeat.exists()
+
+
 def test_a_run_directory_can_be_used_only_once(finished: RunDir, tmp_path: Path) -> None:
     process = subprocess.run(
         [sys.executable, "-m", "worker.training", str(finished.path)],

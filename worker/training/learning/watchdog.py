@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from contracts.failure import Failure, FailureReason
-from worker.training.errors import DETAIL_CHARACTERS, TrainingError
+from contracts.failure import DETAIL_CHARACTERS, Failure, FailureReason
+from worker.training.errors import TrainingError
 from worker.training.ranks.others import Others
 from worker.training.ranks.signs import Signs
 

@@ -20,8 +20,8 @@ from pydantic import ValidationError
 
 from contracts.attempt import Outcome
 from contracts.failure import Failure
-from contracts.run.exits import explain_exit
-from contracts.run.run_dir import RunDir, load_placed
+from contracts.run.exits import explain_exit, name_rank
+from contracts.run.run_dir import RunDir
 from processes.oom import count_oom_kills
 from worker.training.ranks.signs import Signs
 
@@ -38,14 +38,6 @@ CLOSE_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 _STACK_SECONDS = 2.0
 _LAST_OUTPUT_SECONDS = 2.0
-
-
-def count_ranks(run_dir: RunDir) -> int:
-    """Return the number of ranks that placed.json requests; 1 if it cannot be read, which run.py reports."""
-    try:
-        return load_placed(run_dir).ranks
-    except (OSError, ValidationError):
-        return 1
 
 
 def job_dir(run_dir: RunDir, rank: int) -> RunDir:
@@ -107,12 +99,7 @@ class Rank:
         failure = failure or explain_exit(
             status, self.own.output, ran_out_of_memory=ran_out_of_memory
         )
-        return failure.model_copy(
-            update={
-                "detail": f"Rank {self.number}: {failure.detail}"[:20_000],
-                "evidence": {**failure.evidence, "rank": self.number},
-            }
-        )
+        return name_rank(failure, self.number)
 
     def _copy(self) -> None:
         output: IO[bytes] | None = self.process.stdout

@@ -5,8 +5,8 @@ import os
 import shutil
 
 from contracts.attempt import Outcome
+from contracts.failure import DETAIL_CHARACTERS
 from contracts.run.run_dir import RunDir, write_model
-from worker.training.errors import DETAIL_CHARACTERS
 
 
 def reserve_room(run_dir: RunDir) -> None:

@@ -11,7 +11,7 @@ import pytest
 from contracts.attempt import Device, Outcome
 from contracts.failure import FailureReason
 from contracts.run.run_dir import RUNAWAY_SIGNAL, RunDir, write_model
-from tests.worker.supervisor.builders import hold
+from tests.worker.supervisor.builders import hold, place
 from worker.supervisor.child.outcome import read_outcome
 from worker.supervisor.child.process import Child, child_environment, start_child
 
@@ -135,6 +135,23 @@ def test_a_child_killed_after_a_stop_request_has_not_failed(run_dir: RunDir, loc
     process.wait(5)
 
     assert read_outcome(process, run_dir, "interrupted") == Outcome(status="interrupted")
+
+
+@pytest.mark.parametrize(("ranks", "rank"), [(1, None), (2, 0)])
+def test_the_end_of_rank_0_is_reported_with_its_number_if_there_are_other_ranks(
+    run_dir: RunDir, lock_fd: int, ranks: int, rank: int | None
+) -> None:
+    place(run_dir, ranks=ranks)
+    process = _start(run_dir, "import time; time.sleep(60)", lock_fd)
+    process.kill()
+    process.wait(10)
+
+    failure = read_outcome(process, run_dir, None).failure
+
+    assert failure is not None
+    assert failure.reason is FailureReason.CHILD_KILLED
+    assert failure.evidence.get("rank") == rank
+    assert failure.detail.startswith("Rank 0: ") == (ranks > 1)
 
 
 def test_a_job_whose_child_was_killed_from_outside_may_be_retried(
