@@ -81,6 +81,8 @@ class Demand:
         self.packs = traits.packs
         self.resident_bytes = trace.resident_bytes
         """Base, adapter, gradients and moments."""
+        self.base_bytes = trace.resident_bytes - trace.adapter_bytes
+        """The base alone, which every rank holds as a whole."""
         self.packed_bytes = trace.packed_bytes
         """The base's 4-bit layers."""
         self.unpacked_bytes = trace.unpacked_bytes
@@ -91,7 +93,8 @@ class Demand:
         """The mapped weight files within `program_bytes`. The kernel drops their pages when memory is needed."""
         self.loading_bytes = loading_bytes
         """The peak while the model is loaded, on a CPU."""
-        self.growth = 1.0 if trace.model.device.is_cuda else CPU_GROWTH
+        self.is_cuda = trace.model.device.is_cuda
+        self.growth = 1.0 if self.is_cuda else CPU_GROWTH
         """Factor by which the heap grows beyond the step's tensors."""
         self._traits = traits
         self._trace: Trace | None = trace

@@ -162,13 +162,13 @@ def _reject_if_larger(demand: Demand, spec: JobSpec, room: int, kind: str) -> No
         return
     model, available = demand.resident_bytes, room + demand.resident_bytes
     how = "with" if recomputes else "without"
-    help_ = "" if recomputes else ", set engine.activation_checkpointing to auto"
     raise TrainingError(
         FailureReason.SPEC_REFUSED,
         f"the job does not fit into the {kind}: the model with its adapter and optimizer takes {model / _GIB:.2f} GiB, and a "
         f"sample of {longest:,} tokens takes {step / _GIB:.2f} GiB more ({how} activation checkpointing), but only "
-        f"{available / _GIB:.2f} GiB are available. Lower training.max_length or lora.rank{help_}, or use a device with more memory",
+        f"{available / _GIB:.2f} GiB are available. {_help(demand, spec, available)}",
         evidence={
+            "base_bytes": demand.base_bytes,
             "model_bytes": model,
             "step_bytes": step,
             "available_bytes": available,
@@ -176,3 +176,32 @@ def _reject_if_larger(demand: Demand, spec: JobSpec, room: int, kind: str) -> No
             "activation_checkpointing": recomputes,
         },
     )
+
+
+def _help(demand: Demand, spec: JobSpec, available: int) -> str:
+    """Return what makes the job fit, and what does not. It depends on what is too large: the base, the adapter or a sample."""
+    if demand.base_bytes >= available:
+        cause = (
+            f"The base model alone takes {demand.base_bytes / _GIB:.2f} GiB, so a lower training.max_length or lora.rank does "
+            "not help"
+        )
+        steps = ["use a smaller base model"]
+    elif demand.resident_bytes >= available:
+        cause = "A lower training.max_length does not help, because the adapter is too large"
+        steps = ["lower lora.rank"]
+    else:
+        cause, steps = "", ["lower training.max_length", "lower lora.rank"]
+        if not _options(spec)[-1]:
+            steps.append("set engine.activation_checkpointing to auto")
+    if spec.engine.dequantize_base is True:
+        steps.append("set engine.dequantize_base to auto")
+    if demand.is_cuda:
+        gpus = (
+            "a higher resources.gpus does not help either"
+            if cause
+            else "A higher resources.gpus does not help"
+        )
+        cause = "; ".join(filter(None, (cause, f"{gpus}, because each GPU holds the whole model")))
+    steps.append("use a device with more memory")
+    advice = f"{', '.join(steps[:-1])}, or {steps[-1]}"
+    return ". ".join(filter(None, (advice[0].upper() + advice[1:], cause)))

@@ -123,6 +123,42 @@ def test_a_job_that_cannot_fit_is_rejected_with_the_figures(demand: Demand, kind
     assert "256 tokens" in failure.detail
 
 
+@pytest.mark.parametrize(
+    ("too_large", "helps", "does_not_help"),
+    [
+        ("base", {"smaller base model"}, "a lower training.max_length or lora.rank does not help"),
+        ("adapter", {"Lower lora.rank"}, "A lower training.max_length does not help"),
+        ("sample", {"Lower training.max_length", "lora.rank"}, ""),
+    ],
+)
+@pytest.mark.parametrize("is_cuda", [True, False])
+def test_a_rejected_job_is_told_what_helps_and_what_does_not(
+    demand: Demand,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    too_large: str,
+    helps: set[str],
+    does_not_help: str,
+    is_cuda: bool,
+) -> None:
+    available = {
+        "base": demand.base_bytes - 1,
+        "adapter": demand.resident_bytes - 1,
+        "sample": demand.resident_bytes + 1,
+    }[too_large]
+    monkeypatch.setattr(demand, "is_cuda", is_cuda)
+
+    with pytest.raises(TrainingError) as caught:
+        choose_for_gpu(demand, small_spec(), available)
+
+    detail = caught.value.failure.detail
+    advice = detail.partition("are available. ")[2]
+    assert all(each.lower() in advice.lower() for each in helps)
+    assert ("Lower training.max_length" in advice) == (too_large == "sample")
+    assert does_not_help in advice
+    assert ("higher resources.gpus does not help" in advice) == is_cuda
+
+
 def test_a_cpu_gets_a_smaller_budget_only_if_memory_is_too_little_for_the_usual_one(
     demand: Demand,
 ) -> None:

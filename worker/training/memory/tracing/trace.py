@@ -39,6 +39,9 @@ class Trace:
         self._max_grad_norm = spec.training.max_grad_norm
         self.resident_bytes = self._tracker.live_bytes
         """Base, adapter, gradients and moments."""
+        trained = sum(p.nbytes for p in self.model.peft_model.parameters() if p.requires_grad)
+        self.adapter_bytes = 4 * trained
+        """Of the resident bytes, those of the adapter, its gradients and its two moments."""
         self.kept_bytes = sum(
             parameter.nbytes
             for parameter in self.model.peft_model.parameters()
