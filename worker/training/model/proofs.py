@@ -4,11 +4,14 @@ The assumptions: the model's attention is causal; samples packed into one row do
 computing attention sample by sample does not change the result.
 """
 
+import contextlib
 import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from contracts.failure import FailureReason
 from worker.training.errors import TrainingError
@@ -21,6 +24,8 @@ CAPS_AND_SCALES = ("final_logit_softcapping", "logits_scaling", "logit_scale")
 """Keys of config.json for operations between head(hidden) and the logits."""
 _ROUNDING = 1e-3
 """Relative difference allowed between two computations of the same product."""
+GRADIENT_TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
+"""Relative differences allowed between two computations of the gradient of queries, keys or values, from the same operands."""
 
 
 def attention_of(base: Any) -> str:
@@ -150,7 +155,7 @@ def _has_plain_head(base: Any, body: Any, head: nn.Linear) -> bool:
 def prefer(attention: str, base: Any, body: Any, head: nn.Linear) -> str | None:
     """Use an attention without a mask (SEGMENTS or VARLEN) if the model supports it; otherwise return why it does not.
 
-    Its result must be the same as with SDPA's mask, and packed samples must not influence each other.
+    Its outputs and gradients must be the same as with SDPA's mask, and packed samples must not influence each other.
     """
     if attention_of(base) != "sdpa":
         return "the architecture does not support SDPA"
@@ -160,8 +165,9 @@ def prefer(attention: str, base: Any, body: Any, head: nn.Linear) -> str | None:
         expected = hidden_states(body, ids, positions)
     base.set_attn_implementation(attention)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _recorded(attention) as calls:
             same = close(hidden_states(body, ids, positions), expected)
+        with torch.no_grad():
             # Only the whole model can compute a head that is not plain.
             base(
                 input_ids=ids,
@@ -170,13 +176,64 @@ def prefer(attention: str, base: Any, body: Any, head: nn.Linear) -> str | None:
                 use_cache=False,
                 **attention_options(body, positions),
             )
-        if same and not _sees_first(body, ids, positions):
+        if not same or _sees_first(body, ids, positions):
+            reason = "attention without a mask returned a different result"
+        elif not _same_gradients(attention, calls, positions):
+            reason = "attention without a mask returned different gradients"
+        else:
             return None
-        reason = "attention without a mask returned a different result"
     except (ValueError, TypeError, RuntimeError) as error:
         reason = f"attention without a mask failed: {type(error).__name__}: {error}"[:300]
     base.set_attn_implementation("sdpa")
     return reason
+
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+"""The arguments of a call of an attention function."""
+
+
+@contextlib.contextmanager
+def _recorded(attention: str) -> Iterator[list[Call]]:
+    """Yield a list that gets the arguments of each call of this attention, one per layer."""
+    calls: list[Call] = []
+    function = ALL_ATTENTION_FUNCTIONS[attention]
+
+    def record(*arguments: Any, **options: Any) -> Any:
+        calls.append((arguments, options))
+        return function(*arguments, **options)
+
+    ALL_ATTENTION_FUNCTIONS[attention] = record  # hides the registered function until it is deleted
+    try:
+        yield calls
+    finally:
+        del ALL_ATTENTION_FUNCTIONS[attention]
+
+
+def _same_gradients(attention: str, calls: Sequence[Call], positions: Tensor) -> bool:
+    """Return whether the gradients of queries, keys and values equal those of SDPA with a mask.
+
+    Each layer gets the same operands in both cases: over a whole model in bfloat16, rounding errors grow until the gradients
+    differ by half. The layers are compared together, because one whose attention is saturated has tiny gradients that
+    consist mostly of rounding errors.
+    """
+    samples = (positions[0] == 0).cumsum(0)
+    mask = (samples[:, None] == samples[None]).tril()[None, None]
+    found = [_operand_gradients(attention, call, call[0][4]) for call in calls]
+    expected = [_operand_gradients("sdpa", call, mask) for call in calls]
+    return all(
+        close(torch.cat(own), torch.cat(other), GRADIENT_TOLERANCES.get(own[0].dtype))
+        for own, other in zip(zip(*found, strict=True), zip(*expected, strict=True), strict=True)
+    )
+
+
+def _operand_gradients(attention: str, call: Call, mask: Tensor | None) -> list[Tensor]:
+    """Return the flattened gradients of the call's queries, keys and values for a random gradient of its output."""
+    (module, *operands), options = (call[0][:4], call[1])
+    operands = [each.detach().requires_grad_() for each in operands]
+    output: Tensor = ALL_ATTENTION_FUNCTIONS[attention](module, *operands, mask, **options)[0]
+    direction = torch.randn(output.shape, generator=torch.Generator().manual_seed(0))
+    gradients = torch.autograd.grad(output, operands, direction.to(output))
+    return [each.flatten() for each in gradients]
 
 
 def random_ids(head: nn.Linear) -> Tensor:

@@ -107,6 +107,31 @@ def test_loss_and_gradients_through_the_kernel_equal_those_with_a_dense_mask(
         assert (a - b).norm() <= 3e-2 * b.norm()
 
 
+class Wrong(torch.autograd.Function):
+    """The identity, with a wrong gradient."""
+
+    @staticmethod
+    def forward(_context: Any, part: Tensor) -> Tensor:
+        return part.clone()
+
+    @staticmethod
+    def backward(_context: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]  # as torch documents it
+        return 1.2 * gradient
+
+
+@pytest.mark.parametrize("operand", [0, 1, 2], ids=["queries", "keys", "values"])
+def test_a_kernel_with_a_wrong_gradient_within_a_sample_is_not_used(
+    model: TrainableModel, monkeypatch: pytest.MonkeyPatch, operand: int
+) -> None:
+    def wrong(*arguments: Any, **options: Any) -> Tensor:
+        parts = [Wrong.apply(a) if n == operand else a for n, a in enumerate(arguments)]
+        return reference(*parts, **options)
+
+    monkeypatch.setattr(varlen, "varlen_attn", wrong)
+
+    assert prefer_varlen(model) == "sdpa"
+
+
 @pytest.mark.parametrize("kernel", [mixing, missing])
 def test_a_kernel_that_mixes_samples_or_does_not_exist_is_not_used(
     model: TrainableModel, monkeypatch: pytest.MonkeyPatch, kernel: Any
