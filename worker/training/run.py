@@ -38,7 +38,7 @@ from worker.training.errors import (
     storable,
 )
 from worker.training.learning.evaluate import Evaluation
-from worker.training.learning.optim import build_optimizer, is_fused
+from worker.training.learning.optim import build_optimizer, choose_fused
 from worker.training.learning.watchdog import Watchdog
 from worker.training.loop import count_steps, measure, save_checkpoint, score, train
 from worker.training.memory.helpers import plan_helpers
@@ -200,7 +200,7 @@ def _run(
     plan = planner.plan()
     model = load_model(run_dir.model, spec, device, dequantizes=plan.dequantizes)
     check_vocabulary(model, data.largest_token)
-    fused = is_fused(spec.engine.fused_optimizer, device.torch_device)
+    fused, fused_reason = choose_fused(spec.engine.fused_optimizer, device.torch_device)
     optimizer = build_optimizer(model.adapter_parameters, spec.training, fused=fused)
     watchdog, group = _join(run_dir, placed, place, model, progress=progress, ending=ending)
     plan = planner.adjust(plan, model)
@@ -212,6 +212,7 @@ def _run(
         model=model,
         base_digest=digest_base(run_dir.model),
         optimizer=optimizer,
+        optimizer_reason=fused_reason,
         windows=windows,
         total_steps=count_steps(spec, windows.per_epoch),
         token_budget=budget.tokens,

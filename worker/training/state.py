@@ -77,6 +77,8 @@ class Run:
     progress: Progress
     counter: RowCounter = field(default_factory=RowCounter)
     group: Group = ALONE
+    optimizer_reason: str = ""
+    """Why a fused kernel does or does not update the adapter."""
     most_tokens: int | None = None
     """The largest token budget that fits into the memory of a host, if that is less than usual."""
     needs_recomputation: Callable[[int], bool | None] = lambda _: None

@@ -8,11 +8,55 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from contracts.job import OnOffAuto, TrainingSpec
+from worker.training.compute.cuda_errors import is_device_failure, is_out_of_memory
+
+FUSED_TOLERANCE = 1e-4
+"""Relative difference allowed between the fused and the plain updates of random float32 weights; rounding causes 1e-6."""
 
 
-def is_fused(setting: OnOffAuto, device: torch.device) -> bool:
-    """Return whether a fused kernel updates the whole adapter."""
-    return device.type == "cuda" if setting == "auto" else setting
+def choose_fused(setting: OnOffAuto, device: torch.device) -> tuple[bool, str]:
+    """Return whether a fused kernel updates the whole adapter, and why.
+
+    It must compute the same updates as the plain optimizer for random weights and gradients.
+    """
+    wanted = device.type == "cuda" if setting == "auto" else setting
+    reason = "only on a GPU" if setting == "auto" else "set by engine.fused_optimizer"
+    if not wanted:
+        return False, reason
+    problem = _find_difference(device)
+    proof = problem or "its updates of random weights were the same as those of the plain optimizer"
+    return problem is None, f"{reason}; {proof}"
+
+
+def _find_difference(device: torch.device) -> str | None:
+    """Return how fused updates differ from plain ones; None if they are the same."""
+    try:
+        pairs = list(zip(_updates(device, fused=True), _updates(device, fused=False), strict=True))
+    except (RuntimeError, ValueError, TypeError) as error:
+        if is_device_failure(error) or is_out_of_memory(error):
+            raise
+        return f"the fused kernel failed: {type(error).__name__}: {error}"[:300]
+    same = all((a - b).norm() <= FUSED_TOLERANCE * b.norm() for a, b in pairs)
+    return None if same else "the fused kernel computed different updates"
+
+
+def _updates(device: torch.device, *, fused: bool) -> list[Tensor]:
+    """Return what two updates with random gradients add to random weights, and the moments after them."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator).to(device)
+
+    weights = [Parameter(draw(16, 300)), Parameter(draw(300, 16))]
+    before = [weight.detach().clone() for weight in weights]
+    training = TrainingSpec(learning_rate=0.1, weight_decay=0.1)
+    optimizer = build_optimizer(weights, training, fused=fused)
+    for _ in range(2):
+        for weight in weights:
+            weight.grad = draw(*weight.shape)
+        optimizer.step()
+    moments = [optimizer.state[w][name] for w in weights for name in ("exp_avg", "exp_avg_sq")]
+    return [w.detach() - old for w, old in zip(weights, before, strict=True)] + moments
 
 
 def build_optimizer(

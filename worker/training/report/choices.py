@@ -88,12 +88,7 @@ def _numeric_choices(run: Run, plan: MemoryPlan) -> dict[str, Any]:
             else "set by engine.dequantize_base",
         ),
         "compile": _choice(run.model.compiled, run.model.compile_reason),
-        "fused_optimizer": _choice(
-            bool(run.optimizer.defaults["fused"]),
-            "only on a GPU"
-            if spec.engine.fused_optimizer == "auto"
-            else "set by engine.fused_optimizer",
-        ),
+        "fused_optimizer": _choice(bool(run.optimizer.defaults["fused"]), run.optimizer_reason),
         "fused_lora": _choice(run.model.copies is not None, run.model.fused_reason),
         "cpu_threads": _choice(
             torch.get_num_threads(),

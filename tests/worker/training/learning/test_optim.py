@@ -5,8 +5,10 @@ import torch
 from transformers import get_scheduler
 
 from contracts.job import TrainingSpec
+from worker.training.learning import optim
 from worker.training.learning.optim import (
     build_optimizer,
+    choose_fused,
     learning_rate,
     restore_moments,
     warmup_steps,
@@ -73,6 +75,38 @@ def test_preallocated_memory_does_not_change_an_update_by_a_single_bit() -> None
     assert state.keys() == expected.keys()
     assert all(torch.equal(state[name], expected[name]) for name in expected)
     assert state["step"].dtype is expected["step"].dtype
+
+
+CPU = torch.device("cpu")
+
+
+def test_a_fused_optimizer_whose_updates_are_the_same_is_used() -> None:
+    assert choose_fused("auto", CPU) == (False, "only on a GPU")
+    is_fused, reason = choose_fused(True, CPU)
+
+    assert is_fused
+    assert "were the same" in reason
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [("wrong", "computed different updates"), ("missing", "failed: RuntimeError: no kernel")],
+)
+def test_a_fused_optimizer_that_fails_or_updates_differently_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, fault: str, reason: str
+) -> None:
+    def build(parameters: Any, training: TrainingSpec, *, fused: bool) -> torch.optim.AdamW:
+        if fused and fault == "missing":
+            raise RuntimeError("no kernel")
+        faster = {"learning_rate": training.learning_rate * (1.001 if fused else 1)}
+        return build_optimizer(parameters, training.model_copy(update=faster), fused=fused)
+
+    monkeypatch.setattr(optim, "build_optimizer", build)
+
+    is_fused, found = choose_fused(True, CPU)
+
+    assert not is_fused
+    assert reason in found
 
 
 def test_gradients_keep_their_memory_across_updates() -> None:
