@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch._dynamo.backends.debugging import aot_eager, eager
+from torch._dynamo.backends.debugging import aot_eager
 from torch._dynamo.utils import counters
 
 from tests.worker.training.learning.test_loss import set_nonzero_weights
@@ -66,14 +66,15 @@ def assert_same_results(
 def test_one_set_of_graphs_serves_all_layers_and_all_budgets(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, graphs = load_compiled(load, monkeypatch, eager, lora=WITHOUT_LORA_ON_MOST)
+    model, graphs = load_compiled(load, monkeypatch, aot_eager, lora=WITHOUT_LORA_ON_MOST)
     after_load = graphs.count
 
     assert_same_results(model, set_nonzero_weights(load(lora=WITHOUT_LORA_ON_MOST)))
 
     assert model.compiled, model.compile_reason
     assert not counters["graph_break"]
-    assert after_load == 6  # first layer, others, evaluation; each with and without a mask
+    # First layer, others, evaluation; each with and without a mask. torch may give a graph to the compiler twice.
+    assert counters["stats"]["unique_graphs"] == 6
     assert graphs.count == after_load
 
 
