@@ -8,6 +8,7 @@ from typing import Any
 import bitsandbytes
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from tests.worker.training.conftest import small_spec
 from tests.worker.training.learning.test_loss import ragged_samples, set_nonzero_weights
@@ -65,6 +66,26 @@ def test_a_base_dequantised_once_keeps_its_nf4_values(load: Load) -> None:
     assert found == pytest.approx(expected, rel=1e-6)
     for a, b in zip(found_gradients, gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_base_whose_unpacked_layers_compute_something_else_stays_in_4_bits(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dequantize = PreTrainedModel.dequantize
+
+    def wrong(base: Any, **options: Any) -> Any:
+        unpacked = dequantize(base, **options)
+        unpacked.model.layers[1].mlp.up_proj.weight.data[:, 3] *= 1.2
+        return unpacked
+
+    packed = set_nonzero_weights(load())
+    monkeypatch.setattr(PreTrainedModel, "dequantize", wrong)
+
+    model = set_nonzero_weights(load(engine={"dequantize_base": True}))
+
+    assert not model.dequantized
+    assert "layers.1.mlp.up_proj" in model.unpacking_proof
+    assert loss_and_gradients(model)[0] == loss_and_gradients(packed)[0]
 
 
 def test_with_bfloat16_compute_the_adapter_stays_float32_and_the_loss_is_close(
@@ -150,7 +171,7 @@ def test_auto_keeps_the_base_unpacked_if_the_plan_says_so_and_the_summary_contai
     assert "off on a CPU" in choices["packed"]["dequantize_base"]["reason"]
     assert choices["unpacked"]["dequantize_base"] == {
         "value": True,
-        "reason": "the plan has room for it",
+        "reason": "the plan has room for it; outputs and gradients of each layer for random inputs stayed the same",
     }
     assert choices["denied"]["dequantize_base"] == {
         "value": False,

@@ -5,11 +5,9 @@ freezes the same parameters.
 """
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import bitsandbytes
 import torch
 from transformers import (
     AutoModelForCausalLM,
@@ -38,6 +36,7 @@ from worker.training.model.proofs import (
 from worker.training.model.refusal import refusing
 from worker.training.model.segments import SEGMENTS
 from worker.training.model.trainable import TrainableModel
+from worker.training.model.unpacking import find_4bit_layers, unpack
 from worker.training.model.varlen import LEAST_CAPABILITY, VARLEN
 
 DOUBLE_QUANT_FROM = 3_000_000_000
@@ -55,16 +54,18 @@ def load_model(
     setting = spec.engine.dequantize_base
     dequantizes = dequantizes if setting == "auto" else setting
     double_quant = uses_double_quant(directory, spec)
-    base = _load_base(directory, device, double_quant=double_quant)
-    quantized = list(_linear_4bit(base))
-    _keep_training_layout(quantized)
-    _check_quantized(quantized)
+    base, quantized = _load_packed(directory, device, double_quant=double_quant)
     check_targets(base, spec.lora)
+    unpacking_proof = ""
+    if dequantizes:
+        unpacking_proof = "outputs and gradients of each layer for random inputs stayed the same"
+        base, difference = unpack(base, device)
+        if difference is not None:
+            dequantizes, unpacking_proof = False, difference
+            del base, quantized  # before the weights are loaded again
+            base, quantized = _load_packed(directory, device, double_quant=double_quant)
     unpacks_itself = dequantizes or spec.engine.compile is True
     shares_unpacking = not device.is_cuda and not unpacks_itself and share_weights(quantized)
-    if dequantizes:
-        base = base.dequantize(dtype=device.compute_dtype)
-        base.requires_grad_(requires_grad=False)
     base.name_or_path = base.config.name_or_path = spec.model  # keep local paths out of saved files
     set_seed(spec.training.seed)
     with refusing(
@@ -96,6 +97,7 @@ def load_model(
         device=device,
         double_quant=double_quant,
         dequantized=dequantizes,
+        unpacking_proof=unpacking_proof,
         quantized_layers=len(quantized),
         linear_parameters=sum(layer.in_features * layer.out_features for layer in quantized),
         expert_parameters=sum(
@@ -113,6 +115,15 @@ def load_model(
         compiled=compiled,
         compile_reason=compile_reason,
     )
+
+
+def _load_packed(directory: Path, device: Device, *, double_quant: bool) -> tuple[Any, list[Any]]:
+    """Return the base and its 4-bit layers."""
+    base = _load_base(directory, device, double_quant=double_quant)
+    quantized = [layer for _, layer in find_4bit_layers(base)]
+    _keep_training_layout(quantized)
+    _check_quantized(quantized)
+    return base, quantized
 
 
 def wants_fused_lora(spec: JobSpec, device: Device, *, compiles: bool) -> tuple[bool, str]:
@@ -188,10 +199,6 @@ def _load(directory: Path, device: Device, *, double_quant: bool, attention: str
         trust_remote_code=False,
         output_loading_info=True,
     )
-
-
-def _linear_4bit(base: Any) -> Iterator[Any]:
-    return (m for m in base.modules() if isinstance(m, bitsandbytes.nn.Linear4bit))
 
 
 def _keep_training_layout(layers: list[Any]) -> None:

@@ -52,6 +52,8 @@ class TrainableModel:
     """Whether torch.compile has compiled the decoder's layers (see model/compiled.py)."""
     compile_reason: str
     """Why they are or are not compiled."""
+    unpacking_proof: str = ""
+    """What a comparison of the packed and the unpacked layers showed; empty if they were not unpacked."""
 
     @property
     def adapter_parameters(self) -> list[nn.Parameter]:

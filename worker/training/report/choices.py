@@ -83,9 +83,17 @@ def _numeric_choices(run: Run, plan: MemoryPlan) -> dict[str, Any]:
         ),
         "dequantize_base": _choice(
             run.model.dequantized,
-            plan.dequantize_reason
-            if spec.engine.dequantize_base == "auto"
-            else "set by engine.dequantize_base",
+            "; ".join(
+                filter(
+                    None,
+                    (
+                        plan.dequantize_reason
+                        if spec.engine.dequantize_base == "auto"
+                        else "set by engine.dequantize_base",
+                        run.model.unpacking_proof,
+                    ),
+                )
+            ),
         ),
         "compile": _choice(run.model.compiled, run.model.compile_reason),
         "fused_optimizer": _choice(bool(run.optimizer.defaults["fused"]), run.optimizer_reason),

@@ -115,7 +115,7 @@ class Wrong(torch.autograd.Function):
         return part.clone()
 
     @staticmethod
-    def backward(_context: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]  # as torch documents it
+    def backward(_context: Any, gradient: Tensor) -> Tensor:
         return 1.2 * gradient
 
 
@@ -124,7 +124,8 @@ def test_a_kernel_with_a_wrong_gradient_within_a_sample_is_not_used(
     model: TrainableModel, monkeypatch: pytest.MonkeyPatch, operand: int
 ) -> None:
     def wrong(*arguments: Any, **options: Any) -> Tensor:
-        parts = [Wrong.apply(a) if n == operand else a for n, a in enumerate(arguments)]
+        apply: Any = Wrong.apply
+        parts = [apply(a) if n == operand else a for n, a in enumerate(arguments)]
         return reference(*parts, **options)
 
     monkeypatch.setattr(varlen, "varlen_attn", wrong)
