@@ -107,6 +107,15 @@ def test_loss_and_gradients_through_the_kernel_equal_those_with_a_dense_mask(
         assert (a - b).norm() <= 3e-2 * b.norm()
 
 
+def test_a_model_whose_attention_has_dropout_keeps_the_mask(
+    model: TrainableModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(varlen, "varlen_attn", reference)
+    model.peft_model.get_base_model().config.attention_dropout = 0.1
+
+    assert prefer_varlen(model) == "sdpa"
+
+
 class Wrong(torch.autograd.Function):
     """The identity, with a wrong gradient."""
 
