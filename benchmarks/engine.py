@@ -12,6 +12,7 @@ the device; with several ranks, that of rank 0.
 
 import argparse
 import json
+import math
 import os
 import re
 import statistics
@@ -21,6 +22,7 @@ import sysconfig
 import tempfile
 import time
 import venv
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ from contracts.summary import Summary
 
 PEERS_ENVIRONMENT = Path.home() / ".cache" / "stepline" / "benchmark-peers"
 TRL = "trl==1.16.0"
+TOO_LONG = "the time limit was reached"
 _PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 
 
@@ -145,9 +148,15 @@ def make_spec(model: Path, options: argparse.Namespace) -> JobSpec:
 
 
 def run_ours(
-    path: Path, model: Path, data: Path, spec: JobSpec, ranks: int = 1
+    path: Path,
+    model: Path,
+    data: Path,
+    spec: JobSpec,
+    ranks: int = 1,
+    *,
+    ends_at: float = math.inf,
 ) -> tuple[Summary, Plan, Run]:
-    """Run the training program in a fresh run directory."""
+    """Run the training program in a fresh run directory. Raises SystemExit with its output if it fails; `ends_at` as in `run_process`."""
     run_dir = RunDir(path)
     run_dir.train_data.parent.mkdir(parents=True)
     write_model(run_dir.spec, spec)
@@ -158,9 +167,12 @@ def run_ours(
         "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     )
     with run_dir.output.open("wb") as output:
-        peak = run_process([sys.executable, "-m", "worker.training", str(path)], output)
+        command = [sys.executable, "-m", "worker.training", str(path)]
+        peak = run_process(command, output, ends_at)
     if not run_dir.summary.exists():
-        raise SystemExit(run_dir.output.read_text()[-4000:] + run_dir.outcome.read_text())
+        # A program that was killed leaves no outcome.
+        outcome = run_dir.outcome.read_text() if run_dir.outcome.exists() else ""
+        raise SystemExit(run_dir.output.read_text()[-4000:] + outcome)
     summary = Summary.model_validate_json(run_dir.summary.read_text())
     plan = make_plan(run_dir, spec, summary)
     records = [decode_line(line) for line in run_dir.records.read_bytes().splitlines()]
@@ -224,8 +236,10 @@ def make_plan(run_dir: RunDir, spec: JobSpec, summary: Summary) -> Plan:
     )
 
 
-def run_peer(peer: str, plan: Plan, plan_path: Path, folder: Path) -> Run:
-    """Run a peer on the plan. On a CPU, where TRL is slow, it runs only one update."""
+def run_peer(
+    peer: str, plan: Plan, plan_path: Path, folder: Path, *, ends_at: float = math.inf
+) -> Run:
+    """Run a peer on the plan and on one device. On a CPU, where TRL is slow, it runs only one update."""
     path, count = plan_path, len(plan.windows)
     if peer == "trl" and not torch.cuda.is_available():
         count = 1
@@ -235,7 +249,7 @@ def run_peer(peer: str, plan: Plan, plan_path: Path, folder: Path) -> Run:
     python = sys.executable if peer == "trainer" else str(peers_python())
     with (folder / f"{peer}.log").open("wb") as output:
         command = [python, "-m", "benchmarks.peers.trainer", peer, str(path), str(result)]
-        peak = run_process(command, output)
+        peak = run_process(command, output, ends_at, _one_gpu())
     if not result.exists():
         raise SystemExit((folder / f"{peer}.log").read_text()[-4000:])
     figures = json.loads(result.read_text())
@@ -247,14 +261,34 @@ def run_peer(peer: str, plan: Plan, plan_path: Path, folder: Path) -> Run:
     )
 
 
-def run_process(command: list[str], output: Any) -> int:
-    """Run a process until it exits; return its peak resident memory in bytes."""
+def _one_gpu() -> dict[str, str]:
+    """Return the variables that show a process only the first GPU. With several, Trainer would take a batch for each of them."""
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+    return {"CUDA_VISIBLE_DEVICES": shown.partition(",")[0]}
+
+
+def run_process(
+    command: list[str],
+    output: Any,
+    ends_at: float = math.inf,
+    variables: Mapping[str, str] | None = None,
+) -> int:
+    """Run a process until it exits; return its peak resident memory in bytes.
+
+    Raises SystemExit if it is still running at `ends_at`, a time of the monotonic clock; the process is then killed.
+    """
     environment = {"OMP_WAIT_POLICY": "passive"} | os.environ  # as in the training program
-    environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"} | dict(
+        variables or {}
+    )
     process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
     peak = 0
     while process.poll() is None:
         peak = max(peak, peak_bytes_so_far(process.pid))
+        if time.monotonic() > ends_at:
+            process.kill()
+            process.wait()
+            raise SystemExit(TOO_LONG)
         time.sleep(0.02)
     return peak
 

@@ -10,7 +10,9 @@ after the other. The last line is JSON.
 """
 
 import argparse
+import hashlib
 import json
+import math
 import subprocess
 import sys
 import time
@@ -21,14 +23,20 @@ from pathlib import Path
 
 import torch
 
+import contracts
+import worker.training
 from benchmarks.gpu.cells import SETTINGS, TRAINER, Cell, Result, Results, cells, measure
 from benchmarks.gpu.report import table
 from benchmarks.gpu.shapes import SHAPES, make_rows
 
 STATE = Path.home() / ".cache" / "stepline" / "gpu-benchmark"
 QUICK_SETTINGS = ("auto", TRAINER, "compile")
-QUICK_SECONDS = 420.0
-"""A quick run does not start another measurement after this time."""
+QUICK_SECONDS = 480.0
+"""A quick run stops its measurements after this time."""
+TEST_SECONDS = 90.0
+"""A quick run stops the tests after this time."""
+GPU_TESTS = "tests/worker/supervisor/host"
+"""The directory of the tests that need a GPU."""
 
 
 def main() -> int:
@@ -45,20 +53,22 @@ def main() -> int:
     ).returncode:
         return 1
     began = time.monotonic()
-    results = Results(options.state / slug(machine()))
+    ends_at = began + QUICK_SECONDS if options.quick else math.inf
+    measured = f"{options.updates}-updates-{code()}"
+    results = Results(options.state / slug(machine()) / measured)
     data = make_rows(options.state / "rows.jsonl")
     found: dict[Cell, Result] = {}
     for cell in cells(options.shapes, options.settings, options.gpus):
         result = results.find(cell)
-        if result is None and options.quick and time.monotonic() - began > QUICK_SECONDS:
+        if result is None and time.monotonic() > ends_at:
             print(f"{cell.name}: skipped, because the time limit was reached", flush=True)
             continue
         if result is None:
             print(f"{cell.name}: running", flush=True)
-            result = measure(cell, options.state, data, options.updates)
+            result = measure(cell, options.state, data, options.updates, ends_at)
             results.keep(cell, result)
         found[cell] = result
-    tests = run_tests() if not options.no_tests else "not run"
+    tests = "not run" if options.no_tests else run_tests(TEST_SECONDS if options.quick else None)
     text = table(f"{machine()}. Tests that need a GPU: {tests}.", found)
     options.output.write_text(text)
     print(text)
@@ -129,10 +139,28 @@ def slug(text: str) -> str:
     )
 
 
-def run_tests() -> str:
+def code() -> str:
+    """Return a hash of the training engine's code, so that figures of another version are not used again."""
+    digest = hashlib.sha256()
+    for package in (contracts, worker.training):
+        for path in sorted(Path(package.__path__[0]).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def run_tests(limit_seconds: float | None) -> str:
     """Run the tests that need a GPU; return pytest's last line."""
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            [*command, GPU_TESTS],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=limit_seconds,
+        )
+    except subprocess.TimeoutExpired:
+        return f"stopped after {limit_seconds:.0f} seconds"
     return done.stdout.strip().rpartition("\n")[2].strip("= ") or f"exit status {done.returncode}"
 
 

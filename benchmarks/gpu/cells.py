@@ -1,13 +1,16 @@
 """Measures one setting of the engine, or a peer, on one model, in a separate process; stores the result in a file."""
 
 import json
+import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.engine import Run, run_ours, run_peer
+import torch
+
+from benchmarks.engine import TOO_LONG, Run, run_ours, run_peer
 from benchmarks.gpu.shapes import make_model
 from benchmarks.peers.roofline import tokens_per_second_limit
 from contracts.job import JobSpec
@@ -16,11 +19,15 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
     "auto": {},
     "compile": {"compile": True},
     "dequantize_base": {"dequantize_base": True},
+    "no dequantize_base": {"dequantize_base": False},
     "no fused_optimizer": {"fused_optimizer": False},
     "no fused_lora": {"fused_lora": False},
     "activation_checkpointing": {"activation_checkpointing": True},
+    "no activation_checkpointing": {"activation_checkpointing": False},
 }
-"""Stepline's engine with one switch changed, by name."""
+"""Stepline's engine with one switch changed, by name. `auto` may choose the same value."""
+OUT_OF_MEMORY = ("out of memory", "oom_gpu", "oom_host")
+"""Failures that a repetition would not change."""
 TRAINER = "Trainer"
 WARM_UP = 2
 """Number of warm-up updates, which compile kernels and fill caches."""
@@ -65,34 +72,42 @@ def cells(shapes: Sequence[str], settings: Sequence[str], gpus: int) -> Iterator
             yield Cell(shape, "auto", gpus)
 
 
-def measure(cell: Cell, folder: Path, data: Path, updates: int) -> Result:
-    """Run a cell."""
-    model = make_model(cell.shape, folder)
+def measure(
+    cell: Cell, folder: Path, data: Path, updates: int, ends_at: float = math.inf
+) -> Result:
+    """Run a cell until `ends_at`, a time of the monotonic clock."""
     work = folder / "runs" / cell.name
     shutil.rmtree(work, ignore_errors=True)  # left by a measurement that was stopped
     try:
-        return _measure(cell, model, work, data, updates)
+        model = make_model(cell.shape, folder)
+        return _measure(cell, model, work, data, updates, ends_at=ends_at)
     except SystemExit as failed:  # run_ours and run_peer raise it with the end of the output
         return Result(failure=_reason(str(failed), work))
+    except (MemoryError, OSError, RuntimeError) as failed:
+        return Result(failure=_reason(f"{type(failed).__name__}: {failed}", work))
     finally:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # of the measured peak speed; the next program needs the memory
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _measure(cell: Cell, model: Path, work: Path, data: Path, updates: int) -> Result:
+def _measure(
+    cell: Cell, model: Path, work: Path, data: Path, updates: int, *, ends_at: float
+) -> Result:
     settings = SETTINGS.get(cell.setting, {})
     spec = make_spec(model, WARM_UP + updates, settings)
-    summary, plan, run = run_ours(work, model, data, spec, cell.gpus)
+    summary, plan, run = run_ours(work, model, data, spec, cell.gpus, ends_at=ends_at)
     if cell.setting == TRAINER:
         plan_path = work / "plan.json"
         plan.save(plan_path)
-        run = run_peer("trainer", plan, plan_path, work)
+        run = run_peer("trainer", plan, plan_path, work, ends_at=ends_at)
         return Result(None, _speed(run), run.peak_bytes, losses=run.losses)
     speed = _speed(run)
     return Result(
         None,
         speed,
         run.peak_bytes,
-        predicted_bytes=getattr(summary, "predicted_peak_memory_bytes", None),
+        predicted_bytes=summary.predicted_memory_bytes,
         utilisation=summary.flops_utilisation,
         roofline=speed / (cell.gpus * tokens_per_second_limit(plan, summary)),
         losses=run.losses,
@@ -117,6 +132,8 @@ def make_spec(model: Path, updates: int, engine: dict[str, Any]) -> JobSpec:
 
 
 def _reason(output: str, work: Path) -> str:
+    if output == TOO_LONG:
+        return output
     outcome = work / "outcome.json"
     if outcome.exists():
         failure = json.loads(outcome.read_text()).get("failure") or {}
@@ -125,7 +142,10 @@ def _reason(output: str, work: Path) -> str:
 
 
 class Results:
-    """The results so far, in one file per cell. A new run continues where an earlier one stopped."""
+    """The results so far, in one file per cell. A new run continues where an earlier one stopped.
+
+    Failures other than out of memory are not kept, so that a new run repeats them.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -137,7 +157,9 @@ class Results:
         return Result(**json.loads(path.read_text())) if path.exists() else None
 
     def keep(self, cell: Cell, result: Result) -> None:
-        """Store the result of a cell."""
+        """Store the result of a cell, unless a repetition may succeed."""
+        if result.failure is not None and result.failure not in OUT_OF_MEMORY:
+            return
         temporary = self._path(cell).with_suffix(".tmp")
         temporary.write_text(json.dumps(asdict(result)))
         temporary.replace(self._path(cell))

@@ -35,8 +35,8 @@ def make_model(name: str, folder: Path) -> Path:
         return path
     torch.manual_seed(0)
     config = Qwen2Config(**SHAPES[name].config())
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = Qwen2ForCausalLM._from_config(config, dtype=torch.bfloat16)  # noqa: SLF001  # the only way to choose the dtype
+    # On the CPU, because the GPU may be too small for the weights in bfloat16.
+    model = Qwen2ForCausalLM._from_config(config, dtype=torch.bfloat16)  # noqa: SLF001  # the only way to choose the dtype
     model.save_pretrained(path)
     tokenizer = make_tokenizer(texts(200), vocabulary=VOCABULARY)
     tokenizer.save_pretrained(path)

@@ -3,13 +3,16 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks.gpu.cells import TRAINER, Cell, Result, Results, cells
+from benchmarks.gpu import cells as gpu_cells
+from benchmarks.gpu.cells import TRAINER, Cell, Result, Results, cells, measure
 from benchmarks.gpu.report import table
+from benchmarks.gpu.shapes import make_rows
 
 
 def test_each_model_is_measured_with_every_setting_and_with_all_gpus() -> None:
@@ -29,22 +32,37 @@ def test_a_stored_result_is_found_again(tmp_path: Path) -> None:
     assert Results(tmp_path / "results").find(Cell("0.5B", "auto", 2)) is None
 
 
-def test_the_table_shows_ratios_to_the_trainer_and_models_that_do_not_fit() -> None:
-    text = table(
-        "One GPU",
-        {
-            Cell("0.5B", "auto"): Result(
-                None, 3000.0, 4e9, 4.4e9, utilisation=0.31, roofline=0.5, losses=[2.5, 2.25]
-            ),
-            Cell("0.5B", TRAINER): Result(None, 1500.0, 9e9, losses=[2.5, 2.2]),
-            Cell("7B", "auto"): Result(failure="oom_gpu"),
-        },
-    )
+def test_only_failures_that_would_repeat_are_stored(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    for setting, failure in (("auto", "oom_gpu"), ("compile", "crashed")):
+        results.keep(Cell("7B", setting), Result(failure=failure))
 
-    assert text.startswith("One GPU\n")
-    assert "| 0.5B | auto | 1 | 3,000 | 2.00 | 4.00 | 4.40 | 31% | 50% | 0 |" in text
-    assert "| 0.5B | Trainer | 1 | 1,500 | 1.00 | 9.00 |  |  |  | 0.05 |" in text
-    assert "| 7B | auto | 1 | oom_gpu |" in text
+    assert results.find(Cell("7B", "auto")) == Result(failure="oom_gpu")
+    assert results.find(Cell("7B", "compile")) is None
+
+
+def test_a_measurement_ends_at_its_time_limit_and_the_table_is_still_written(
+    tmp_path: Path,
+) -> None:
+    data = make_rows(tmp_path / "rows.jsonl")
+
+    result = measure(Cell("tiny", "auto"), tmp_path, data, 1, ends_at=time.monotonic())
+
+    assert result == Result(failure="the time limit was reached")
+    assert "the time limit was reached" in table("CPU", {Cell("tiny", "auto"): result})
+
+
+def test_a_model_that_cannot_be_made_does_not_end_the_benchmark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Path:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 15.00 GiB")
+
+    monkeypatch.setattr(gpu_cells, "make_model", fail)
+
+    result = measure(Cell("tiny", "auto"), tmp_path, tmp_path / "rows.jsonl", 1)
+
+    assert result == Result(failure="out of memory")
 
 
 @pytest.mark.slow
@@ -82,6 +100,7 @@ def test_a_complete_run_on_a_tiny_model_continues_where_it_stopped(tmp_path: Pat
     both = run("auto", TRAINER)
 
     assert both["tiny auto 1"] == first["tiny auto 1"]
+    assert first["tiny auto 1"].keys() >= {"predicted_bytes"}
     assert {name: result["failure"] for name, result in both.items()} == {
         "tiny auto 1": None,
         "tiny Trainer 1": None,

@@ -62,7 +62,6 @@ def assert_same_results(
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_one_set_of_graphs_serves_all_layers_and_all_budgets(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:

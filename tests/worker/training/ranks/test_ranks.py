@@ -117,7 +117,7 @@ def assert_same_losses(found: dict[int, float], expected: RunDir) -> None:
     assert found == pytest.approx(losses(expected), abs=TOLERANCE)
 
 
-@pytest.mark.slow  # the next test compares two ranks with one on every change
+@pytest.mark.slow
 def test_the_losses_of_three_ranks_equal_those_of_one(
     alone: RunDir, tiny_model: Path, tmp_path: Path
 ) -> None:
