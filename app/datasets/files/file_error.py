@@ -41,6 +41,8 @@ class FileProblem(StrEnum):
     CHECK_TIME = "check_time"
     CHECK_MEMORY = "check_memory"
     CHECK_CRASHED = "check_crashed"
+    OTHER = "other"
+    """A code of another version of the server, in stored refusals."""
 
 
 class FileError(ValueError):
@@ -207,6 +209,10 @@ _WORDS: dict[FileProblem, _Words] = {
         "the program that checks it ended with {how} more than once; {rows} rows were checked. Upload it again; if that does "
         "not help, the server's log has details",
         "校验程序多次异常结束（{how}），已校验 {rows} 条。请重新上传；如果仍然失败，详情见服务器日志",
+    ),
+    FileProblem.OTHER: _Words(
+        "another version of the server rejected it; upload it again",
+        "被其他版本的服务器拒绝；请重新上传",
     ),
 }
 
