@@ -131,6 +131,7 @@ def test_labels_of_a_dataset_from_the_hub_are_ratings_only_if_all_of_them_can_be
     with pytest.raises(TrainingError, match="the row rates answers"):
         read_rows(path, Bounds(), is_from_hub=True)
     assert len(read_rows(write_rows(path, rows), Bounds(), is_from_hub=True)) == 3
+    assert len(read_rows(write_rows(path, [rows[1]]), Bounds(), is_from_hub=True)) == 1
 
 
 def test_numbers_as_labels_of_an_uploaded_dataset_are_classes_as_at_its_upload(

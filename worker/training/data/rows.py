@@ -74,6 +74,7 @@ def _rows(
                 yield row
             bounds.poll()
     # A later label may show that the labels are classes, so this is known only at the end.
+    labels.finish()
     if rated is not None and preference is None:
         _reject_ratings(rated)
 
