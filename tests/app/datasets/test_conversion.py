@@ -224,6 +224,17 @@ def test_cells_of_list_columns_are_read_as_json_and_their_errors_name_row_line_a
     assert len(problems) == 4
 
 
+def test_a_conversation_in_a_cell_may_be_turns_as_json_or_text() -> None:
+    content = 'text,conversation\na,Hello\nb,"[{""role"": ""user""}]"\nc,[broken\nd,\n'
+
+    assert [row["conversation"] for row in read_values(content.encode(), "a.csv")] == [
+        "Hello",
+        [{"role": "user"}],
+        "[broken",
+        "",
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
