@@ -179,6 +179,9 @@ def test_text_in_each_encoding_yields_the_same_rows() -> None:
         (problem,) = describe(read(uncertain))
         assert problem.startswith("line 1: it is not UTF-8")
         assert "?encoding=gb18030" in problem
+    (problem,) = describe(read(codecs.BOM_UTF16_LE + text.encode("utf-16-le")[:-1]))
+    assert "it is not UTF-16" in problem
+    assert "gb18030" not in problem
 
 
 def test_a_table_of_text_yields_the_same_rows_with_any_separator() -> None:
