@@ -166,9 +166,11 @@ def test_an_empty_first_answer_does_not_get_the_token_that_begins_the_next_turn(
         "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
     )
     template = Template(OtherTokenizer(tokenizer, without_end))
-    roles = ("assistant", "user", "assistant")
-    turns = [Message(role=role, content="hi") for role in roles]
-    turns[0] = turns[0]._replace(content=content)
+    turns = [
+        Message("assistant", content),
+        Message("user", "hi"),
+        Message("assistant", "hi"),
+    ]
 
     assert answers(template.render(turns)) == ["", "hi"]
 
