@@ -51,6 +51,11 @@ DatasetSource = Annotated[
 ]
 
 
+def is_from_hub(source: str | HubDataset | None) -> bool:
+    """Return whether a dataset is downloaded from the hub, so that the server has not checked its rows."""
+    return isinstance(source, HubDataset)
+
+
 class WeightedDataset(Strict):
     """One of several training datasets."""
 

@@ -117,6 +117,7 @@ def _check_rows(
         raise Refused("dataset_unreadable", wrong)
     if wrong:
         raise Refused("dataset_invalid", wrong)
+    labels.finish()
     if not forms:
         raise Refused("dataset_empty")
     if not is_answered:

@@ -314,8 +314,9 @@ FIELD_WORDS: dict[str, FieldWords] = {
     FieldProblem.PREFERENCE_REQUIRED: FieldWords(
         FieldProblem.PREFERENCE_REQUIRED,
         "must be 'chosen_only', because {rows} rows of {dataset} contain rated answers ({forms}). Training then uses only the "
-        "good answers",
-        "应为 'chosen_only'：{dataset} 中有 {rows} 条偏好数据（{forms}），设置后只在好的回答上训练",
+        "good answers. If the labels are classes, upload the file again with ?format=prompt, which ignores them",
+        "应为 'chosen_only'：{dataset} 中有 {rows} 条偏好数据（{forms}），设置后只在好的回答上训练。如果标签是类别而不是评价，"
+        "请用 ?format=prompt 重新上传，标签会被忽略",
         shows_value=False,
     ),
 }

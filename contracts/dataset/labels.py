@@ -11,7 +11,7 @@ _TRUTHS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.
 
 
 class OtherLabels(Exception):  # the labels are classes; nothing is wrong
-    """A label that is not a rating, after others that could be ratings."""
+    """The labels are not ratings, but earlier rows were changed as if they were."""
 
 
 class Labels:
@@ -20,6 +20,7 @@ class Labels:
     def __init__(self, *, are_ratings: bool = True) -> None:
         self._are_ratings = are_ratings
         self._has_changed_any = False
+        self._has_good_answer = False
 
     def may_change(self, row: Any) -> bool:
         """Return whether a row has a label and may need a boolean instead."""
@@ -42,7 +43,15 @@ class Labels:
                 return row
             arranged = arranged | {name: truth}
         self._has_changed_any = self._has_changed_any or arranged is not row
+        self._has_good_answer = self._has_good_answer or any(
+            arranged.get(name) is True for name in LABELS
+        )
         return arranged
+
+    def finish(self) -> None:
+        """Raise OtherLabels if labels were changed and none is true: nobody rates every answer as bad, so 0 is a class."""
+        if self._are_ratings and self._has_changed_any and not self._has_good_answer:
+            raise OtherLabels
 
 
 def read_truth(value: Any) -> bool | None:

@@ -22,6 +22,8 @@ class RowProblem(StrEnum):
     NO_PAIR = "no_pair"
     NOT_UNICODE = "not_unicode"
     NO_ANSWER = "no_answer"
+    LATE_SYSTEM = "late_system"
+    """No longer raised; in stored refusals."""
     TURN_WEIGHT = "turn_weight"
     NOT_TEXT = "not_text"
     LABEL = "label"
@@ -32,6 +34,8 @@ class RowProblem(StrEnum):
     AFTER_ARRAY = "after_array"
     NO_COMMA = "no_comma"
     UNENDED_ARRAY = "unended_array"
+    OTHER = "other"
+    """A code of another version of the server, in stored refusals."""
 
 
 class RowError(ValueError):
@@ -171,6 +175,10 @@ _WORDS: dict[RowProblem, _Words] = {
         "{place} 含有不成对的代理字符（surrogate），请删除",
     ),
     RowProblem.NO_ANSWER: _Words("it has no assistant answer", "没有助手的回答"),
+    RowProblem.LATE_SYSTEM: _Words(
+        "it has a system turn after another turn, which an earlier version did not accept; upload the file again",
+        "system 消息不是第一条，旧版本不接受；请重新上传",
+    ),
     RowProblem.TURN_WEIGHT: _Words(
         "{place} is {found}; it must be 0 (do not train on this turn) or 1",
         "{place} 是{found}，应为 0（该轮不参与训练）或 1",
@@ -195,5 +203,9 @@ _WORDS: dict[RowProblem, _Words] = {
     RowProblem.NO_COMMA: _Words("a comma or ] is missing", "缺少逗号或 ]"),
     RowProblem.UNENDED_ARRAY: _Words(
         "the file ends before the end of the array", "数组未闭合，文件已结束"
+    ),
+    RowProblem.OTHER: _Words(
+        "another version of the server rejected it; upload the file again",
+        "被其他版本的服务器拒绝；请重新上传",
     ),
 }

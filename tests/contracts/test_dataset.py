@@ -297,6 +297,8 @@ def test_the_examples_of_invalid_rows_cover_every_row_problem() -> None:
         RowProblem.AFTER_ARRAY,
         RowProblem.NO_COMMA,
         RowProblem.UNENDED_ARRAY,
+        RowProblem.LATE_SYSTEM,
+        RowProblem.OTHER,
         RowProblem.OTHER_FORM,  # only with a chosen format, as LABEL
         RowProblem.LABEL,
         RowProblem.EMPTY_ANSWER,  # only if every row of a file has it

@@ -142,6 +142,7 @@ def test_the_role_names_of_sharegpt_files_are_recognised(name: str, role: str) -
 
 
 HUMAN = [("user", "a", False), ("assistant", "b", True)]
+SYSTEM = ("system", "s", False)
 
 
 @pytest.mark.parametrize(
@@ -158,8 +159,34 @@ HUMAN = [("user", "a", False), ("assistant", "b", True)]
             "alpaca",
             [("system", "s", False), *HUMAN],
         ),
-        ({"query": "a", "response": "b"}, "prompt", HUMAN),
-        ({"question": "a", "answer": "b"}, "prompt", HUMAN),
+        ({"query": "a", "response": "b"}, "alpaca", HUMAN),
+        ({"question": "a", "answer": "b", "id": 1, "Level": 2, "choices": []}, "alpaca", HUMAN),
+        ({"question": "a", "answer": "b", "system_prompt": "s"}, "alpaca", [SYSTEM, *HUMAN]),
+        (
+            {"system": "s", "query": "a", "response": "b", "history": [["a", "b"]]},
+            "alpaca",
+            [SYSTEM, ("user", "a", False), ("assistant", "b", True), *HUMAN],
+        ),
+        (
+            {"query": "a", "response": "b", "rejected_response": "c", "history": [["a", "b"]]},
+            "preference",
+            [("user", "a", False), ("assistant", "b", False), *HUMAN],
+        ),
+        (
+            {"prompt": "a", "question": "x", "answer": "y", "chosen": "b", "rejected": "c"},
+            "preference",
+            HUMAN,
+        ),
+        (
+            {"instruction": "a", "response": "y", "context": "z", "chosen": "b", "rejected": "c"},
+            "preference",
+            HUMAN,
+        ),
+        (
+            {"conversation": [ASK, ANSWER], "prompt": "a", "chosen": "b", "rejected": "c"},
+            "preference",
+            HUMAN,
+        ),
         ({"question": "x", "answer": "y", "prompt": "a", "completion": "b"}, "prompt", HUMAN),
         (
             {"conversation": [{"human": "a", "assistant": "b"}] * 2, "conversation_id": 1},
@@ -190,6 +217,28 @@ def test_rows_of_public_datasets_are_recognised_by_their_own_columns(
     row: dict[str, Any], form: str, expected: list[tuple[str, str, bool]]
 ) -> None:
     assert (parse(row).form, marks(row)) == (form, expected)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"question": "a", "A": "1", "B": "2", "answer": "B"},
+        {"question": "a", "answer": "b", "passage_text": "c"},
+        {"question": "a", "answer": "b", "output": "c"},
+        {"question": "a", "answer": "b", "label": 0},
+        {"query": "a", "response": "b", "document": "c"},
+        {"query": "a", "response": "b", "tools": ["c"]},
+        {"question": "a", "response": "b", "context": "c"},
+        {"question": "a", "answer": "b", "system": "c", "system_prompt": "d"},
+        {"instruction": "a", "prompt": "b", "response": "c"},
+        {"conversation": "an id", "response": "b"},
+    ],
+)
+def test_columns_are_not_recognised_if_another_one_may_change_the_meaning(
+    columns: dict[str, Any],
+) -> None:
+    with pytest.raises(RowError, match=r"match no known format|is missing"):
+        parse(columns)
 
 
 @pytest.mark.parametrize(

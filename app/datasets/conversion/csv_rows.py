@@ -15,11 +15,12 @@ from contracts.dataset.rows import MAX_LINE_BYTES
 from contracts.values.nesting import TooDeep, loads
 
 MAX_COLUMNS = 256
-JSON_COLUMNS = ("messages", "conversations", "conversation", "tools", "history")
+JSON_COLUMNS = ("messages", "conversations", "tools", "history")
 """Columns that contain lists, which CSV can represent only as JSON."""
 BOOLEAN_COLUMNS = ("label", "kto_tag")
 """Columns with a label that rates the answer. In other file types, these labels are booleans."""
 TURN_COLUMNS = (
+    "conversation",
     "prompt",
     "completion",
     "input",

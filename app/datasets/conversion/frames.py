@@ -19,6 +19,8 @@ MAX_FRAME_BYTES = MAX_LINE_BYTES + 64 * 1024
 """Maximum length of a frame with a row and its place."""
 END = ["end"]
 NO_ROOM = "no_room"
+_ROW_CODES = frozenset(each.value for each in RowProblem)
+_FILE_CODES = frozenset(each.value for each in FileProblem)
 
 
 class BrokenFrame(ValueError):
@@ -55,17 +57,23 @@ def decode(line: bytes) -> Found | None:
             case ["row", str(file), int(number), int(row_line), value]:
                 return _row(Row(number, row_line, value, file))
             case ["rejected", str(file), number, int(at), family, str(problem), dict(figures)]:
-                error: RowError | FileError
-                if family == "row":
-                    error = RowError(at, RowProblem(problem), **figures)
-                else:
-                    error = FileError(FileProblem(problem), at, **figures)
-                return Rejected(error, number, file)
+                return Rejected(_error(family, at, problem, figures), number, file)
             case ["no_room", int(number)]:
                 raise OSError(number, "the conversion could not write a temporary file")
     except (ValueError, RecursionError) as error:
         raise BrokenFrame(str(error)) from error
     raise BrokenFrame(f"{line[:200]!r}")
+
+
+def _error(family: Any, line: Any, problem: str, figures: dict[str, Any]) -> RowError | FileError:
+    """Return a problem. A refusal stored by another version of the server may contain a code that this version does not know."""
+    if family == "row":
+        if problem in _ROW_CODES:
+            return RowError(line, RowProblem(problem), **figures)
+        return RowError(line, RowProblem.OTHER)
+    if problem in _FILE_CODES:
+        return FileError(FileProblem(problem), line, **figures)
+    return FileError(FileProblem.OTHER, line)
 
 
 def _row(row: Row) -> Found:

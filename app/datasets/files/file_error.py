@@ -15,6 +15,8 @@ class FileProblem(StrEnum):
 
     OTHER_KIND = "other_kind"
     NOT_ENCODED = "not_encoded"
+    NOT_DECODED = "not_decoded"
+    """The same for an encoding other than UTF-8, which the request or a byte order mark states."""
     NUL = "nul"
     DAMAGED = "damaged"
     ENCRYPTED = "encrypted"
@@ -41,6 +43,8 @@ class FileProblem(StrEnum):
     CHECK_TIME = "check_time"
     CHECK_MEMORY = "check_memory"
     CHECK_CRASHED = "check_crashed"
+    OTHER = "other"
+    """A code of another version of the server, in stored refusals."""
 
 
 class FileError(ValueError):
@@ -105,6 +109,10 @@ _WORDS: dict[FileProblem, _Words] = {
     FileProblem.NOT_ENCODED: _Words(
         "it is not {encoding} ({said}). Save it as UTF-8; if it is GB18030 or GBK, upload it with ?encoding=gb18030",
         "不是 {encoding} 编码（{said}）。请另存为 UTF-8；如果是 GB18030 或 GBK，请用 ?encoding=gb18030 上传",
+    ),
+    FileProblem.NOT_DECODED: _Words(
+        "it is not {encoding} ({said}). Save it as UTF-8",
+        "不是 {encoding} 编码（{said}）。请另存为 UTF-8",
     ),
     FileProblem.NUL: _Words(
         "the text contains a NUL character. If it is UTF-16 without a byte order mark, upload it with ?encoding=utf-16, or save it "
@@ -207,6 +215,10 @@ _WORDS: dict[FileProblem, _Words] = {
         "the program that checks it ended with {how} more than once; {rows} rows were checked. Upload it again; if that does "
         "not help, the server's log has details",
         "校验程序多次异常结束（{how}），已校验 {rows} 条。请重新上传；如果仍然失败，详情见服务器日志",
+    ),
+    FileProblem.OTHER: _Words(
+        "another version of the server rejected it; upload it again",
+        "被其他版本的服务器拒绝；请重新上传",
     ),
 }
 

@@ -188,7 +188,8 @@ class Text:
             if isinstance(error, UnicodeDecodeError):
                 before = error.object[: error.start].decode(error.encoding, "ignore")
                 line, said = line + before.count("\n"), error.reason
-            raise FileError(FileProblem.NOT_ENCODED, line, encoding=name, said=said) from error
+            problem = FileProblem.NOT_ENCODED if self._encoding == UTF8 else FileProblem.NOT_DECODED
+            raise FileError(problem, line, encoding=name, said=said) from error
         self._window = self._window[self._at :] + text
         self._at = 0
         return True

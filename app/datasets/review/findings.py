@@ -16,6 +16,7 @@ class WarningCode(StrEnum):
     DUPLICATES = "duplicates"
     NEAR_DUPLICATES = "near_duplicates"
     EMPTY_ANSWERS = "empty_answers"
+    UNANSWERED = "unanswered"
     GARBLED_TEXT = "garbled_text"
     SPECIAL_TOKENS = "special_tokens"
     REFUSALS = "refusals"

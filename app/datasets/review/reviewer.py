@@ -146,6 +146,8 @@ def _check_texts(number: int, row: Any, parsed: Parsed, found: _Findings) -> Non
         if secret is not None:
             kind, fragment = secret
             add(WarningCode.SECRETS, role, fragment, kind)
+    if isinstance(parsed, Conversation) and parsed.form == "preference" and not parsed.is_trained:
+        add(WarningCode.UNANSWERED, "user", parsed.turns[-1].content)
     for answer in _trained_answers(parsed):
         if not answer.content.strip() and not answer.tool_calls:
             add(WarningCode.EMPTY_ANSWERS, "assistant", "")

@@ -20,6 +20,11 @@ _WORDS: Mapping[WarningCode, Mapping[Language, str]] = {
         "en": "Rows with an empty answer: {rows}. The model would learn to give empty answers. Fill in the answers or remove the rows.",
         "zh": "回答为空：{rows} 条。模型会学到不作回答。请补全回答，或删除这些数据。",
     },
+    WarningCode.UNANSWERED: {
+        "en": "Rows whose chosen conversation does not end with an answer: {rows}. Training skips them. Add the answers or remove "
+        "the rows.",
+        "zh": "chosen 对话不以回答结尾：{rows} 条。训练时会跳过。请补全回答，或删除这些数据。",
+    },
     WarningCode.GARBLED_TEXT: {
         "en": "Rows with garbled text, such as “Ã©” or “�”: {rows}. The text was decoded with the wrong encoding before it "
         "was uploaded. Export it again as UTF-8.",

@@ -179,6 +179,9 @@ def test_text_in_each_encoding_yields_the_same_rows() -> None:
         (problem,) = describe(read(uncertain))
         assert problem.startswith("line 1: it is not UTF-8")
         assert "?encoding=gb18030" in problem
+    (problem,) = describe(read(codecs.BOM_UTF16_LE + text.encode("utf-16-le")[:-1]))
+    assert "it is not UTF-16" in problem
+    assert "gb18030" not in problem
 
 
 def test_a_table_of_text_yields_the_same_rows_with_any_separator() -> None:
@@ -222,6 +225,17 @@ def test_cells_of_list_columns_are_read_as_json_and_their_errors_name_row_line_a
     assert problems[2] == "row 4, line 6: the row has 2 cells; the header has 4"
     assert problems[3].startswith("row 5, line 7: a quotation mark is misplaced")
     assert len(problems) == 4
+
+
+def test_a_conversation_in_a_cell_may_be_turns_as_json_or_text() -> None:
+    content = 'text,conversation\na,Hello\nb,"[{""role"": ""user""}]"\nc,[broken\nd,\n'
+
+    assert [row["conversation"] for row in read_values(content.encode(), "a.csv")] == [
+        "Hello",
+        [{"role": "user"}],
+        "[broken",
+        "",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -225,6 +225,17 @@ def test_a_choice_that_cannot_be_applied_is_rejected(player: Player) -> None:
             assert error["hint"] == "Did you mean prompt?"
 
 
+def test_labels_that_are_all_zero_are_a_class(player: Player) -> None:
+    rows = [{"prompt": str(number), "completion": "b", "label": 0} for number in range(3)]
+
+    dataset = post(player, *rows).json()
+
+    assert (dataset["forms"], dataset["rows"]) == ({"prompt": 3}, 3)
+    assert dataset["features"]["untrained"] == 0
+    with_good = post(player, *rows, rows[0] | {"label": 1}).json()
+    assert (with_good["forms"], with_good["features"]["untrained"]) == ({"kto": 4}, 3)
+
+
 def test_rated_rows_need_a_preference(player: Player) -> None:
     player.hello(models=["m"])
     for rated in (PAIR, {"prompt": "a", "completion": "b", "label": True}):
@@ -233,6 +244,7 @@ def test_rated_rows_need_a_preference(player: Player) -> None:
         refused = plan(player, dataset)
         assert problems_of(refused) == [("dataset.preference", "preference_required")]
         assert "must be 'chosen_only', because 2 rows" in refused["error"]["message"]
+        assert "?format=prompt" in refused["error"]["message"]
         assert plan(player, dataset, preference="chosen_only")["train_rows"] == 1
         wrong = plan(player, dataset, preference="dpo")
         assert problems_of(wrong) == [("dataset.preference", "not_an_option")]

@@ -126,10 +126,23 @@ def test_labels_of_a_dataset_from_the_hub_are_ratings_only_if_all_of_them_can_be
     path = tmp_path / "rows.jsonl"
     rows = [{"prompt": "a", "completion": "b", "label": label} for label in (1, 0, 2)]
 
-    assert len(read_rows(write_rows(path, rows[:2]), Bounds(), "chosen_only")) == 1
+    write_rows(path, rows[:2])
+    assert len(read_rows(path, Bounds(), "chosen_only", is_from_hub=True)) == 1
     with pytest.raises(TrainingError, match="the row rates answers"):
-        read_rows(path, Bounds())
-    assert len(read_rows(write_rows(path, rows), Bounds())) == 3
+        read_rows(path, Bounds(), is_from_hub=True)
+    assert len(read_rows(write_rows(path, rows), Bounds(), is_from_hub=True)) == 3
+    assert len(read_rows(write_rows(path, [rows[1]]), Bounds(), is_from_hub=True)) == 1
+
+
+def test_numbers_as_labels_of_an_uploaded_dataset_are_classes_as_at_its_upload(
+    model: Path, tmp_path: Path
+) -> None:
+    rows = [{"prompt": "a", "completion": "b", "label": label} for label in (1, 0)]
+
+    (first, second) = read_rows(write_rows(tmp_path / "rows.jsonl", rows), Bounds())
+
+    assert [row.content.form for row in (first, second)] == ["prompt", "prompt"]
+    assert [row.form for row in previewed(model, rows).rows] == ["prompt", "prompt"]
 
 
 @pytest.mark.parametrize("place", [1, 3])

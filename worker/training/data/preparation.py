@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from contracts.data_spec import is_from_hub
 from contracts.dataset.conversation import Parsed
 from contracts.dataset.features import FeatureCounter
 from contracts.failure import FailureReason
@@ -96,10 +97,15 @@ def _make(
     """Make the samples, in files of `directory` if there is one."""
     preference = spec.dataset.preference
     parts = [
-        read_rows(path, bounds, preference, name) for path, name in _training_files(run_dir, spec)
+        read_rows(path, bounds, preference, name, is_from_hub=is_from_hub(part.dataset))
+        for (path, name), part in zip(
+            _training_files(run_dir, spec), spec.dataset.parts, strict=True
+        )
     ]
     if run_dir.eval_data.exists():
-        eval_rows = read_rows(run_dir.eval_data, bounds, preference)
+        eval_rows = read_rows(
+            run_dir.eval_data, bounds, preference, is_from_hub=is_from_hub(spec.dataset.eval)
+        )
     else:
         parts, eval_rows = hold_out(parts, spec)
     parts = select_rows(parts, spec)

@@ -30,17 +30,23 @@ class Row:
 
 
 def read_rows(
-    path: Path, bounds: Bounds, preference: Preference | None = None, name: str | None = None
+    path: Path,
+    bounds: Bounds,
+    preference: Preference | None = None,
+    name: str | None = None,
+    *,
+    is_from_hub: bool = False,
 ) -> list[Row]:
     """Return the rows of a JSONL file that contain something to train on.
 
-    `name`: the name in error messages; by default, that of the file. Raises TrainingError if the file is missing or unreadable, or if
-    its rows rate answers and the job does not set `preference`.
+    `name`: the name in error messages; by default, that of the file. `is_from_hub`: whether labels such as 1 may be ratings. The server
+    has replaced them in an uploaded file; in one that an earlier version accepted, they are classes. Raises TrainingError if the file is
+    missing or unreadable, or if its rows rate answers and the job does not set `preference`.
     """
     name = name or path.name
     try:
         try:
-            return list(_rows(path, bounds, preference, name, Labels()))
+            return list(_rows(path, bounds, preference, name, Labels(are_ratings=is_from_hub)))
         except OtherLabels:
             return list(_rows(path, bounds, preference, name, Labels(are_ratings=False)))
     except FileNotFoundError as error:
@@ -58,7 +64,6 @@ def read_rows(
 def _rows(
     path: Path, bounds: Bounds, preference: Preference | None, name: str, labels: Labels
 ) -> Iterator[Row]:
-    # The server has replaced the labels of an uploaded file, but not those of a dataset from the hub.
     rated: Row | None = None
     with path.open("rb") as lines:
         for line, value in read_jsonl(lines):
@@ -69,6 +74,7 @@ def _rows(
                 yield row
             bounds.poll()
     # A later label may show that the labels are classes, so this is known only at the end.
+    labels.finish()
     if rated is not None and preference is None:
         _reject_ratings(rated)
 

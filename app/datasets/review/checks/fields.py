@@ -9,6 +9,7 @@ from contracts.values.nesting import loads
 
 _COLUMNS: dict[str, Role] = {
     "system": "system",
+    "system_prompt": "system",
     "instruction": "user",
     "input": "user",
     "prompt": "user",
@@ -60,7 +61,7 @@ def _texts(value: Any, path: str, role: str | None) -> Iterator[tuple[str, str |
         known = find_role(value.get("role", value.get("from")))
         spoken = "assistant" if known == "call" else known or role
         for key, item in value.items():
-            column = role if path else _COLUMNS.get(key)
+            column = _COLUMNS.get(key) if not path or key in ("human", "assistant") else role
             yield from _texts(item, f"{path}.{key}" if path else key, spoken or column)
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from app.datasets.review.checks.fields import find_field
 from app.datasets.review.findings import WarningCode
 from app.datasets.review.reviewer import review_rows
 from tests.app.datasets.review.reviewing import alpaca, different_rows, find, review
@@ -49,6 +50,25 @@ def test_an_empty_answer_is_found_in_its_field() -> None:
         (1, "output"),
         (2, "messages[1].content"),
     ]
+
+
+def test_a_chosen_conversation_that_ends_with_a_question_is_found() -> None:
+    answered = "\n\nHuman: a\n\nAssistant: b"
+    rows = [
+        {"chosen": f"{answered}\n\nHuman: and?", "rejected": answered},
+        {"chosen": answered, "rejected": answered},
+    ]
+
+    finding = find(rows)[WarningCode.UNANSWERED]
+
+    assert [(place.row, place.field) for place in finding.places] == [(1, "chosen")]
+
+
+def test_the_fields_of_an_exchange_have_the_role_of_their_speaker() -> None:
+    row = {"conversation": [{"human": "a <eot>", "assistant": "b <eot>"}]}
+
+    assert find_field(row, "assistant", "<eot>") == "conversation[0].assistant"
+    assert find_field(row, "user", "<eot>") == "conversation[0].human"
 
 
 def test_statistics_count_turns_characters_and_trained_parts() -> None:

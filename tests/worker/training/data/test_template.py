@@ -157,6 +157,24 @@ def test_an_empty_answer_is_trained_on_its_end_of_turn_token_if_the_template_wri
     assert answers(template.render(turns)) == expected
 
 
+@pytest.mark.parametrize("content", ["", " \n"])
+def test_an_empty_first_answer_does_not_get_the_token_that_begins_the_next_turn(
+    tokenizer: Any, content: str
+) -> None:
+    without_end = (
+        "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    )
+    template = Template(OtherTokenizer(tokenizer, without_end))
+    turns = [
+        Message("assistant", content),
+        Message("user", "hi"),
+        Message("assistant", "hi"),
+    ]
+
+    assert answers(template.render(turns)) == ["", "hi"]
+
+
 def test_a_template_that_rewrites_earlier_turns_is_rejected(tokenizer: Any) -> None:
     forgetful = (
         "{% for m in messages %}<|im_start|>{{ m['role'] + '\n' }}"

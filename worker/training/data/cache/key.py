@@ -9,6 +9,7 @@ from typing import Any
 
 import contracts
 import worker.training.data
+from contracts.data_spec import is_from_hub
 from contracts.job import JobSpec
 from contracts.run.run_dir import RunDir
 from worker.training.data.bounds import Bounds
@@ -58,8 +59,10 @@ def find_key(
         split = ""
     else:
         split = f"{dataset.eval_size} of seed {seed}"
+    sources = [*(part.dataset for part in dataset.parts), dataset.eval]
     parts = [
         _code(),
+        str([is_from_hub(source) for source in sources]),
         *(_hash_file(path, bounds) for path in rows),
         weights,
         split,

@@ -64,12 +64,29 @@ class Locator:
         return [self._locate_any(text, turns, place, ahead) for place in places]
 
     def _locate_any(self, text: str, turns: Turns, place: int, ahead: Ahead) -> Span:
+        content, calls = turns[place]["content"], turns[place].get("tool_calls")
         try:
-            return self._locate(text, turns, place, ahead)
+            span = self._locate(text, turns, place, ahead)
         except (RenderingFailed, TrainingError):
-            if turns[place]["content"] or turns[place].get("tool_calls"):
+            if content or calls:
                 raise
             return Span(0, 0)
+        if (
+            content.strip()
+            or calls
+            or not self._is_in_next_turn(span.end, text, turns, place, ahead)
+        ):
+            return span
+        return Span(0, 0)
+
+    def _is_in_next_turn(self, end: int, text: str, turns: Turns, place: int, ahead: Ahead) -> bool:
+        """Return whether the token found after an empty answer begins the next turn, because the template ends turns without one."""
+        through = ahead.through.get(place)
+        try:
+            through = self.apply(turns[: place + 1]) if through is None else through
+        except RenderingFailed:
+            return False
+        return text.startswith(through) and end > len(through)
 
     def _render_ahead(self, text: str, turns: Turns, places: Sequence[int]) -> Ahead:
         """Return the texts that are usually needed to locate these answers; fewer if they are long or one fails to render."""
