@@ -72,8 +72,7 @@ def test_requests_with_all_numbers_at_once_create_one_job(
     clients = [player.client, TestClient(second_server, base_url=BASE_URL)]
     with ThreadPoolExecutor(3) as pool:
         posts = [
-            pool.submit(post, clients[n % 2], file, retry)
-            for n, retry in enumerate((2, 0, 1))
+            pool.submit(post, clients[n % 2], file, retry) for n, retry in enumerate((2, 0, 1))
         ]
         created = {each.result() for each in posts}
     second_server.state.database.close()

@@ -159,7 +159,7 @@ def prefer(attention: str, base: Any, body: Any, head: nn.Linear) -> str | None:
     """
     if attention_of(base) != "sdpa":
         return "the architecture does not support SDPA"
-    if attention == VARLEN and getattr(base.config.get_text_config(), "attention_dropout", 0):
+    if attention == VARLEN and getattr(base.config.get_text_config(), "attention_dropout", False):
         return "the model's attention has dropout, which varlen attention does not support"
     base.eval()
     ids, positions = random_ids(head), two_samples(head)
