@@ -95,6 +95,9 @@ class ModelFacts(Tolerant):
     """The model's directory under the models root, as `name` or `owner/name`, or its id on the hub."""
     revision: Annotated[Name | None, IfReadable] = None
     """The hub's commit of a snapshot in the worker's hub cache; null for a model in the models root."""
+    is_main: Annotated[bool | None, IfReadable] = None
+    """Whether this commit was the hub's main branch at the last download. Null for a model in the models root, and from workers running
+    earlier versions."""
     architecture: Annotated[Name | None, IfReadable] = None
     """The class that loads the model, such as `Qwen2ForCausalLM` (config.json)."""
     parameters: Annotated[Count | None, IfReadable] = None

@@ -61,16 +61,26 @@ class ModelCatalog:
 
     def _read(self, directory: Path, name: str, revision: str | None) -> tuple[State, ModelFacts]:
         known = self._known.get(name)
+        about = {"revision": revision, "is_main": revision and _is_main(directory)}
         try:
             state = _state_of(directory)
-            if known is not None and known[0] == state and known[1].revision == revision:
+            if known is not None and known[0] == state and about.items() <= dict(known[1]).items():
                 return known
-            read = read_facts(directory, name).model_copy(update={"revision": revision})
+            read = read_facts(directory, name).model_copy(update=about)
             facts, is_final = self._trials.find(directory, read)
         except OSError:
             # This user cannot read the directory.
-            return (), ModelFacts(name=name, revision=revision)
+            return (), ModelFacts(name=name).model_copy(update=about)
         return state if is_final else (), facts
+
+
+def _is_main(snapshot: Path) -> bool:
+    """Return whether a snapshot is the commit of the main branch as of its last download."""
+    main = snapshot.parent.parent / "refs" / "main"
+    try:
+        return main.read_text(errors="replace").strip() == snapshot.name
+    except OSError:
+        return False
 
 
 def _state_of(directory: Path) -> State:
