@@ -31,7 +31,7 @@ class RowFeatures(Tolerant):
     repeated_user: int = _ZERO
     """Conversations with consecutive user turns."""
     repeated_assistant: int = _ZERO
-    """Conversations with consecutive assistant turns."""
+    """Conversations with consecutive assistant turns, neither of which calls a tool. Templates for tool calls accept others."""
     weights: int = _ZERO
     """Conversations in which only some of the answers are trained on."""
     untrained: int = _ZERO
@@ -57,15 +57,18 @@ class FeatureCounter:
         has_trained = has_untrained = has_calls = has_reasoning = has_late_system = False
         begins_with_answer = repeats_user = repeats_assistant = False
         before: Role | None = None
+        called_before = False
         for turn in row.turns:
-            role = turn.role
+            role, calls = turn.role, bool(turn.tool_calls)
             if role == before:
                 repeats_user = repeats_user or role == "user"
-                repeats_assistant = repeats_assistant or role == "assistant"
+                repeats_assistant = repeats_assistant or (
+                    role == "assistant" and not calls and not called_before
+                )
             elif role == "assistant" and not roles - _OPENING:
                 begins_with_answer = True
             has_late_system = has_late_system or (bool(roles) and role in _OPENING)
-            before = role
+            before, called_before = role, calls
             roles.add(role)
             if role != "assistant":
                 continue
@@ -73,7 +76,7 @@ class FeatureCounter:
                 has_trained = True
             else:
                 has_untrained = True
-            has_calls = has_calls or bool(turn.tool_calls)
+            has_calls = has_calls or calls
             has_reasoning = has_reasoning or bool(turn.reasoning_content)
         if not has_trained:
             self._counts["untrained"] += 1
