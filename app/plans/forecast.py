@@ -119,7 +119,9 @@ def forecast_job(
         return forecast_worker(computation, run, (worker, gpus), results, reason)
 
     devices = [on(worker) for worker in workers]
-    least = NO_LIMIT if need is None else Least(least_bytes(need, "cpu"), least_bytes(need, "cuda"))
+    least = NO_LIMIT
+    if need is not None:
+        least = Least(least_bytes(spec, need, "cpu"), least_bytes(spec, need, "cuda"))
     devices = sorted(devices, key=_rank)
     fits, why = _fit(devices, reason)
     return (
