@@ -102,8 +102,8 @@ def forecast_worker(
     place: tuple[WorkerInfo, int],
     results: Sequence[Result],
     reason: Note,
-) -> WorkerForecast:
-    """Return the forecast for a worker's device. `reason`: why the memory is unknown, if it is.
+) -> tuple[WorkerForecast, Setup | None]:
+    """Return the forecast for a worker's device, and how the job would be computed there. `reason`: why the memory is unknown, if it is.
 
     `place`: the worker, and the number of GPUs that the job would use there.
     """
@@ -119,7 +119,7 @@ def forecast_worker(
         widths = [width] if results else _possible_widths(spec, device.kind)
         least = _forecast_least(need, device.kind, widths, factor)
     per_row = computation.per_row
-    return WorkerForecast(
+    forecast = WorkerForecast(
         worker=worker.worker_id,
         host=worker.host,
         device=device.name,
@@ -135,6 +135,7 @@ def forecast_worker(
         if setup is None
         else _seconds(computation, run, (setup, gpus), results, settings),
     )
+    return forecast, setup
 
 
 def work_of(computation: Computation, setup: Setup, gpus: int, *, training_tokens: float) -> Work:

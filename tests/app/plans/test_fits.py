@@ -42,13 +42,14 @@ def forecast(
         tokens_per_row=50.0,
         supervised_share=0.5,
     )
-    return forecast_worker(
+    found, _ = forecast_worker(
         Computation(spec, need, LOAD, 50.0, 0),
         Run(forecast_tokens(spec, None, None, None), 100, 1),
         (WorkerInfo(worker_id="w", device=device), 1),
         [] if peak_ratio is None else [Result(settings_key(spec, 1), measured)],
         Note(code="memory_unreported"),
     )
+    return found
 
 
 @pytest.mark.parametrize(
