@@ -1,6 +1,5 @@
 """The models root: the directory of models that the worker's operator keeps on this host."""
 
-import itertools
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -37,6 +36,8 @@ class ModelCatalog:
         self._list_snapshots = list_snapshots
         self._trials = trials or TemplateTrials()
         self._known: dict[str, tuple[State, ModelFacts]] = {}
+        self.has_unread = False
+        """Whether later calls of `read` return more models, whose names come after those of the last call."""
 
     def read(self) -> list[ModelFacts]:
         """Return the facts about the models that a job can name. Raises OSError if the root cannot be read.
@@ -51,8 +52,9 @@ class ModelCatalog:
                 places[name] = (self._models_dir / name, None)
         for name, snapshot in self._list_snapshots().items():
             places.setdefault(name, (snapshot, snapshot.name))
-        new = itertools.islice((name for name in places if name not in self._known), MOST_NEW)
-        chosen = self._known.keys() | set(new)
+        new = sorted(places.keys() - self._known.keys())
+        chosen = self._known.keys() | set(new[:MOST_NEW])
+        self.has_unread = len(new) > MOST_NEW
         for name, (directory, revision) in places.items():
             if name in chosen:
                 current[name] = self._read(directory, name, revision)
