@@ -1,6 +1,7 @@
 """RowFeatures: chat template features that a dataset's rows need, counted at upload and checked at submission."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from pydantic import Field
 
@@ -37,6 +38,11 @@ class RowFeatures(Tolerant):
     untrained: int = _ZERO
     """Rows with nothing to train on: the KTO label is false, every weight is 0, or the text is empty. Training skips
     them."""
+
+
+def lacks_features(stored: Mapping[str, object] | None) -> bool:
+    """Return whether an earlier version, which did not count all features, has stored these."""
+    return stored is None or not RowFeatures.model_fields.keys() <= stored.keys()
 
 
 class FeatureCounter:
