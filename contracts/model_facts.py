@@ -95,6 +95,9 @@ class ModelFacts(Tolerant):
     """The model's directory under the models root, as `name` or `owner/name`, or its id on the hub."""
     revision: Annotated[Name | None, IfReadable] = None
     """The hub's commit of a snapshot in the worker's hub cache; null for a model in the models root."""
+    is_main: Annotated[bool | None, IfReadable] = None
+    """Whether this commit was the hub's main branch at the last download. Null for a model in the models root, and from workers running
+    earlier versions."""
     architecture: Annotated[Name | None, IfReadable] = None
     """The class that loads the model, such as `Qwen2ForCausalLM` (config.json)."""
     parameters: Annotated[Count | None, IfReadable] = None
@@ -136,16 +139,21 @@ class ModelReport(Tolerant):
     after: str = ""
     """The range begins after this name, the last one of the previous part; empty for the first part."""
     has_more: bool = False
-    """If true, the range ends with the last of `models`, and another part follows."""
+    """If true, the range ends with the last of `models`. Another part follows, perhaps only with a later report."""
 
 
-def split_report(worker_id: str, models: Sequence[ModelFacts]) -> Iterator[ModelReport]:
-    """Yield the reports that together contain all models; one if there are none."""
+def split_report(
+    worker_id: str, models: Sequence[ModelFacts], *, has_unread: bool = False
+) -> Iterator[ModelReport]:
+    """Yield the reports that together contain all models; one if there are none.
+
+    With `has_unread`, the last report does not replace what the worker has reported about models whose names come after it.
+    """
     ordered = sorted(models, key=lambda facts: facts.name)
     after = ""
     for start in range(0, max(1, len(ordered)), MOST_MODELS):
         part = ordered[start : start + MOST_MODELS]
-        has_more = start + MOST_MODELS < len(ordered)
+        has_more = has_unread or start + MOST_MODELS < len(ordered)
         yield ModelReport(worker_id=worker_id, models=part, after=after, has_more=has_more)
         after = part[-1].name if part else ""
 

@@ -39,6 +39,7 @@ from app.errors.kinds import DatasetInUse, DatasetNotFound
 from app.http.paging import Page, decode_cursor, encode_cursor
 from app.storage.data_dir import Draft, Storage
 from contracts.dataset.columns import Columns
+from contracts.dataset.features import lacks_features
 from contracts.dataset.status import DatasetStatus
 from contracts.failure import Language
 from contracts.values.text import escape
@@ -104,9 +105,16 @@ def store_dataset(
         known = store.find_any(session, dataset_id)
     origin = None if source is None else source.model_dump()
     if known is not None and known.status is not DatasetStatus.FAILED:
+        is_old = known.status is DatasetStatus.READY and lacks_features(known.features)
+        features = None
+        if is_old and length < background_bytes:
+            features = _count_features(storage, upload, columns)
         with database.writing() as session:
             # Another request may have deleted it since; then it is stored again below.
-            if store.lock_dataset(session, dataset_id) is not None:
+            found_now = store.lock_dataset(session, dataset_id)
+            if found_now is not None:
+                if features is not None:
+                    found_now.features = features
                 if origin is not None:
                     store.add_source(session, dataset_id, origin)
                 also(session, dataset_id, False)
@@ -248,6 +256,15 @@ def _check(
     features = checked.features.model_dump(mode="json")
     reviewed = reviews.review_upload(draft.path, checked.rows, origins, columns, limits)
     return {"rows": checked.rows, "forms": checked.forms, "features": features}, reviewed
+
+
+def _count_features(storage: Storage, upload: Upload, columns: Columns) -> dict[str, Any] | None:
+    """Return the features of a stored dataset's rows from its upload; None if this version rejects the rows."""
+    with storage_errors(), storage.draft() as draft:
+        try:
+            return check_rows(upload, draft, columns).features.model_dump(mode="json")
+        except Refused:
+            return None
 
 
 def _get_any(session: Session, dataset_id: str) -> Dataset:

@@ -3,8 +3,9 @@
 A job is rejected only if no live worker of its queue could run it: if it fits none of the copies whose facts are known. It is not rejected
 if a worker has the model on its disk but has not read its files.
 
-A worker that downloads the model counts as having the copy that other workers have read, because the hub has one model of this id. Its newest
-commit may differ from the known one. A job can name that commit as `model_revision`; the facts of a copy with another commit do not apply then.
+A worker that downloads the model counts as having the copy that another worker has in its hub cache, because the hub has one model of this id. Its
+newest commit may differ from the known one. A job can name that commit as `model_revision`; the facts of a copy with another commit do not apply
+then. A copy in a models root does not count, because its files may have been edited, nor does a commit that was not the main branch.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -101,12 +102,15 @@ def _comparable(spec: JobSpec, installation: Installation) -> list[ModelFacts]:
     used = [
         copy
         for copy in copies
-        if copy is not None and (copy.revision is None or pinned in (None, copy.revision))
+        if copy is not None
+        and (
+            copy.revision is None
+            or pinned == copy.revision
+            or (pinned is None and copy.is_main is not False)
+        )
     ]
     is_unknown = None in copies or (
-        installation.downloads
-        and pinned is not None
-        and not any(copy.revision == pinned for copy in used)
+        installation.downloads and not any(copy.revision is not None for copy in used)
     )
     return [] if is_unknown else used
 

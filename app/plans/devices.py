@@ -22,9 +22,9 @@ from contracts.job import JobSpec
 
 TERA = 1e12
 _CAUTION = 0.8
-"""A device does not get a job only if its memory is below this fraction of the formula's minimum for the best compute type."""
+"""A device does not get a job only if its memory is below this fraction of the formula's minimum for the best possible compute type."""
 _FIT_CAUTION = 0.9
-"""A job fits a device unless its memory is below this fraction of the minimum for the compute type that the device probably uses.
+"""A job fits a device unless its memory is below this fraction of the minimum for the compute type that its last job used, or that may be used.
 The formula is within 10 % of traces."""
 _WIDTHS = {"cuda": 2, "cpu": 4}
 """Bytes per value of the compute type that `auto` usually chooses. A CPU with AMX computes in bfloat16."""
@@ -62,19 +62,30 @@ class Work(NamedTuple):
     evaluation: float
 
 
-def least_bytes(need: MemoryNeed, kind: str) -> int:
+def least_bytes(spec: JobSpec, need: MemoryNeed, kind: str) -> int:
     """Return the memory below which a device of this kind certainly cannot run the job."""
-    widths = [2] if kind == "cuda" else [2, 4]
-    return int(_CAUTION * min(need.least_bytes(kind, width) for width in widths))
+    return int(_CAUTION * _least_of(need, kind, _possible_widths(spec, kind)))
 
 
-def _forecast_least(need: MemoryNeed, setup: Setup, factor: Correction) -> int:
-    """Return the memory below which a job does not fit a device.
+def _possible_widths(spec: JobSpec, kind: str) -> list[int]:
+    """Return the bytes per value of the compute types that a device of this kind may use for the job."""
+    named = spec.quantization.compute_dtype
+    if named != "auto":
+        return [_NAMED_WIDTHS[named]]
+    return [2] if kind == "cuda" else [2, 4]
+
+
+def _least_of(need: MemoryNeed, kind: str, widths: Sequence[int]) -> int:
+    return min(need.least_bytes(kind, width) for width in widths)
+
+
+def _forecast_least(need: MemoryNeed, kind: str, widths: Sequence[int], factor: Correction) -> int:
+    """Return the memory below which a job does not fit a device that computes in one of these widths.
 
     Measured peaks can only lower it. So a job that has run in some memory still fits it: this is less than its measured peak.
     """
     lowered = 1.0 if factor.basis == "formula" else min(1.0, factor.low)
-    return int(_FIT_CAUTION * lowered * need.least_bytes(setup.kind, setup.width))
+    return int(_FIT_CAUTION * lowered * _least_of(need, kind, widths))
 
 
 def choose_width(spec: JobSpec, kind: str, results: Sequence[Result]) -> int:
@@ -91,8 +102,8 @@ def forecast_worker(
     place: tuple[WorkerInfo, int],
     results: Sequence[Result],
     reason: Note,
-) -> WorkerForecast:
-    """Return the forecast for a worker's device. `reason`: why the memory is unknown, if it is.
+) -> tuple[WorkerForecast, Setup | None]:
+    """Return the forecast for a worker's device, and how the job would be computed there. `reason`: why the memory is unknown, if it is.
 
     `place`: the worker, and the number of GPUs that the job would use there.
     """
@@ -101,12 +112,14 @@ def forecast_worker(
     settings = settings_key(spec, gpus)
     setup, peak, least = None, Quantity(reason=reason), None
     if need is not None:
-        setup = need.choose(device.kind, choose_width(spec, device.kind, results), memory)
+        width = choose_width(spec, device.kind, results)
+        setup = need.choose(device.kind, width, memory)
         factor = correct_peak(results, settings)
         peak = scaled(factor, need.peak_bytes(setup))
-        least = _forecast_least(need, setup, factor)
+        widths = [width] if results else _possible_widths(spec, device.kind)
+        least = _forecast_least(need, device.kind, widths, factor)
     per_row = computation.per_row
-    return WorkerForecast(
+    forecast = WorkerForecast(
         worker=worker.worker_id,
         host=worker.host,
         device=device.name,
@@ -122,6 +135,7 @@ def forecast_worker(
         if setup is None
         else _seconds(computation, run, (setup, gpus), results, settings),
     )
+    return forecast, setup
 
 
 def work_of(computation: Computation, setup: Setup, gpus: int, *, training_tokens: float) -> Work:

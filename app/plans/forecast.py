@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.plans import store
 from app.plans.corrections import Measured, Result, device_key, exact, unknown
 from app.plans.devices import Computation, Run, forecast_worker, least_bytes, saves_of
-from app.plans.memory import MemoryNeed, Setup
+from app.plans.memory import MemoryNeed, Setup, usable_bytes
 from app.plans.rows.packing import Packing, pack_rows
 from app.plans.rows.sample import RowSample
 from app.plans.rows.tokens import RowTokens, Tokens, forecast_tokens
@@ -113,24 +113,26 @@ def forecast_job(
     )
     find_results = functools.cache(functools.partial(_results, session, spec.model))
 
-    def on(worker: WorkerInfo) -> WorkerForecast:
+    def on(worker: WorkerInfo) -> tuple[WorkerForecast, Setup | None]:
         gpus = gpus_on(worker)
         results = find_results(device_key(worker.device, gpus))
         return forecast_worker(computation, run, (worker, gpus), results, reason)
 
-    devices = [on(worker) for worker in workers]
-    least = NO_LIMIT if need is None else Least(least_bytes(need, "cpu"), least_bytes(need, "cuda"))
-    devices = sorted(devices, key=_rank)
-    fits, why = _fit(devices, reason)
+    devices = sorted(map(on, workers), key=lambda placed: _rank(placed[0]))
+    shown = [device for device, _ in devices]
+    least = NO_LIMIT
+    if need is not None:
+        least = Least(least_bytes(spec, need, "cpu"), least_bytes(spec, need, "cuda"))
+    fits, why = _fit(shown, reason)
     return (
         Forecast(
             steps=steps,
             tokens=tokens.forecast,
-            workers=devices[:MOST_WORKERS],
-            offline_workers=[on(worker) for worker in offline[:MOST_WORKERS]],
+            workers=shown[:MOST_WORKERS],
+            offline_workers=[on(worker)[0] for worker in offline[:MOST_WORKERS]],
             fits=fits,
             reason=why,
-            seconds=devices[0].seconds if devices else unknown("no_worker"),
+            seconds=shown[0].seconds if shown else unknown("no_worker"),
             disk=_disk(spec, need, reason),
             warnings=_warnings(spec, counts, facts, devices, need),
         ),
@@ -236,7 +238,7 @@ def _warnings(
     spec: JobSpec,
     counts: Counts,
     facts: ModelFacts | None,
-    devices: Sequence[WorkerForecast],
+    devices: Sequence[tuple[WorkerForecast, Setup | None]],
     need: MemoryNeed | None,
 ) -> list[Note]:
     context = None if facts is None else facts.max_length
@@ -252,28 +254,35 @@ def _warnings(
     if counts.steps is not None and 100 < counts.steps <= every:
         values = {"steps": counts.steps, "every_steps": every}
         found.append(Note(code="no_checkpoint", values=values))
-    memory = _memory_warning(spec, devices, need)
-    return found if memory is None else [*found, memory]
+    return [*found, *_memory_warnings(spec, devices, need)]
 
 
-def _memory_warning(
-    spec: JobSpec, devices: Sequence[WorkerForecast], need: MemoryNeed | None
-) -> Note | None:
-    """Return a warning for the first device that may be too small for the settings, although the job can run on it."""
+def _memory_warnings(
+    spec: JobSpec,
+    devices: Sequence[tuple[WorkerForecast, Setup | None]],
+    need: MemoryNeed | None,
+) -> list[Note]:
+    """Return warnings about the first device that may be too small for the settings, although the job can run on it."""
     budget = spec.engine.token_budget
-    for device in devices:
-        if not device.fits or device.memory_bytes is None or need is None:
+    for device, setup in devices:
+        memory = device.memory_bytes
+        if not device.fits or memory is None or need is None or setup is None:
             continue
-        about: dict[str, float | int | str] = {
-            "worker": device.worker,
-            "available_bytes": device.memory_bytes,
-        }
-        chosen = device.micro_batch_tokens
-        if budget != "auto" and chosen is not None and chosen < need.filled(budget):
-            setup = Setup("cuda", 2, device.activation_checkpointing is True, False, budget)
-            needed = need.peak_bytes(setup._replace(tokens=need.filled(budget)))
-            figures = {"token_budget": budget, "needed_bytes": needed, "lowered": chosen}
-            return Note(code="budget_lowered", values=about | figures)
-        if (device.peak_memory_bytes.high or 0) > device.memory_bytes:
-            return Note(code="memory_scarce", values=about)
-    return None
+        found = []
+        is_scarce = (device.peak_memory_bytes.high or 0) > memory
+        if budget != "auto" and setup.tokens < need.filled(budget):
+            values: dict[str, float | int | str] = {
+                "worker": device.worker,
+                "available_bytes": usable_bytes(setup.kind, memory),
+                "token_budget": budget,
+                "needed_bytes": need.peak_bytes(setup._replace(tokens=need.filled(budget))),
+                "lowered": setup.tokens,
+            }
+            found.append(Note(code="budget_lowered", values=values))
+            is_scarce = not need.has_room(setup, memory)
+        if is_scarce:
+            values = {"worker": device.worker, "available_bytes": memory}
+            found.append(Note(code="memory_scarce", values=values))
+        if found:
+            return found
+    return []

@@ -89,18 +89,18 @@ class MemoryNeed:
         setup = Setup(kind, width, False, unpacked, self.filled(wanted))
         for recomputes in options[spec.activation_checkpointing]:
             setup = setup._replace(recomputes=recomputes, tokens=self.filled(wanted))
-            if memory_bytes is None or self._has_room(setup, memory_bytes):
+            if memory_bytes is None or self.has_room(setup, memory_bytes):
                 return setup
             while spec.token_budget == "auto" and setup.tokens > self._load.longest:
                 tokens = max(self._load.longest, int(setup.tokens * 0.9))
                 setup = setup._replace(tokens=tokens)
-                if self._has_room(setup, memory_bytes):
+                if self.has_room(setup, memory_bytes):
                     return setup
         # On a GPU, the training program halves even a set budget each time the memory runs out.
         while kind == "cuda" and memory_bytes is not None and setup.tokens > self._load.longest:
             wanted //= 2
             setup = setup._replace(tokens=self.filled(wanted))
-            if self._has_room(setup, memory_bytes):
+            if self.has_room(setup, memory_bytes):
                 break
         return setup
 
@@ -126,11 +126,9 @@ class MemoryNeed:
         """Return the maximum number of tokens in a micro-batch within a memory budget."""
         return min(max(token_budget, self._load.longest), self._load.window)
 
-    def _has_room(self, setup: Setup, memory_bytes: int) -> bool:
-        if setup.kind == "cuda":
-            room = (memory_bytes - _GPU_CONTEXT) * _GPU_SHARE - _GPU_WORKSPACE
-            return self.peak_bytes(setup) <= room
-        return self.peak_bytes(setup) <= memory_bytes
+    def has_room(self, setup: Setup, memory_bytes: int) -> bool:
+        """Return whether the training program would use this setup on a device with this much memory."""
+        return self.peak_bytes(setup) <= usable_bytes(setup.kind, memory_bytes)
 
     def _is_same_type(self, width: int) -> bool:
         """Return whether the weight files already have the compute type."""
@@ -180,6 +178,13 @@ class MemoryNeed:
     def _double_quant(self) -> bool:
         setting = self._spec.quantization.double_quant
         return self._parameters >= _DOUBLE_QUANT_FROM if setting == "auto" else setting
+
+
+def usable_bytes(kind: str, memory_bytes: int) -> int:
+    """Return how much of a device's memory the training program's plan uses."""
+    if kind == "cuda":
+        return max(0, int((memory_bytes - _GPU_CONTEXT) * _GPU_SHARE - _GPU_WORKSPACE))
+    return memory_bytes
 
 
 def adapter_sides(spec: JobSpec, sizes: ModelSizes) -> int:

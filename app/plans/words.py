@@ -121,10 +121,10 @@ WORDS: dict[str, Words] = {
         "zh": "在 {worker} 上，内存峰值可能超过设备的 {available_bytes}；内存不足时会改用占用更少的设置重试。",
     },
     "budget_lowered": {
-        "en": "On {worker}, micro-batches of {token_budget} tokens (engine.token_budget) need about {needed_bytes}, and the device has "
-        "{available_bytes}. Each time the memory runs out, the job halves the budget, to about {lowered} tokens. Set engine.token_budget to auto "
+        "en": "On {worker}, micro-batches of {token_budget} tokens (engine.token_budget) need about {needed_bytes}, and a job can use "
+        "{available_bytes} of the device's memory. Each time the memory runs out, the job halves the budget, to about {lowered} tokens. Set engine.token_budget to auto "
         "to plan it from the start.",
-        "zh": "在 {worker} 上，{token_budget} token 的微批（engine.token_budget）约需 {needed_bytes}，而设备只有 {available_bytes}。每次内存不足时任务会将其减半，"
+        "zh": "在 {worker} 上，{token_budget} token 的微批（engine.token_budget）约需 {needed_bytes}，而任务在该设备上只能使用 {available_bytes}。每次内存不足时任务会将其减半，"
         "直至约 {lowered} token。把 engine.token_budget 设为 auto 可在开始时就选好。",
     },
     "epochs_ignored": {

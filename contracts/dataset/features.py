@@ -1,6 +1,7 @@
 """RowFeatures: chat template features that a dataset's rows need, counted at upload and checked at submission."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from pydantic import Field
 
@@ -31,12 +32,17 @@ class RowFeatures(Tolerant):
     repeated_user: int = _ZERO
     """Conversations with consecutive user turns."""
     repeated_assistant: int = _ZERO
-    """Conversations with consecutive assistant turns."""
+    """Conversations with consecutive assistant turns, neither of which calls a tool. Templates for tool calls accept others."""
     weights: int = _ZERO
     """Conversations in which only some of the answers are trained on."""
     untrained: int = _ZERO
     """Rows with nothing to train on: the KTO label is false, every weight is 0, or the text is empty. Training skips
     them."""
+
+
+def lacks_features(stored: Mapping[str, object] | None) -> bool:
+    """Return whether an earlier version, which did not count all features, has stored these."""
+    return stored is None or not RowFeatures.model_fields.keys() <= stored.keys()
 
 
 class FeatureCounter:
@@ -57,15 +63,18 @@ class FeatureCounter:
         has_trained = has_untrained = has_calls = has_reasoning = has_late_system = False
         begins_with_answer = repeats_user = repeats_assistant = False
         before: Role | None = None
+        called_before = False
         for turn in row.turns:
-            role = turn.role
+            role, calls = turn.role, bool(turn.tool_calls)
             if role == before:
                 repeats_user = repeats_user or role == "user"
-                repeats_assistant = repeats_assistant or role == "assistant"
+                repeats_assistant = repeats_assistant or (
+                    role == "assistant" and not calls and not called_before
+                )
             elif role == "assistant" and not roles - _OPENING:
                 begins_with_answer = True
             has_late_system = has_late_system or (bool(roles) and role in _OPENING)
-            before = role
+            before, called_before = role, calls
             roles.add(role)
             if role != "assistant":
                 continue
@@ -73,7 +82,7 @@ class FeatureCounter:
                 has_trained = True
             else:
                 has_untrained = True
-            has_calls = has_calls or bool(turn.tool_calls)
+            has_calls = has_calls or calls
             has_reasoning = has_reasoning or bool(turn.reasoning_content)
         if not has_trained:
             self._counts["untrained"] += 1

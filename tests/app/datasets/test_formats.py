@@ -5,8 +5,11 @@ import json
 from typing import Any
 
 from httpx2 import Response
+from sqlalchemy import update
 
 from app.config.settings import Settings
+from app.db.engine import Database
+from app.db.tables import Dataset
 from contracts.model_facts import ModelFacts, TemplateFacts
 from tests.app.models.test_models import announce, problems_of
 from tests.app.player import Player
@@ -77,6 +80,20 @@ def test_an_upload_counts_its_formats_and_the_template_features_that_its_rows_ne
         None,
         True,
     ]
+
+
+def test_uploading_again_counts_the_features_that_an_earlier_version_did_not_count(
+    player: Player, database: Database
+) -> None:
+    row = {"messages": [{"role": "assistant", "content": "a"}]}
+    first = post(player, row).json()
+    with database.writing() as session:
+        session.execute(update(Dataset).values(features={"roles": {"assistant": 1}}))
+
+    again = post(player, row).json()
+
+    assert first["features"]["assistant_first"] == 1
+    assert (again["id"], again["features"]) == (first["id"], first["features"])
 
 
 def test_empty_answers_are_a_warning_unless_every_answer_is_empty(player: Player) -> None:

@@ -59,7 +59,7 @@ def test_models_are_listed_with_openais_keys_and_their_facts(player: Player) -> 
     }
     assert isinstance(qwen["created"], int)
     assert qwen["created"] > 1_500_000_000
-    facts = QWEN.model_dump(exclude={"name", "module_paths"})
+    facts = QWEN.model_dump(exclude={"name", "module_paths", "is_main"})
     assert {key: qwen[key] for key in facts} == facts
     assert [(worker["id"], worker["live"]) for worker in qwen["workers"]] == [
         ("w1", True),
@@ -336,22 +336,27 @@ def test_a_job_is_accepted_if_another_worker_could_run_it(
 
 
 COMMIT, OTHER_COMMIT = "a" * 40, "b" * 40
+LOCAL: dict[str, Any] = {"revision": None}
+CACHED: dict[str, Any] = {"revision": COMMIT}
 
 
 @pytest.mark.parametrize(
-    ("revision", "pinned", "is_rejected"),
+    ("copy", "pinned", "is_rejected"),
     [
-        (None, None, True),
-        (COMMIT, None, True),
-        (COMMIT, COMMIT, True),
-        (COMMIT, OTHER_COMMIT, False),
-        (None, OTHER_COMMIT, False),
+        (LOCAL, None, False),
+        (CACHED, None, True),
+        (CACHED | {"is_main": True}, None, True),
+        (CACHED | {"is_main": False}, None, False),
+        (CACHED | {"is_main": False}, COMMIT, True),
+        (CACHED, COMMIT, True),
+        (CACHED, OTHER_COMMIT, False),
+        (LOCAL, OTHER_COMMIT, False),
     ],
 )
-def test_a_worker_that_may_download_counts_as_having_the_known_copy_unless_the_job_pins_another_commit(
-    player: Player, revision: str | None, pinned: str | None, is_rejected: bool
+def test_a_worker_that_may_download_counts_as_having_the_cached_copy_of_the_commit_that_the_job_uses(
+    player: Player, copy: dict[str, Any], pinned: str | None, is_rejected: bool
 ) -> None:
-    announce(player, QWEN.model_copy(update={"revision": revision}), hub=revision is not None)
+    announce(player, QWEN.model_copy(update=copy), hub=copy["revision"] is not None)
     announce(player, hub=True, worker="w2")
 
     planned = plan_of(player, training={"max_length": 100_000}, model_revision=pinned)

@@ -20,7 +20,7 @@ STRICT = {"assistant_first": False, "repeated_user": False, "repeated_assistant"
 
 
 def plan(
-    player: Player, template: dict[str, bool], *rows: list[dict[str, str]], language: str = "en"
+    player: Player, template: dict[str, Any], *rows: list[dict[str, Any]], language: str = "en"
 ) -> Any:
     facts = ModelFacts(name="m", template=TemplateFacts(**ANY | template))
     player.hello(worker_id="w", models=["m"])
@@ -62,6 +62,15 @@ def test_an_order_of_turns_that_the_template_rejects_is_reported_at_submission(
 
 
 def test_common_orders_of_turns_need_nothing_of_a_template(player: Player) -> None:
-    rows = [[ASK, SAY], [SYSTEM, ASK, SAY, ASK, SAY]]
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    calling = {"role": "assistant", "content": None, "tool_calls": [call]}
+    answered = {"role": "tool", "content": "1", "tool_call_id": "1"}
+    rows: list[list[dict[str, Any]]] = [
+        [ASK, SAY],
+        [SYSTEM, ASK, SAY, ASK, SAY],
+        [ASK, calling, SAY],
+        [ASK, calling, calling, answered, answered, SAY],
+    ]
+    tools = {"roles": ["system", "user", "assistant", "tool"], "tool_calls": True}
 
-    assert plan(player, STRICT, *rows)["valid"]
+    assert plan(player, STRICT | tools, *rows)["valid"]

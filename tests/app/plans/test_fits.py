@@ -42,19 +42,19 @@ def forecast(
         tokens_per_row=50.0,
         supervised_share=0.5,
     )
-    return forecast_worker(
+    found, _ = forecast_worker(
         Computation(spec, need, LOAD, 50.0, 0),
         Run(forecast_tokens(spec, None, None, None), 100, 1),
         (WorkerInfo(worker_id="w", device=device), 1),
         [] if peak_ratio is None else [Result(settings_key(spec, 1), measured)],
         Note(code="memory_unreported"),
     )
+    return found
 
 
 @pytest.mark.parametrize(
     ("engine", "kind", "gib", "facts", "fits"),
     [
-        # The program and the weights, which are converted to float32 on loading, need 2.4 GiB.
         ({}, "cpu", 2, QWEN, False),
         ({}, "cpu", 3, QWEN, True),
         # On a CPU, a set budget is never lowered: 24 layers keep the activations of 16,384 tokens.
@@ -84,6 +84,15 @@ def test_a_job_fits_if_the_least_that_the_training_program_would_try_fits(
         assert peak < gib * GIB, "the peak is that of the settings with which the job would run"
 
 
+def test_a_named_compute_type_and_that_of_the_last_job_decide_what_fits() -> None:
+    # Minima: 2.25 GiB in bfloat16, and 2.4 GiB in float32, to which the weights are converted on loading.
+    named = make_spec(quantization={"compute_dtype": "float32"})
+
+    assert forecast(make_spec(), "cpu", 2.1).fits is True
+    assert forecast(named, "cpu", 2.1).fits is False
+    assert forecast(make_spec(), "cpu", 2.1, peak_ratio=1.4).fits is False, "it ran in float32"
+
+
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
 @pytest.mark.parametrize("ratio", [0.4, 0.8, 1.0, 1.5, 3.0])
 @pytest.mark.parametrize("engine", [{}, {"token_budget": 4096, "activation_checkpointing": False}])
@@ -101,7 +110,9 @@ def test_a_job_still_fits_the_memory_in_which_it_has_run(
 
 def test_a_device_gets_a_job_that_may_fit_with_another_compute_type() -> None:
     assert QWEN.sizes is not None
-    need = MemoryNeed(make_spec(), QWEN, QWEN.sizes, Load(128, 2048, 0.5))
+    spec, named = make_spec(), make_spec(quantization={"compute_dtype": "float32"})
+    need = MemoryNeed(spec, QWEN, QWEN.sizes, Load(128, 2048, 0.5))
 
     # A CPU with AMX computes in bfloat16, and does not convert the weights.
-    assert least_bytes(need, "cpu") < 2 * GIB < need.least_bytes("cpu", 4)
+    assert least_bytes(spec, need, "cpu") < 1.5 * GIB
+    assert least_bytes(named, need, "cpu") > 1.5 * GIB

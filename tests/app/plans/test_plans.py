@@ -284,6 +284,7 @@ def test_a_set_budget_that_a_cpu_would_not_lower_does_not_fit_and_one_on_a_gpu_i
     (warning,) = [each for each in on_gpu["warnings"] if each["code"] == "budget_lowered"]
     assert warning["values"]["lowered"] == on_gpu["workers"][0]["micro_batch_tokens"] < 16_384
     assert warning["values"]["needed_bytes"] > 20 * GIB
+    assert warning["values"]["available_bytes"] < 7.5 * GIB, "the context takes a part"
 
 
 @pytest.mark.parametrize("query", ["require_fit=true", "require_fit=true&dry_run=true"])

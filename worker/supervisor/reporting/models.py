@@ -24,17 +24,18 @@ class ModelReporter:
     ) -> None:
         self._catalog = ModelCatalog(models_dir, list_snapshots=list_snapshots)
         self._worker_id = worker_id
-        self._accepted: list[ModelFacts] | None = None
+        self._accepted: tuple[list[ModelFacts], bool] | None = None
         self._last_problem = ""
 
     def report(self, server: Server) -> None:
         """Report the models. If that fails, the next call tries again; older servers reject every report."""
         try:
             models = self._catalog.read()
-            if models != self._accepted:
-                for report in split_report(self._worker_id, models):
+            found = (models, self._catalog.has_unread)
+            if found != self._accepted:
+                for report in split_report(self._worker_id, models, has_unread=found[1]):
                     server.report_models(report)
-                self._accepted, self._last_problem = models, ""
+                self._accepted, self._last_problem = found, ""
         except (OSError, ServerUnavailable, Refused) as error:
             problem = f"{type(error).__name__}: {error}"
             if problem != self._last_problem:

@@ -1,6 +1,6 @@
 """Describes the output of a model's chat template: `python -m worker.training.data.describe DIRECTORY`.
 
-It prints TemplateFacts as JSON, or nothing if the directory has no readable template. It does not load torch or the
+It prints TemplateFacts as JSON, or nothing if the directory has no template or it cannot be rendered here. It does not load torch or the
 tokenizer. The template is untrusted code, so the worker runs this program in a separate process with limits.
 """
 
@@ -14,7 +14,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 from contracts.model_facts import TemplateFacts
 from worker.training.data.bounds import Bounds, OutOfBounds
 from worker.training.data.rendering.answers import RenderingFailed
-from worker.training.data.rendering.trial import try_template
+from worker.training.data.rendering.trial import renders_at_all, try_template
 
 SECONDS = 1.0
 """CPU time per trial. A trial takes about a millisecond."""
@@ -23,7 +23,8 @@ SECONDS = 1.0
 def describe(directory: Path) -> TemplateFacts | None:
     """Return the facts about the template in a model's directory; None if there is no template.
 
-    Raises OSError, ValueError, OutOfBounds.
+    Also None if it cannot render a question and an answer: it may need a special token that only the tokenizer's class defines, and
+    that training therefore has. Raises OSError, ValueError, OutOfBounds.
     """
     config = json.loads((directory / "tokenizer_config.json").read_text(encoding="utf-8"))
     chosen = _read_template(directory, config)
@@ -31,7 +32,7 @@ def describe(directory: Path) -> TemplateFacts | None:
         return None
     special = {
         name: value["content"] if isinstance(value, dict) else value
-        for name, value in config.items()
+        for name, value in (_read_special_tokens(directory) | config).items()
         if name.endswith("_token") and isinstance(value, str | dict)
     }
     bounds = Bounds(seconds=SECONDS, runaway_seconds=2 * SECONDS)
@@ -53,7 +54,14 @@ def describe(directory: Path) -> TemplateFacts | None:
         return str(texts[0])
 
     with bounds.prepared():
-        return try_template(render)
+        return try_template(render) if renders_at_all(render) else None
+
+
+def _read_special_tokens(directory: Path) -> dict[str, Any]:
+    """Return the contents of the file in which older models keep their special tokens."""
+    file = directory / "special_tokens_map.json"
+    found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _read_template(directory: Path, config: dict[str, Any]) -> dict[str, str] | None:

@@ -54,10 +54,12 @@ def test_complete_snapshots_are_installed_and_the_models_root_takes_precedence(
     assert installed == {"owner/both": own, "owner/whole": whole}
     assert offline == {"owner/both": own}
     catalog = ModelCatalog(root, list_snapshots=lambda: list_snapshots(cache))
-    assert [(facts.name, facts.revision) for facts in catalog.read()] == [
-        ("owner/both", None),
-        ("owner/whole", "2" * 40),
+    assert [(facts.name, facts.revision, facts.is_main) for facts in catalog.read()] == [
+        ("owner/both", None, None),
+        ("owner/whole", "2" * 40, True),
     ]
+    (cache / "models--owner--whole" / "refs" / "main").unlink()
+    assert catalog.read()[1].is_main is False
 
 
 SHARDED = {

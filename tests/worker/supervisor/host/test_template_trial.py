@@ -59,9 +59,9 @@ def test_a_process_determines_what_a_template_renders(tmp_path: Path) -> None:
     two = describe(write_model(tmp_path / "b", named))
     assert two is not None
     assert two.model_dump(exclude=set(ORDERS)) == {
-        "roles": [],
+        "roles": ["tool"],
         "tools": True,
-        "tool_calls": False,
+        "tool_calls": True,
         "reasoning_content": False,
     }
     strict = describe(write_model(tmp_path / "d", ALTERNATING))
@@ -69,6 +69,20 @@ def test_a_process_determines_what_a_template_renders(tmp_path: Path) -> None:
     assert strict.model_dump(include=set(ORDERS)) == dict.fromkeys(ORDERS, False)
     endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
     assert describe_template(write_model(tmp_path / "c", endless)) is None
+
+
+def test_the_special_tokens_of_a_template_are_also_read_from_their_own_file_and_without_them_it_is_unknown(
+    tmp_path: Path,
+) -> None:
+    directory = write_model(tmp_path / "a", "{{ cls_token + messages[0].content }}")
+
+    unknown = describe(directory)
+    (directory / "special_tokens_map.json").write_text(json.dumps({"cls_token": "<s>"}))
+    known = describe(directory)
+
+    assert unknown is None
+    assert known is not None
+    assert "user" in known.roles
 
 
 def test_facts_of_templates_that_need_no_trial_equal_those_of_the_training_program(

@@ -1,6 +1,5 @@
 """The models root: the directory of models that the worker's operator keeps on this host."""
 
-import itertools
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -37,6 +36,8 @@ class ModelCatalog:
         self._list_snapshots = list_snapshots
         self._trials = trials or TemplateTrials()
         self._known: dict[str, tuple[State, ModelFacts]] = {}
+        self.has_unread = False
+        """Whether later calls of `read` return more models, whose names come after those of the last call."""
 
     def read(self) -> list[ModelFacts]:
         """Return the facts about the models that a job can name. Raises OSError if the root cannot be read.
@@ -51,8 +52,9 @@ class ModelCatalog:
                 places[name] = (self._models_dir / name, None)
         for name, snapshot in self._list_snapshots().items():
             places.setdefault(name, (snapshot, snapshot.name))
-        new = itertools.islice((name for name in places if name not in self._known), MOST_NEW)
-        chosen = self._known.keys() | set(new)
+        new = sorted(places.keys() - self._known.keys())
+        chosen = self._known.keys() | set(new[:MOST_NEW])
+        self.has_unread = len(new) > MOST_NEW
         for name, (directory, revision) in places.items():
             if name in chosen:
                 current[name] = self._read(directory, name, revision)
@@ -61,16 +63,26 @@ class ModelCatalog:
 
     def _read(self, directory: Path, name: str, revision: str | None) -> tuple[State, ModelFacts]:
         known = self._known.get(name)
+        about = {"revision": revision, "is_main": revision and _is_main(directory)}
         try:
             state = _state_of(directory)
-            if known is not None and known[0] == state and known[1].revision == revision:
+            if known is not None and known[0] == state and about.items() <= dict(known[1]).items():
                 return known
-            read = read_facts(directory, name).model_copy(update={"revision": revision})
+            read = read_facts(directory, name).model_copy(update=about)
             facts, is_final = self._trials.find(directory, read)
         except OSError:
             # This user cannot read the directory.
-            return (), ModelFacts(name=name, revision=revision)
+            return (), ModelFacts(name=name).model_copy(update=about)
         return state if is_final else (), facts
+
+
+def _is_main(snapshot: Path) -> bool:
+    """Return whether a snapshot is the commit of the main branch as of its last download."""
+    main = snapshot.parent.parent / "refs" / "main"
+    try:
+        return main.read_text(errors="replace").strip() == snapshot.name
+    except OSError:
+        return False
 
 
 def _state_of(directory: Path) -> State:

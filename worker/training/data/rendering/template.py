@@ -28,6 +28,7 @@ from worker.training.data.rendering.trial import (
     needs_short_call_ids,
     takes_arguments_as_text,
     try_template,
+    writes_calls_without_tools,
 )
 from worker.training.errors import StopRequested, TrainingError
 
@@ -118,7 +119,7 @@ class Template:
     ) -> Rendered:
         """Return the text of one conversation and the positions of its trained answers. Raises RenderingFailed, TrainingError."""
         if any(turn.tool_calls and turn.trained and not turn.content for turn in messages):
-            self._require_tool_calls()
+            self._require_tool_calls(are_offered=bool(tools))
         turns = [self._turn(message) for message in messages]
         if any("tool_calls" in turn for turn in turns) and self._needs_short_call_ids:
             turns = with_short_ids(turns)
@@ -166,8 +167,13 @@ class Template:
     def _knows_developer(self) -> bool:
         return self.kind == "own" and "developer" in str(self._tokenizer.chat_template)
 
-    def _require_tool_calls(self) -> None:
-        if not self.facts.tool_calls:
+    @cached_property
+    def _writes_calls_without_tools(self) -> bool:
+        return writes_calls_without_tools(self._apply)
+
+    def _require_tool_calls(self, *, are_offered: bool) -> None:
+        is_known = self.facts.tool_calls and (are_offered or self._writes_calls_without_tools)
+        if not is_known:
             raise RenderingFailed(
                 "the model's chat template does not render tool calls. Use a model whose template does, such as Qwen2.5 or Qwen3, "
                 "or remove the rows with tool calls"

@@ -14,14 +14,10 @@ _CALL_ID = "call00001"
 """Mistral's templates require nine characters."""
 _ASK = {"role": "user", "content": "1"}
 _SAY = {"role": "assistant", "content": "2"}
-_TOOL = {
-    "type": "function",
-    "function": {
-        "name": "lookup",
-        "description": _WORD,
-        "parameters": {"type": "object", "properties": {}},
-    },
-}
+_FUNCTION = {"name": "lookup", "parameters": {"type": "object", "properties": {}}}
+_TOOL = {"type": "function", "function": _FUNCTION | {"description": _WORD}}
+_OTHER_TOOL = {"type": "function", "function": _FUNCTION | {"description": "1"}}
+"""A tool without the word. Some models have another template for conversations that offer tools."""
 
 Render = Callable[[list[dict[str, Any]], list[dict[str, Any]]], str]
 """Renders turns and tools. Raises RenderingFailed if the template cannot."""
@@ -51,16 +47,32 @@ def try_template(render: Render) -> TemplateFacts:
             for role in ROLES
             if _writes(render, trials[role])
             or (role == "tool" and _writes(render, plain_call))
+            or (role == "tool" and _writes(render, trials[role], [_OTHER_TOOL]))
             or (role == "developer" and _writes(render, trials["system"]))
         ],
         tools=_writes(render, [_ASK, _SAY], [_TOOL]),
-        tool_calls=_writes(render, [_ASK, called]),
+        tool_calls=_writes(render, [_ASK, called])
+        or _writes(render, [_ASK, called], [_OTHER_TOOL]),
         reasoning_content=_writes(render, [_ASK, _SAY | {"reasoning_content": _WORD}]),
         late_system=_writes(render, [_ASK, _SAY, trials["system"][0], _ASK, _SAY]),
         assistant_first=_writes(render, [_SAY | {"content": _WORD}, _ASK, _SAY]),
         repeated_user=_writes(render, [_ASK, _ASK | {"content": _WORD}, _SAY]),
         repeated_assistant=_writes(render, [_ASK, _SAY, _SAY | {"content": _WORD}]),
     )
+
+
+def renders_at_all(render: Render) -> bool:
+    """Return whether the template renders a question and an answer."""
+    try:
+        render([_ASK, _SAY], [])
+    except RenderingFailed:
+        return False
+    return True
+
+
+def writes_calls_without_tools(render: Render) -> bool:
+    """Return whether the template renders a tool call in a conversation that offers no tools."""
+    return _writes(render, [_ASK, _calling(as_text=takes_arguments_as_text(render))])
 
 
 def takes_arguments_as_text(render: Render) -> bool:
