@@ -12,7 +12,7 @@ import type { Cursor } from "../../chart/plot-props";
 import { type ChartView, chartView, useChartActions } from "../../chart/view";
 import { exactX, type XAxis } from "../../chart/scales/x-axis";
 import { smooth } from "../../curve";
-import { figure, NONE } from "../../format";
+import { count, figure, NONE } from "../../format";
 import { Card } from "../../parts/controls";
 import { language } from "../../preferences";
 import { setQuery } from "../../router";
@@ -190,11 +190,11 @@ function Legend({ drawn, cursor, range, toggle }: LegendProps) {
             </a>
           }
         >
-          {valueAt(loss, at, range)}
+          <ValueAt line={loss} cursor={at} range={range} axis={axis} />
           {evals.x.length > 0 && !evals.hidden && (
             <small>
               {" "}
-              {say(COMPARE.eval_short)} {valueAt(evals, at, range)}
+              {say(COMPARE.eval_short)} <ValueAt line={evals} cursor={at} range={range} axis={axis} />
             </small>
           )}
         </LegendEntry>
@@ -203,6 +203,21 @@ function Legend({ drawn, cursor, range, toggle }: LegendProps) {
   );
 }
 
-function valueAt(line: Line, cursor: Cursor | null, range: Range): string {
-  return figure(pointAt(line, cursor && cursor.x, range)?.value);
+interface ValueProps {
+  line: Line;
+  cursor: Cursor | null;
+  range: Range;
+  axis: XAxis | undefined;
+}
+
+/** The value of the point nearest to the cursor and, if that is another step than the one pointed at, its step. */
+function ValueAt({ line, cursor, range, axis }: ValueProps) {
+  const point = pointAt(line, cursor && cursor.x, range);
+  const isElsewhere = cursor && axis?.kind === "step" && point && point.step !== Math.round(cursor.x);
+  return (
+    <>
+      {figure(point?.value)}
+      {isElsewhere && <small> {say(CHART.at_step, { step: count(point.step) })}</small>}
+    </>
+  );
 }
