@@ -14,6 +14,7 @@ from benchmarks.engine import TOO_LONG, Run, run_ours, run_peer
 from benchmarks.gpu.shapes import make_model
 from benchmarks.peers.roofline import tokens_per_second_limit
 from contracts.job import JobSpec
+from contracts.run.run_dir import RunDir
 
 SETTINGS: Mapping[str, dict[str, Any]] = {
     "auto": {},
@@ -100,6 +101,7 @@ def _measure(
     if cell.setting == TRAINER:
         plan_path = work / "plan.json"
         plan.save(plan_path)
+        RunDir(work).outcome.unlink()  # ours succeeded; it must not explain a failure of the peer
         run = run_peer("trainer", plan, plan_path, work, ends_at=ends_at)
         return Result(None, _speed(run), run.peak_bytes, losses=run.losses)
     speed = _speed(run)
