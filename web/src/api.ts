@@ -70,7 +70,6 @@ export class Unreachable extends Error {}
 
 interface Options {
   body?: unknown;
-  form?: FormData;
   accept?: string;
   headers?: Record<string, string>;
   timeoutMs?: number;
@@ -83,8 +82,7 @@ async function send(method: string, path: string, options: Options): Promise<Res
   const headers: Record<string, string> = { "Accept-Language": language.value, ...options.headers };
   if (options.accept) headers.Accept = options.accept;
   const init: RequestInit = { method, headers };
-  if (options.form) init.body = options.form;
-  else if (options.body !== undefined) {
+  if (options.body !== undefined) {
     headers["Content-Type"] = "application/json";
     init.body = JSON.stringify(options.body);
   }
@@ -97,7 +95,7 @@ async function send(method: string, path: string, options: Options): Promise<Res
   } catch (error) {
     if (options.signal?.aborted) throw error;
     unreachableSince.value ??= Date.now();
-    throw new Unreachable(unreachableMessage(error, timeoutMs));
+    throw new Unreachable(unreachableMessage(error, limit.ms()));
   } finally {
     limit.end();
     clearTimeout(noticing);
@@ -111,21 +109,33 @@ async function send(method: string, path: string, options: Options): Promise<Res
   return response;
 }
 
+interface Limit {
+  signal: AbortSignal;
+  /** The time after which the request is aborted. */
+  ms: () => number;
+  end: () => void;
+}
+
 /** Abort a request after its time; a change continues until READ_MS if the server still responds to others. */
-function startLimit(method: string, timeoutMs: number): { signal: AbortSignal; end: () => void } {
+function startLimit(method: string, timeoutMs: number): Limit {
   const controller = new AbortController();
   const giveUp = (): void => controller.abort(new DOMException("", "TimeoutError"));
   let timer: number | undefined;
+  let limitMs = timeoutMs;
   let hasEnded = false;
   const decide = async (): Promise<void> => {
     if (method !== "GET") await probe();
     if (hasEnded) return;
     if (method === "GET" || unreachableSince.value !== null) giveUp();
-    else timer = window.setTimeout(giveUp, Math.max(0, READ_MS - timeoutMs));
+    else {
+      limitMs = READ_MS;
+      timer = window.setTimeout(giveUp, READ_MS - timeoutMs);
+    }
   };
   timer = window.setTimeout(() => void decide(), timeoutMs);
   return {
     signal: controller.signal,
+    ms: () => limitMs,
     end: () => {
       hasEnded = true;
       clearTimeout(timer);
@@ -153,9 +163,9 @@ export function probe(): Promise<void> {
   return probing;
 }
 
-function unreachableMessage(error: unknown, timeoutMs: number): string {
+function unreachableMessage(error: unknown, limitMs: number): string {
   const isTimeout = error instanceof DOMException && error.name === "TimeoutError";
-  return isTimeout ? say(FRAME.no_response, { seconds: timeoutMs / 1000 }) : say(FRAME.no_connection);
+  return isTimeout ? say(FRAME.no_response, { seconds: limitMs / 1000 }) : say(FRAME.no_connection);
 }
 
 async function rejection(response: Response): Promise<ApiError> {
