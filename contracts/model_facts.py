@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from contracts.base import Tolerant
+from contracts.dataset.conversation import ROLES
 from contracts.record import Count
 from contracts.values.hub_names import ModelName
 from contracts.values.text import find_unsafe
@@ -67,6 +68,19 @@ class TemplateFacts(Tolerant):
     """Consecutive user turns."""
     repeated_assistant: Annotated[bool | None, IfReadable] = None
     """Consecutive assistant turns."""
+
+
+WRITES_CONTENT_ONLY = TemplateFacts(
+    roles=list(ROLES),
+    tools=False,
+    tool_calls=False,
+    reasoning_content=False,
+    late_system=True,
+    assistant_first=True,
+    repeated_user=True,
+    repeated_assistant=True,
+)
+"""The facts about Qwen2's stock template, which also apply to a model without a template."""
 
 
 class ModelSizes(Tolerant):

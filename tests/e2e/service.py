@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from celery import Celery
 from cli import broker
 from cli.part import Part
 from contracts.wire import TASK_NAME, celery_queue
+from tests.programs import waiting
 from tests.programs.ports import find_free_port
 from tests.programs.processes import find_processes, lower_priority, marked, wait_until_gone
 
@@ -242,7 +242,4 @@ class Service:
 
 def wait_for(is_met: Callable[[], bool], seconds: float, evidence: Callable[[], str]) -> None:
     """Poll until the condition holds. After the deadline, raises AssertionError with the evidence."""
-    deadline = time.monotonic() + seconds
-    while not is_met():
-        assert time.monotonic() < deadline, evidence()
-        time.sleep(0.1)
+    waiting.wait_for(is_met, evidence, seconds, interval_seconds=0.1)

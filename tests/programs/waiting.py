@@ -14,10 +14,11 @@ def wait_for(
     find: Callable[[], T],
     evidence: Callable[[], object] = lambda: "it took too long",
     seconds: float = PATIENCE_SECONDS,
+    interval_seconds: float = 0.01,
 ) -> T:
     """Call `find` until its result is true; return the result. After `seconds`, raise AssertionError with the evidence."""
     deadline = time.monotonic() + seconds
     while not (found := find()):
         assert time.monotonic() < deadline, evidence()
-        time.sleep(0.01)
+        time.sleep(interval_seconds)
     return found

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from contracts.attempt import Outcome
 from contracts.record import MetricRecord, Record, decode_line
 from contracts.run.run_dir import RunDir
 from contracts.summary import Summary
+from tests.programs import waiting
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec
 from tests.worker.training.forked import Forked, fork
@@ -86,8 +86,11 @@ def losses(run_dir: RunDir) -> dict[int, float]:
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes] | Forked) -> None:
     """Wait until the condition holds; fail if the process exits first."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
+
+    def is_met() -> object:
+        if found := condition():
+            return found
         assert process.poll() is None, "the program ended early"
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.01)
+        return None
+
+    waiting.wait_for(is_met, seconds=DEADLINE_SECONDS)

@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from contracts.dataset.conversation import ROLES
-from contracts.model_facts import TemplateFacts
+from contracts.model_facts import WRITES_CONTENT_ONLY, TemplateFacts
 from tests.chat_templates import QWEN3_LIKE, QWEN25_LIKE
 from tests.tiny_model import make_tokenizer
 from worker.supervisor.host.models.models_root import ModelCatalog
 from worker.supervisor.host.models.template_trial import (
-    WRITES_CONTENT_ONLY,
     TemplateTrials,
     describe_template,
 )

@@ -50,11 +50,8 @@ class Stage:
         self.notes = Notes()
         self.mirrors: list[Mirror] = []
 
-    def mirror(
-        self, failure: str = "", *, is_on: bool = True, mode: str = "online", **run: Any
-    ) -> Mirror:
+    def mirror(self, failure: str = "", *, is_on: bool = True, **run: Any) -> Mirror:
         environ = {"PYTHONPATH": str(FAKE), "WANDB_API_KEY": KEY, "WANDB_FAKE": failure}
-        environ["WANDB_MODE"] = mode
         settings = Settings(work_dir=self.work_dir, wandb=is_on)
         claim = make_claim(wandb={"project": "p"} | run)
         self.mirrors.append(Mirror(claim, self.run_dir, settings, environ, self.notes))

@@ -15,8 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from contracts.dataset.conversation import ROLES
-from contracts.model_facts import ModelFacts, TemplateFacts
+from contracts.model_facts import WRITES_CONTENT_ONLY, ModelFacts, TemplateFacts
 from processes.environment import BASIC, choose
 
 TRIAL_SECONDS = 120
@@ -26,19 +25,6 @@ _FILES = ("chat_template.jinja", "tokenizer_config.json", "special_tokens_map.js
 
 Describe = Callable[[Path], TemplateFacts | None]
 Start = Callable[[Callable[[], None]], None]
-
-
-WRITES_CONTENT_ONLY = TemplateFacts(
-    roles=list(ROLES),
-    tools=False,
-    tool_calls=False,
-    reasoning_content=False,
-    assistant_first=True,
-    repeated_user=True,
-    repeated_assistant=True,
-    late_system=True,
-)
-"""The facts about Qwen2's stock template, which also apply to a model without a template."""
 
 
 class TemplateTrials:

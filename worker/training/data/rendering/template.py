@@ -17,10 +17,10 @@ from jinja2 import TemplateError
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from contracts.base import utc_now
-from contracts.dataset.conversation import ROLES, Message
+from contracts.dataset.conversation import Message
 from contracts.dataset.rows import MAX_LINE_BYTES
 from contracts.failure import FailureReason
-from contracts.model_facts import TemplateFacts
+from contracts.model_facts import WRITES_CONTENT_ONLY, TemplateFacts
 from worker.training.data.bounds import OutOfBounds
 from worker.training.data.rendering.answers import Locator, RenderingFailed, Span, Turns
 from worker.training.data.rendering.call_ids import with_short_ids
@@ -139,16 +139,7 @@ class Template:
     def facts(self) -> TemplateFacts:
         """The facts about the template, determined by rendering trial conversations."""
         if self.kind == "plain":
-            return TemplateFacts(
-                roles=list(ROLES),
-                tools=False,
-                tool_calls=False,
-                reasoning_content=False,
-                late_system=True,
-                assistant_first=True,
-                repeated_user=True,
-                repeated_assistant=True,
-            )
+            return WRITES_CONTENT_ONLY
         return try_template(self._apply)
 
     @cached_property

@@ -19,8 +19,6 @@ class Settings:
 class Run:
     url = None
     path = "entity/project/id"
-    offline = os.environ.get("WANDB_MODE") == "offline"
-    sync_dir = str(Path(os.environ["WANDB_DIR"], "wandb", "run-1"))
 
     def log(self, values: dict[str, float], step: int) -> None:
         if os.environ.get("WANDB_FAKE") == "hang":
@@ -44,7 +42,7 @@ def init(settings: Settings, **given: Any) -> Run:
             raise RuntimeError("no connection")
         case "crash":
             os._exit(3)
-    Path(Run.sync_dir).mkdir(parents=True, exist_ok=True)
+    Path(os.environ["WANDB_DIR"], "wandb", "run-1").mkdir(parents=True, exist_ok=True)
     environ = Path("/proc/self/environ").read_text()
     _write("init", key=settings.given["api_key"], environ=environ, in_os=dict(os.environ), **given)
     return Run()
