@@ -9,7 +9,7 @@ import { language, theme, type Theme } from "./preferences";
 import { Toast } from "./parts/bell";
 import { useClock, useKeys } from "./parts/controls";
 import { ComparePage } from "./pages/compare/page";
-import { DatasetsPage } from "./pages/datasets";
+import { DatasetsPage } from "./pages/datasets/page";
 import { DocsPage } from "./pages/docs";
 import { JobPage } from "./pages/job/page";
 import { JobsPage } from "./pages/jobs/page";

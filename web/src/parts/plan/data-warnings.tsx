@@ -1,7 +1,7 @@
 // The warnings of a plan about the datasets of a job, each with the dataset that it concerns.
-import type { components } from "../api";
-import { PLAN } from "../texts/plan";
-import { say } from "../texts/say";
+import type { components } from "../../api";
+import { PLAN } from "../../texts/plan";
+import { say } from "../../texts/say";
 
 type Warning = components["schemas"]["JobWarning"];
 

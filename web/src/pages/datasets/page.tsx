@@ -1,14 +1,10 @@
 // The uploaded datasets: search, upload, first rows, delete.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { call, type Dataset, get, getWithRetries, type List, withQuery } from "../api";
-import { bytes, clock, count } from "../format";
-import { AskButton, Doing, useKeys } from "../parts/controls";
-import { useDebounced, usePoll } from "../parts/poll";
-import { PAUSE_MS, SearchBox, SearchForm } from "../parts/search-box";
-import { isForm } from "../parts/forms";
-import { HubImport, ImportButton } from "../parts/hub-import";
-import { ReviewView } from "../parts/review-view";
-import { TokenView } from "../parts/token-view";
+import { call, type Dataset, get, getWithRetries, type List, withQuery } from "../../api";
+import { bytes, clock, count } from "../../format";
+import { AskButton, Doing, useKeys } from "../../parts/controls";
+import { useDebounced, usePoll } from "../../parts/poll";
+import { PAUSE_MS, SearchBox, SearchForm } from "../../parts/search-box";
 import {
   checkedShare,
   Conversation,
@@ -16,16 +12,20 @@ import {
   UploadButton,
   UploadMessage,
   useUpload,
-} from "../parts/upload";
-import { language } from "../preferences";
-import { query, setQuery } from "../router";
-import { isolate } from "../text";
-import { DATASETS } from "../texts/datasets";
-import { IMPORT } from "../texts/import";
-import { REVIEW } from "../texts/review";
-import { say } from "../texts/say";
-import { SHARED } from "../texts/shared";
-import { TOKENS } from "../texts/tokens";
+} from "../../parts/upload";
+import { language } from "../../preferences";
+import { query, setQuery } from "../../router";
+import { isolate } from "../../text";
+import { DATASETS } from "../../texts/datasets";
+import { IMPORT } from "../../texts/import";
+import { REVIEW } from "../../texts/review";
+import { say } from "../../texts/say";
+import { SHARED } from "../../texts/shared";
+import { TOKENS } from "../../texts/tokens";
+import { isForm } from "./forms";
+import { HubImport, ImportButton } from "./hub-import";
+import { ReviewView } from "./review-view";
+import { TokenView } from "./token-view";
 
 const PAGE = 50;
 const CHECK_MS = 2000;

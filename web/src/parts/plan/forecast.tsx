@@ -1,10 +1,10 @@
 // A forecast: tokens, memory and duration on each worker, disk space, warnings. Unknown figures show their reason.
 import type { ComponentChildren } from "preact";
-import type { components } from "../api";
-import { bytes, count, duration } from "../format";
-import { PLAN } from "../texts/plan";
-import { say } from "../texts/say";
-import { Facts } from "./facts";
+import type { components } from "../../api";
+import { bytes, count, duration } from "../../format";
+import { PLAN } from "../../texts/plan";
+import { say } from "../../texts/say";
+import { Facts } from "../facts";
 
 export type ForecastData = components["schemas"]["Forecast"];
 type Quantity = components["schemas"]["Quantity"];

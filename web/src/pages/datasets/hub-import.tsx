@@ -1,15 +1,15 @@
 // Importing a dataset from the hub: the form, and the progress of the import. The import is in the URL, so a reload continues to follow it.
 import { useState } from "preact/hooks";
-import { type ApiError, call, type components, get, getWithRetries } from "../api";
-import { bytes } from "../format";
-import { query, setQuery } from "../router";
-import { DATASETS } from "../texts/datasets";
-import { IMPORT } from "../texts/import";
-import { say } from "../texts/say";
-import { Doing } from "./controls";
+import { type ApiError, call, type components, get, getWithRetries } from "../../api";
+import { bytes } from "../../format";
+import { Doing } from "../../parts/controls";
+import { usePoll } from "../../parts/poll";
+import type { DatasetDetail } from "../../parts/upload";
+import { query, setQuery } from "../../router";
+import { DATASETS } from "../../texts/datasets";
+import { IMPORT } from "../../texts/import";
+import { say } from "../../texts/say";
 import { FORMS } from "./forms";
-import { usePoll } from "./poll";
-import type { DatasetDetail } from "./upload";
 
 type Errand = components["schemas"]["ErrandView"];
 

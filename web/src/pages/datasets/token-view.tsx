@@ -1,15 +1,15 @@
 // Rows of a dataset as a model reads them, token by token. The tokens that the model learns to predict are marked.
 import { useEffect, useState } from "preact/hooks";
-import { type ApiError, call, type components, getWithRetries, withQuery } from "../api";
-import { count } from "../format";
-import { language } from "../preferences";
-import { query, setQuery } from "../router";
-import { isolate } from "../text";
-import { say } from "../texts/say";
-import { SHARED } from "../texts/shared";
-import { TOKENS } from "../texts/tokens";
-import { onText } from "./controls";
-import { TokenCounts } from "./token-counts";
+import { type ApiError, call, type components, getWithRetries, withQuery } from "../../api";
+import { count } from "../../format";
+import { onText } from "../../parts/controls";
+import { TokenCounts } from "../../parts/token-counts";
+import { language } from "../../preferences";
+import { query, setQuery } from "../../router";
+import { isolate } from "../../text";
+import { say } from "../../texts/say";
+import { SHARED } from "../../texts/shared";
+import { TOKENS } from "../../texts/tokens";
 
 type Preview = components["schemas"]["PreviewResult"];
 type Row = Preview["rows"][number];

@@ -1,14 +1,14 @@
 // The review of a dataset: warnings with their first occurrences, statistics, and a histogram of the lengths.
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { type ApiError, type components, getWithRetries } from "../api";
-import { count } from "../format";
-import { language } from "../preferences";
-import { isolate } from "../text";
-import { REVIEW } from "../texts/review";
-import { say } from "../texts/say";
-import { Facts } from "./facts";
-import { Histogram } from "./histogram";
+import { type ApiError, type components, getWithRetries } from "../../api";
+import { count } from "../../format";
+import { Facts } from "../../parts/facts";
+import { Histogram } from "../../parts/histogram";
+import { language } from "../../preferences";
+import { isolate } from "../../text";
+import { REVIEW } from "../../texts/review";
+import { say } from "../../texts/say";
 
 type Review = components["schemas"]["DatasetReview"];
 type Warning = Review["warnings"][number];
