@@ -19,7 +19,7 @@ import { followLinks, go, path } from "./router";
 import { SHARED } from "./texts/shared";
 import { say, type Text } from "./texts/say";
 import { FRAME } from "./texts/frame";
-import { DATASETS } from "./texts/datasets";
+import { DATASETS } from "./texts/datasets/datasets";
 
 const THEMES: Theme[] = ["auto", "light", "dark"];
 

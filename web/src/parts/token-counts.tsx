@@ -7,7 +7,7 @@ import { language } from "../preferences";
 import { isolate } from "../text";
 import { say } from "../texts/say";
 import { SHARED } from "../texts/shared";
-import { TOKEN_COUNTS } from "../texts/token-counts";
+import { TOKEN_COUNTS } from "../texts/datasets/token-counts";
 import { Doing } from "./controls";
 import { Facts } from "./facts";
 import { Histogram } from "./histogram";

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type ApiError, type components, type Dataset, getWithRetries, sendForm } from "../api";
 import { count } from "../format";
-import { DATASETS } from "../texts/datasets";
+import { DATASETS } from "../texts/datasets/datasets";
 import { say } from "../texts/say";
 
 export type DatasetDetail = components["schemas"]["DatasetDetail"];

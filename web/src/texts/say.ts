@@ -1,4 +1,4 @@
-// Defines the page's text in both languages, and returns it in the selected one. Each page has a file with its own text.
+// Defines the page's text in both languages, and returns it in the selected one. Each page has a file or a folder with its own text.
 import { language } from "../preferences";
 
 /**

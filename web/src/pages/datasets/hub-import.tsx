@@ -6,8 +6,8 @@ import { Doing } from "../../parts/controls";
 import { usePoll } from "../../parts/poll";
 import type { DatasetDetail } from "../../parts/upload";
 import { query, setQuery } from "../../router";
-import { DATASETS } from "../../texts/datasets";
-import { IMPORT } from "../../texts/import";
+import { DATASETS } from "../../texts/datasets/datasets";
+import { IMPORT } from "../../texts/datasets/import";
 import { say } from "../../texts/say";
 import { FORMS } from "./forms";
 

@@ -16,12 +16,12 @@ import {
 import { language } from "../../preferences";
 import { query, setQuery } from "../../router";
 import { isolate } from "../../text";
-import { DATASETS } from "../../texts/datasets";
-import { IMPORT } from "../../texts/import";
-import { REVIEW } from "../../texts/review";
+import { DATASETS } from "../../texts/datasets/datasets";
+import { IMPORT } from "../../texts/datasets/import";
+import { REVIEW } from "../../texts/datasets/review";
 import { say } from "../../texts/say";
 import { SHARED } from "../../texts/shared";
-import { TOKENS } from "../../texts/tokens";
+import { TOKENS } from "../../texts/datasets/tokens";
 import { isForm } from "./forms";
 import { HubImport, ImportButton } from "./hub-import";
 import { ReviewView } from "./review-view";

@@ -7,7 +7,7 @@ import { Facts } from "../../parts/facts";
 import { Histogram } from "../../parts/histogram";
 import { language } from "../../preferences";
 import { isolate } from "../../text";
-import { REVIEW } from "../../texts/review";
+import { REVIEW } from "../../texts/datasets/review";
 import { say } from "../../texts/say";
 
 type Review = components["schemas"]["DatasetReview"];

@@ -9,7 +9,7 @@ import { query, setQuery } from "../../router";
 import { isolate } from "../../text";
 import { say } from "../../texts/say";
 import { SHARED } from "../../texts/shared";
-import { TOKENS } from "../../texts/tokens";
+import { TOKENS } from "../../texts/datasets/tokens";
 
 type Preview = components["schemas"]["PreviewResult"];
 type Row = Preview["rows"][number];

@@ -6,7 +6,7 @@ import { count } from "../../format";
 import { parseLabels } from "../../labels";
 import { onText } from "../../parts/controls";
 import { select, selectedIds } from "../../parts/selection";
-import { BULK } from "../../texts/bulk";
+import { BULK } from "../../texts/jobs/bulk";
 import { say } from "../../texts/say";
 import { SHARED } from "../../texts/shared";
 import { type Action, current, nameOf, type Run, run, stop } from "./bulk";

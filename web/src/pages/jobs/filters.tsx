@@ -6,7 +6,7 @@ import { useDebounced } from "../../parts/poll";
 import { PAUSE_MS, SearchBox, SearchForm } from "../../parts/search-box";
 import { setQuery } from "../../router";
 import { say } from "../../texts/say";
-import { JOBS } from "../../texts/jobs";
+import { JOBS } from "../../texts/jobs/jobs";
 import { SHARED } from "../../texts/shared";
 import { sayState } from "../../texts/states";
 import type { JobCounts } from "./read";

@@ -3,7 +3,7 @@ import { useEffect } from "preact/hooks";
 import { SelectionBar } from "../../parts/selection-bar";
 import { query } from "../../router";
 import { say } from "../../texts/say";
-import { JOBS } from "../../texts/jobs";
+import { JOBS } from "../../texts/jobs/jobs";
 import { SHARED } from "../../texts/shared";
 import { BulkActions, BulkDialog } from "./bulk-actions";
 import { Filters } from "./filters";

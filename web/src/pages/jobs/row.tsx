@@ -7,7 +7,7 @@ import { phaseLeft, shortRows } from "../../parts/rows";
 import { toggleSelected } from "../../parts/selection";
 import { go } from "../../router";
 import { say } from "../../texts/say";
-import { JOBS } from "../../texts/jobs";
+import { JOBS } from "../../texts/jobs/jobs";
 import { SHARED } from "../../texts/shared";
 import { HealthBadge } from "./health-badge";
 import { LossTrend } from "./loss-trend";

@@ -8,7 +8,7 @@ import { select, selectedIds, toggleSelected } from "../../parts/selection";
 import { SelectionBar } from "../../parts/selection-bar";
 import { go, setQuery } from "../../router";
 import { say, type Text } from "../../texts/say";
-import { JOBS } from "../../texts/jobs";
+import { JOBS } from "../../texts/jobs/jobs";
 import { SHARED } from "../../texts/shared";
 import { rememberNames } from "./bulk";
 import { BulkActions } from "./bulk-actions";

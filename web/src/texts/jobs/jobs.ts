@@ -1,5 +1,5 @@
 // Text for the job list.
-import { texts } from "./say";
+import { texts } from "../say";
 
 export const JOBS = texts({
   search: ["Search", "搜索"],

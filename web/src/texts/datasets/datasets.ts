@@ -1,5 +1,5 @@
 // Text for datasets: their page, and uploading one.
-import { texts } from "./say";
+import { texts } from "../say";
 
 export const DATASETS = texts({
   title: ["Datasets", "数据集"],

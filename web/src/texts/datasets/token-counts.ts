@@ -1,5 +1,5 @@
 // Text of the view that shows how many tokens the rows of a dataset have.
-import { texts } from "./say";
+import { texts } from "../say";
 
 export const TOKEN_COUNTS = texts({
   title: ["Token counts", "Token 统计"],

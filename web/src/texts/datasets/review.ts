@@ -1,5 +1,5 @@
 // Text of the view that shows the warnings and statistics of a dataset.
-import { texts } from "./say";
+import { texts } from "../say";
 
 export const REVIEW = texts({
   title: ["Review", "数据检查"],

@@ -1,5 +1,5 @@
 // Text for importing a dataset from the hub.
-import { texts } from "./say";
+import { texts } from "../say";
 
 export const IMPORT = texts({
   open: ["Import from the Hub", "从 Hub 导入"],

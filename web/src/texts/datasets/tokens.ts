@@ -1,5 +1,5 @@
 // Text of the view that shows the tokens of a dataset's rows.
-import { texts } from "./say";
+import { texts } from "../say";
 
 export const TOKENS = texts({
   title: ["Tokens", "Token 预览"],

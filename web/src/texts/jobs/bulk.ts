@@ -1,5 +1,5 @@
 // Text for the actions on several selected jobs.
-import { texts } from "./say";
+import { texts } from "../say";
 
 export const BULK = texts({
   title: ["Bulk action", "批量操作"],
