@@ -8,7 +8,7 @@ import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
 import { SHARED } from "../../texts/shared";
 import { useDryRun } from "./dry-run";
-import { FieldRow, idOf } from "./field-row";
+import { FieldRow, idOf } from "./fields/field-row";
 import { belongsTo, fieldsOf, serverProblemsOf, specOf } from "./form";
 import { type Group, groupsOf, isAdvanced } from "./groups";
 import { presetFields, usePresets } from "./presets";

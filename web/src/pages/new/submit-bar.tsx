@@ -2,7 +2,7 @@
 import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
 import { type Field } from "./form";
-import { idOf, labelOf } from "./field-row";
+import { idOf, labelOf } from "./fields/field-row";
 
 interface Props {
   /** The fields with a problem that is shown, in the order of the page. */

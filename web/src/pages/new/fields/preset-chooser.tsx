@@ -1,10 +1,10 @@
 // The form field for the preset. Its values become the placeholders of the other fields.
-import { onText } from "../../parts/controls";
-import { pick, type Tree } from "../../spec";
-import { NEW } from "../../texts/new/new";
-import { say } from "../../texts/say";
-import { findPreset, presets } from "./presets";
-import type { Attributes, Set, Texts } from "./types";
+import { onText } from "../../../parts/controls";
+import { pick, type Tree } from "../../../spec";
+import { NEW } from "../../../texts/new/new";
+import { say } from "../../../texts/say";
+import { findPreset, presets } from "../presets";
+import type { Attributes, Set, Texts } from "../types";
 
 interface Props {
   texts: Texts;

@@ -1,18 +1,18 @@
 // One field of the form: its label, its control, its problem and its help.
-import { onText } from "../../parts/controls";
-import { language } from "../../preferences";
-import { asText } from "../../spec";
-import { ENGLISH_HELP } from "../../texts/new/field-help";
-import { CHINESE, ENGLISH } from "../../texts/new/fields";
-import { NEW } from "../../texts/new/new";
-import { say } from "../../texts/say";
-import { SHARED } from "../../texts/shared";
+import { onText } from "../../../parts/controls";
+import { language } from "../../../preferences";
+import { asText } from "../../../spec";
+import { ENGLISH_HELP } from "../../../texts/new/field-help";
+import { CHINESE, ENGLISH } from "../../../texts/new/fields";
+import { NEW } from "../../../texts/new/new";
+import { say } from "../../../texts/say";
+import { SHARED } from "../../../texts/shared";
+import { type Field, rangeOf } from "../form";
+import type { Attributes, ModelPage, Set, Texts } from "../types";
 import { DatasetChooser } from "./dataset-chooser";
-import { type Field, rangeOf } from "./form";
 import { Mixture } from "./mixture";
 import { ModelChooser } from "./model-chooser";
 import { PresetChooser } from "./preset-chooser";
-import type { Attributes, ModelPage, Set, Texts } from "./types";
 
 export const idOf = (path: string): string => `field-${path.replaceAll(".", "-")}`;
 

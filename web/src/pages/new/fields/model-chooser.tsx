@@ -1,10 +1,10 @@
 // The form field for the model: one that a worker has, or any other id if the server accepts it.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { onText } from "../../parts/controls";
-import { compact, count } from "../../format";
-import { NEW } from "../../texts/new/new";
-import { say } from "../../texts/say";
-import type { Attributes, ModelPage } from "./types";
+import { compact, count } from "../../../format";
+import { onText } from "../../../parts/controls";
+import { NEW } from "../../../texts/new/new";
+import { say } from "../../../texts/say";
+import type { Attributes, ModelPage } from "../types";
 
 type Model = ModelPage["data"][number];
 

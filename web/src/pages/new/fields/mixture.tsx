@@ -1,11 +1,11 @@
 // The form field for the training data: one dataset, or several with weights.
 import { useRef, useState } from "preact/hooks";
-import { onText } from "../../parts/controls";
-import { NEW } from "../../texts/new/new";
-import { say } from "../../texts/say";
+import { onText } from "../../../parts/controls";
+import { NEW } from "../../../texts/new/new";
+import { say } from "../../../texts/say";
+import { MOST_DATASETS, partsOf, pathOf, withoutPart, withPart } from "../parts";
+import type { Attributes, Set, Texts } from "../types";
 import { DatasetChooser } from "./dataset-chooser";
-import { MOST_DATASETS, partsOf, pathOf, withoutPart, withPart } from "./parts";
-import type { Attributes, Set, Texts } from "./types";
 
 interface Props {
   texts: Texts;

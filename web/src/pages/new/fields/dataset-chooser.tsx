@@ -1,13 +1,13 @@
 // The form field for a dataset: an uploaded dataset, a file to upload, or a dataset on the Hub.
 import { useEffect, useState } from "preact/hooks";
-import { type Dataset, get, type List } from "../../api";
-import type { Attributes, Set, Texts } from "./types";
-import { count } from "../../format";
-import { isolate } from "../../text";
-import { say } from "../../texts/say";
-import { NEW } from "../../texts/new/new";
-import { onText } from "../../parts/controls";
-import { Conversation, type DatasetDetail, UploadButton, UploadMessage, useUpload } from "../../parts/upload";
+import { type Dataset, get, type List } from "../../../api";
+import { count } from "../../../format";
+import { onText } from "../../../parts/controls";
+import { Conversation, type DatasetDetail, UploadButton, UploadMessage, useUpload } from "../../../parts/upload";
+import { isolate } from "../../../text";
+import { NEW } from "../../../texts/new/new";
+import { say } from "../../../texts/say";
+import type { Attributes, Set, Texts } from "../types";
 
 interface Props {
   path: string;
