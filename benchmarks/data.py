@@ -234,9 +234,9 @@ def run_stepline(options: argparse.Namespace, *, is_alone: bool = False) -> dict
     from contracts.job import JobSpec  # noqa: PLC0415
     from contracts.run.run_dir import Placed, RunDir  # noqa: PLC0415
     from worker.training.data.cache.cache import Cache  # noqa: PLC0415
-    from worker.training.data.helpers import Helpers  # noqa: PLC0415
     from worker.training.data.preparation import prepare  # noqa: PLC0415
     from worker.training.data.rendering.template import Template  # noqa: PLC0415
+    from worker.training.data.tokenization.helpers import Helpers  # noqa: PLC0415
     from worker.training.memory.helpers import plan_helpers  # noqa: PLC0415
     from worker.training.model.tokenizer import load_tokenizer  # noqa: PLC0415
 

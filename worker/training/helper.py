@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from worker.training.data.bounds import Bounds
-from worker.training.data.helpers import serve
 from worker.training.data.rendering.template import Template
-from worker.training.data.samples import make_rows
+from worker.training.data.tokenization.helpers import serve
+from worker.training.data.tokenization.samples import make_rows
 from worker.training.model.tokenizer import load_tokenizer
 
 

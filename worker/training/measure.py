@@ -41,7 +41,12 @@ from worker.training.data.bounds import Bounds
 from worker.training.data.lengths import RowLengths
 from worker.training.data.rendering.template import Rendered, Template
 from worker.training.data.rows import Row
-from worker.training.data.samples import batch_rows, build_sample, encode_texts, render_row
+from worker.training.data.tokenization.samples import (
+    batch_rows,
+    build_sample,
+    encode_texts,
+    render_row,
+)
 from worker.training.errors import TrainingError
 from worker.training.model.tokenizer import load_tokenizer
 

@@ -32,10 +32,10 @@ from contracts.failure import FailureReason
 from worker.training.confined import Limits, run_confined
 from worker.training.data.arrays import Sample
 from worker.training.data.bounds import Bounds
-from worker.training.data.documents import Joiner
 from worker.training.data.rendering.template import Template
 from worker.training.data.rows import Row
-from worker.training.data.samples import build_sample, encode_row, whole_sample
+from worker.training.data.tokenization.documents import Joiner
+from worker.training.data.tokenization.samples import build_sample, encode_row, whole_sample
 from worker.training.errors import TrainingError
 from worker.training.model.tokenizer import load_tokenizer
 

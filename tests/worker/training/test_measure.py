@@ -15,7 +15,7 @@ from worker.training.data.arrays import Writer
 from worker.training.data.bounds import Bounds
 from worker.training.data.rendering.template import Template
 from worker.training.data.rows import read_rows
-from worker.training.data.samples import tokenize
+from worker.training.data.tokenization.samples import tokenize
 from worker.training.measure import BLOCK_ROWS, Measuring
 from worker.training.model.tokenizer import load_tokenizer
 

@@ -19,12 +19,12 @@ from worker.training.data.bounds import Bounds
 from worker.training.data.cache.cache import Cache
 from worker.training.data.cache.key import FileState, find_key, read_state
 from worker.training.data.facts import measure_rows
-from worker.training.data.helpers import Helpers
 from worker.training.data.mixing import hold_out, repeat_samples, select_rows
 from worker.training.data.prepared import EVALUATION, TRAIN, Data, digest
 from worker.training.data.rendering.template import Template
 from worker.training.data.rows import Row, read_rows
-from worker.training.data.samples import tokenize
+from worker.training.data.tokenization.helpers import Helpers
+from worker.training.data.tokenization.samples import tokenize
 from worker.training.errors import TrainingError
 from worker.training.rundir.counter import RowCounter
 

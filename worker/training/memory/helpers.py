@@ -4,7 +4,7 @@ import os
 
 from contracts.job import JobSpec
 from contracts.run.run_dir import Placed, RunDir
-from worker.training.data.helpers import HELPER_BYTES, Helpers
+from worker.training.data.tokenization.helpers import HELPER_BYTES, Helpers
 from worker.training.memory.host import free_host_bytes
 
 LEAST, MOST = 3, 8

@@ -12,7 +12,7 @@ from worker.supervisor.host.models.template_trial import (
     TemplateTrials,
     describe_template,
 )
-from worker.training.data.describe import describe
+from worker.training.data.rendering.describe import describe
 from worker.training.data.rendering.template import QWEN2_TEMPLATE, Template
 
 ORDERS = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.training.data.helpers import HELPER_BYTES
+from worker.training.data.tokenization.helpers import HELPER_BYTES
 from worker.training.memory.helpers import MOST, count_helpers
 
 PLENTY = 100 * HELPER_BYTES

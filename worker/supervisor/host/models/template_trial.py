@@ -20,7 +20,7 @@ from processes.environment import BASIC, choose
 
 TRIAL_SECONDS = 120
 """Time limit of the process, which spends most of its time on imports."""
-_PROGRAM = ("-m", "worker.training.data.describe")
+_PROGRAM = ("-m", "worker.training.data.rendering.describe")
 _FILES = ("chat_template.jinja", "tokenizer_config.json", "special_tokens_map.json")
 
 Describe = Callable[[Path], TemplateFacts | None]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 
 from worker.training.data.bounds import POLL_SECONDS, Bounds
-from worker.training.data.helpers import Helpers, MadeRow
 from worker.training.data.rows import Row
+from worker.training.data.tokenization.helpers import Helpers, MadeRow
 
 AHEAD = 2
 """Number of batches sent to each helper before the first result is used."""

@@ -1,4 +1,4 @@
-"""Describes the output of a model's chat template: `python -m worker.training.data.describe DIRECTORY`.
+"""Describes the output of a model's chat template: `python -m worker.training.data.rendering.describe DIRECTORY`.
 
 It prints TemplateFacts as JSON, or nothing if the directory has no template or it cannot be rendered here. It does not load torch or the
 tokenizer. The template is untrusted code, so the worker runs this program in a separate process with limits.

@@ -13,12 +13,12 @@ from contracts.dataset.conversation import Conversation, Document
 from contracts.failure import FailureReason
 from worker.training.data.arrays import Sample, Writer
 from worker.training.data.bounds import POLL_SECONDS, Bounds, OutOfBounds
-from worker.training.data.documents import Joiner
-from worker.training.data.helpers import Helpers, MadeRow
-from worker.training.data.making import make_in_order
 from worker.training.data.rendering.answers import RenderingFailed, Span
 from worker.training.data.rendering.template import Rendered, Template
 from worker.training.data.rows import Row
+from worker.training.data.tokenization.documents import Joiner
+from worker.training.data.tokenization.helpers import Helpers, MadeRow
+from worker.training.data.tokenization.making import make_in_order
 from worker.training.errors import Evidence, TrainingError
 from worker.training.rundir.counter import Count
 

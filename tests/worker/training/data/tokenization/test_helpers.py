@@ -15,10 +15,10 @@ from tests.programs.processes import children_of
 from tests.tiny_model import make_tokenizer
 from worker.training.data.arrays import Samples, Writer
 from worker.training.data.bounds import Bounds
-from worker.training.data.helpers import Helpers
 from worker.training.data.rendering.template import Template
 from worker.training.data.rows import Row, read_rows
-from worker.training.data.samples import Tokenized, tokenize
+from worker.training.data.tokenization.helpers import Helpers
+from worker.training.data.tokenization.samples import Tokenized, tokenize
 from worker.training.errors import StopRequested, TrainingError
 from worker.training.model.tokenizer import load_tokenizer
 
