@@ -16,13 +16,13 @@ import { Attempts } from "./attempts";
 import { Configuration } from "./configuration";
 import { Notes } from "./edit";
 import { Events } from "./events";
-import { Failure } from "./failure";
+import { Failure } from "./result/failure";
 import { Health } from "./health";
 import { LogPanel, useLog } from "./log";
 import { LossChart } from "./charts/loss-chart";
-import { Outcome } from "./outcome";
+import { Outcome } from "./result/outcome";
 import { PlanCard } from "./plan";
-import { Report } from "./report";
+import { Report } from "./result/report";
 import { SoFar } from "./so-far";
 import { Tiles } from "./tiles";
 

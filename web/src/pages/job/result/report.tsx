@@ -1,12 +1,12 @@
 // The report of a job that has succeeded. The server's boxed text can be copied, and downloaded as Markdown.
-import { getText, type Summary } from "../../api";
-import { bytes, clock, count, duration, figure, percent, rate, shortId } from "../../format";
-import { Card, CopyButton } from "../../parts/controls";
-import { Facts } from "../../parts/facts";
-import { language } from "../../preferences";
-import { REPORT } from "../../texts/job/report";
-import { say } from "../../texts/say";
-import { SHARED } from "../../texts/shared";
+import { getText, type Summary } from "../../../api";
+import { bytes, clock, count, duration, figure, percent, rate, shortId } from "../../../format";
+import { Card, CopyButton } from "../../../parts/controls";
+import { Facts } from "../../../parts/facts";
+import { language } from "../../../preferences";
+import { REPORT } from "../../../texts/job/report";
+import { say } from "../../../texts/say";
+import { SHARED } from "../../../texts/shared";
 
 export function Report({ id, summary }: { id: string; summary: Summary }) {
   const path = `/v1/jobs/${id}/summary?lang=${language.value}`;

@@ -1,9 +1,9 @@
 // Whether the training helped, at the top of a succeeded job: the change in eval loss, its interval, and the verdicts with advice.
-import type { Summary } from "../../api";
-import { count, figure, percentChange } from "../../format";
-import { Card } from "../../parts/controls";
-import { REPORT } from "../../texts/job/report";
-import { say } from "../../texts/say";
+import type { Summary } from "../../../api";
+import { count, figure, percentChange } from "../../../format";
+import { Card } from "../../../parts/controls";
+import { REPORT } from "../../../texts/job/report";
+import { say } from "../../../texts/say";
 
 export function Outcome({ summary }: { summary: Summary }) {
   return (

@@ -1,9 +1,9 @@
 // Why a job failed, what to do about it, and a link to the form at the setting to change.
-import type { Attempt, Job, LogLine } from "../../api";
-import { count } from "../../format";
-import { leaves, type Tree } from "../../spec";
-import { JOB } from "../../texts/job/job";
-import { say } from "../../texts/say";
+import type { Attempt, Job, LogLine } from "../../../api";
+import { count } from "../../../format";
+import { leaves, type Tree } from "../../../spec";
+import { JOB } from "../../../texts/job/job";
+import { say } from "../../../texts/say";
 
 /** The setting to change first, for each reason. For the other reasons, the form opens without a field. */
 const FIELDS: Record<string, string> = {
