@@ -14,9 +14,9 @@ import click
 from contracts.values.text import escape, escape_json, escape_lines
 from stepline.terminal import exits
 from stepline.terminal.config import DEFAULT_SERVER, read_config
+from stepline.terminal.display.wrapping import wrap
 from stepline.terminal.language import LANGUAGES, Language, choose_language
 from stepline.terminal.words import say
-from stepline.terminal.wrapping import wrap
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -168,7 +168,7 @@ class Session:
         if not cells:
             click.echo(self.say("said.none"))
             return
-        from stepline.terminal.tables import Fit, make_table  # noqa: PLC0415
+        from stepline.terminal.display.tables import Fit, make_table  # noqa: PLC0415
 
         fit = Fit(left_out, shortened, folded)
         self.console.print(make_table(titles, cells, self.console.width, fit, colors))

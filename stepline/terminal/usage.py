@@ -7,8 +7,8 @@ from typing import Any
 import click
 from rich.cells import cell_len
 
+from stepline.terminal.display.wrapping import wrap
 from stepline.terminal.words import say
-from stepline.terminal.wrapping import wrap
 
 GAP = 2
 WIDEST_NAME = 30

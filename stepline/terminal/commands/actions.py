@@ -6,7 +6,7 @@ import click
 
 from stepline.terminal import exits
 from stepline.terminal.completion import complete_job
-from stepline.terminal.figures import show_status
+from stepline.terminal.display.figures import show_status
 from stepline.terminal.session import Session, client_command, run_safely
 from stepline.terminal.words import say
 

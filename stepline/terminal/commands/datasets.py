@@ -8,9 +8,9 @@ import click
 from stepline.terminal import exits
 from stepline.terminal.commands.actions import act_on_each
 from stepline.terminal.completion import complete_dataset, complete_model
-from stepline.terminal.figures import show_bytes, show_status, show_time
+from stepline.terminal.display.figures import show_bytes, show_status, show_time
+from stepline.terminal.screens.transfers import upload as upload_file
 from stepline.terminal.session import Session, client_command
-from stepline.terminal.transfers import upload as upload_file
 from stepline.terminal.words import say
 
 

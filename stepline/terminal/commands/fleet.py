@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stepline.terminal import exits
-from stepline.terminal.figures import show_bytes, show_count, show_time
+from stepline.terminal.display.figures import show_bytes, show_count, show_time
 from stepline.terminal.session import Session, client_command
 from stepline.terminal.words import say
 

@@ -36,7 +36,7 @@ def jobs(
     watch: bool,
 ) -> int:
     """List jobs."""
-    from stepline.terminal.overview import print_jobs, watch_jobs  # noqa: PLC0415
+    from stepline.terminal.screens.overview import print_jobs, watch_jobs  # noqa: PLC0415
 
     def read() -> "tuple[list[JobView], bool]":
         found = session.client.jobs(

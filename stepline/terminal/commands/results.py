@@ -4,9 +4,9 @@ import click
 
 from stepline.terminal import exits
 from stepline.terminal.completion import complete_job
-from stepline.terminal.figures import show_bytes
+from stepline.terminal.display.figures import show_bytes
+from stepline.terminal.screens.transfers import progress_bar
 from stepline.terminal.session import Session, client_command
-from stepline.terminal.transfers import progress_bar
 from stepline.terminal.words import say
 
 
@@ -36,7 +36,7 @@ def compare(session: Session, jobs: tuple[str, ...]) -> int:
     if session.as_json:
         session.print_json(views)
     else:
-        from stepline.terminal.comparison import print_comparison  # noqa: PLC0415
+        from stepline.terminal.screens.comparison import print_comparison  # noqa: PLC0415
 
         print_comparison(session, views)
     return exits.SUCCEEDED

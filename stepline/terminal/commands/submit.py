@@ -9,11 +9,11 @@ import click
 from contracts.values.text import escape_lines
 from stepline.terminal import exits
 from stepline.terminal.completion import complete_data, complete_model
-from stepline.terminal.figures import show_bytes, show_seconds
+from stepline.terminal.display.figures import show_bytes, show_seconds
+from stepline.terminal.display.wrapping import wrap
+from stepline.terminal.screens.transfers import upload
 from stepline.terminal.session import Session, client_command
-from stepline.terminal.transfers import upload
 from stepline.terminal.words import say
-from stepline.terminal.wrapping import wrap
 
 if TYPE_CHECKING:
     from stepline.client.views import Plan

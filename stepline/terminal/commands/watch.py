@@ -59,7 +59,7 @@ def _watch_on_screen(session: Session, job: "Job", timeout_seconds: float | None
 
     from stepline.client.updates import Happened  # noqa: PLC0415
     from stepline.client.views import Columns  # noqa: PLC0415
-    from stepline.terminal.screen import Screen  # noqa: PLC0415
+    from stepline.terminal.screens.job import Screen  # noqa: PLC0415
 
     screen = Screen(session.language, job.id)
     # The history is sampled, so that a job with a million steps appears immediately; the stream continues after it.
@@ -78,6 +78,6 @@ def _watch_on_screen(session: Session, job: "Job", timeout_seconds: float | None
 
 
 def _watch_in_lines(session: Session, job: "Job", timeout_seconds: float | None) -> str:
-    from stepline.terminal.lines import Lines  # noqa: PLC0415
+    from stepline.terminal.screens.lines import Lines  # noqa: PLC0415
 
     return job.watch(Lines(session).add, timeout_seconds).status.value

@@ -21,7 +21,7 @@ from stepline.client.updates import Happened, StatusChanged
 from stepline.client.views import Event, JobState
 from stepline.terminal import exits
 from stepline.terminal.main import main
-from stepline.terminal.screen import Screen
+from stepline.terminal.screens.job import Screen
 from tests.stepline.replies import TIME, Reply, as_json, as_page, as_stream, job, replying
 
 ROOT = Path(__file__).parents[3]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from stepline.client.views import JobView
-from stepline.terminal.figures import show_loss, show_seconds, show_status
+from stepline.terminal.display.figures import show_loss, show_seconds, show_status
 from stepline.terminal.session import Session
 
 

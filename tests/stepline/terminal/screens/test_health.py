@@ -11,10 +11,10 @@ from contracts.verdicts.finding_names import FINDING_NAMES
 from stepline.client.updates import StatusChanged
 from stepline.client.views import JobState
 from stepline.terminal.language import Language
-from stepline.terminal.screen import Screen
+from stepline.terminal.screens.job import Screen
 from tests.stepline.replies import job
 
-PAGE_NAMES = Path(__file__).parents[3] / "web/src/texts/job/health.ts"
+PAGE_NAMES = Path(__file__).parents[4] / "web/src/texts/job/health.ts"
 SPIKE = {"code": "loss_spike", "level": "warning", "step": 35}
 RISING = {"code": "eval_loss_rising", "level": "error", "step": 40}
 SLOW = {"code": "slowdown", "level": "info", "step": 41}

@@ -5,7 +5,7 @@ from datetime import datetime
 from contracts.job_status import JobStatus
 from contracts.verdicts.finding_names import finding_name
 from stepline.client.views import JobState
-from stepline.terminal.colors import STATUS_COLORS
+from stepline.terminal.display.colors import STATUS_COLORS
 from stepline.terminal.language import Language
 from stepline.terminal.words import WORDS, say
 

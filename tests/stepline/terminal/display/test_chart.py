@@ -1,4 +1,4 @@
-from stepline.terminal.chart import draw_curve
+from stepline.terminal.display.chart import draw_curve
 
 EMPTY = "\u2800"
 

@@ -21,9 +21,9 @@ from stepline.client.updates import (
     Update,
 )
 from stepline.client.views import Columns, Event, JobState
-from stepline.terminal.chart import draw_curve
-from stepline.terminal.colors import LEVEL_COLORS, STATUS_COLORS
-from stepline.terminal.figures import (
+from stepline.terminal.display.chart import draw_curve
+from stepline.terminal.display.colors import LEVEL_COLORS, STATUS_COLORS
+from stepline.terminal.display.figures import (
     show_bytes,
     show_health,
     show_loss,

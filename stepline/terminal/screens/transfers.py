@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contracts.values.text import escape
-from stepline.terminal.figures import show_bytes
+from stepline.terminal.display.figures import show_bytes
 from stepline.terminal.session import Session
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import click
 
 from contracts.values.text import escape
 from stepline.client.views import JobView
-from stepline.terminal.figures import (
+from stepline.terminal.display.figures import (
     show_loss,
     show_progress,
     show_seconds,
@@ -117,7 +117,7 @@ class Overview:
         """Draw the table."""
         from rich.text import Text  # noqa: PLC0415
 
-        from stepline.terminal.tables import Fit, make_table  # noqa: PLC0415
+        from stepline.terminal.display.tables import Fit, make_table  # noqa: PLC0415
 
         room = max(1, console.size.height - 4)
         rows = [[escape(cell) for cell in cells_of(self._session, job)] for job in self.jobs[:room]]

@@ -1,7 +1,7 @@
 import pytest
 from rich.cells import cell_len
 
-from stepline.terminal.wrapping import wrap
+from stepline.terminal.display.wrapping import wrap
 
 CHINESE = (
     "训练共 200 步，而第一个检查点在第 500 步；如果工作节点（worker）中途失联，任务将从头开始。"

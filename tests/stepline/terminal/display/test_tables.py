@@ -3,8 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from stepline.terminal.overview import COLUMNS, LEFT_OUT, SHORTENED
-from stepline.terminal.tables import Fit, make_table
+from stepline.terminal.display.tables import Fit, make_table
+from stepline.terminal.screens.overview import COLUMNS, LEFT_OUT, SHORTENED
 
 TITLES = ("Job", "Name", "Status", "Model")
 ID = "job_0123456789abcdef01234567"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contracts.values.text import escape
 from stepline.client.updates import Disconnected, Happened, Metrics, StatusChanged, Update
 from stepline.client.views import JobState
-from stepline.terminal.figures import (
+from stepline.terminal.display.figures import (
     show_loss,
     show_phase,
     show_progress,
