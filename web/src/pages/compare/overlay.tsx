@@ -6,7 +6,7 @@ import { ChartButtons, ChartControls, Check } from "../../chart/controls";
 import { useFullHeight } from "../../chart/full";
 import { LegendEntry } from "../../chart/legend";
 import { type Line, pointAt, points, type Range } from "../../chart/line";
-import { saveChart } from "../../chart/picture";
+import { saveChart } from "../../chart/pictures/picture";
 import { Plot } from "../../chart/plot";
 import type { Cursor } from "../../chart/plot-props";
 import { type ChartView, chartView, useChartActions } from "../../chart/view";

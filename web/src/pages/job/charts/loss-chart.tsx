@@ -5,7 +5,7 @@ import { useMemo, useRef } from "preact/hooks";
 import { isFinal, type Job } from "../../../api";
 import { ChartButtons, ChartControls, Check } from "../../../chart/controls";
 import { useFullHeight } from "../../../chart/full";
-import { saveChart } from "../../../chart/picture";
+import { saveChart } from "../../../chart/pictures/picture";
 import { Plot } from "../../../chart/plot";
 import type { Cursor } from "../../../chart/plot-props";
 import { chartView, useChartActions } from "../../../chart/view";

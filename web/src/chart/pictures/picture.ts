@@ -1,12 +1,12 @@
 // Saves a chart as PNG or SVG, with title, legend and axes, as the page shows it.
-import { CHART } from "../texts/job/chart";
-import { say } from "../texts/say";
-import { ink } from "./ink";
-import { type Line, type Mark, valueRange } from "./line";
-import { yTicks } from "./options";
-import type { PlotProps } from "./plot-props";
+import { CHART } from "../../texts/job/chart";
+import { say } from "../../texts/say";
+import { ink } from "../ink";
+import { type Line, type Mark, valueRange } from "../line";
+import { yTicks } from "../options";
+import type { PlotProps } from "../plot-props";
+import { formatX, xTicks } from "../scales/x-axis";
 import { type Picture, type Shape, toCanvas, toSvg } from "./shapes";
-import { formatX, xTicks } from "./scales/x-axis";
 
 const [WIDTH, HEIGHT, MARGIN, SCALE] = [1200, 640, 24, 2];
 const LEGEND_ROW = 20;
