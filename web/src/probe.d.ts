@@ -1,7 +1,7 @@
 // A variable that browser tests read. Only a build in the mode "probed" sets it (script/page --probed); the published build never
 // does.
-import type { Series } from "./curve";
-import type { Range } from "./history";
+import type { Series } from "./history/curve";
+import type { Range } from "./history/read";
 
 interface Scales {
   x: [number, number];

@@ -1,5 +1,5 @@
 // The lines of a chart: their points, the range of their values, and the value nearest to a position.
-import { Series, type Value } from "../curve";
+import { Series, type Value } from "../history/curve";
 import { padded } from "./scales/ticks";
 import type { XAxis } from "./scales/x-axis";
 

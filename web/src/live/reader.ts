@@ -11,7 +11,7 @@ import {
   type Summary,
   withQuery,
 } from "../api";
-import { readCurve, readNewPoints } from "../history";
+import { readCurve, readNewPoints } from "../history/read";
 import { takeKnownJob } from "./known";
 import type { JobStore } from "./store";
 

@@ -1,8 +1,8 @@
 // The page's data about one job. The store only holds data: it sends no requests and starts no timers.
 import { signal } from "@preact/signals";
 import type { Artifact, Attempt, Event, Job, Summary } from "../api";
-import { Curve } from "../curve";
-import { addColumns, type Columns, MAX_POINTS } from "../history";
+import { Curve } from "../history/curve";
+import { addColumns, type Columns, MAX_POINTS } from "../history/read";
 
 /** If the curve has more loss points than this, far more than a plot shows, the run is read again, downsampled. */
 const MAX_CURVE_POINTS = 2 * MAX_POINTS + 1000;

@@ -1,6 +1,6 @@
 // The event stream of one job: opens it once and parses its frames.
 import { heard, type Job, withQuery } from "../api";
-import type { Columns } from "../history";
+import type { Columns } from "../history/read";
 import { parse } from "../text";
 
 /** A stream that is not open after this time is closed, because a proxy may be buffering it. */

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Job } from "../api";
-import type { Value } from "../curve";
+import type { Value } from "../history/curve";
 import { count } from "../format";
 import { say } from "../texts/say";
 import { SHARED } from "../texts/shared";

@@ -1,6 +1,6 @@
 // Builds the horizontal axis of one job from its curve.
-import type { Curve } from "../../curve";
-import type { Times } from "../../history";
+import type { Curve } from "../../history/curve";
+import type { Times } from "../../history/read";
 import { axisThrough, STEPS, tokenAxis, type XAxis, type XKind } from "./x-axis";
 
 /** Return the job's axis of this kind. `times` is needed only for training time; until it is known, the axis shows steps. */

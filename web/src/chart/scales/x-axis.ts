@@ -1,6 +1,6 @@
 // The horizontal axis of charts: steps, or the corresponding epochs, tokens or training time.
 import { count, duration, shortStep } from "../../format";
-import type { Series } from "../../curve";
+import type { Series } from "../../history/curve";
 import { clockTicks, linearTicks, type Ticks } from "./ticks";
 
 export const X_KINDS = ["step", "epoch", "tokens", "time"] as const;

@@ -11,7 +11,7 @@ import { Plot } from "../../chart/plot";
 import type { Cursor } from "../../chart/plot-props";
 import { type ChartView, chartView, useChartActions } from "../../chart/view";
 import { exactX, type XAxis } from "../../chart/scales/x-axis";
-import { smooth } from "../../curve";
+import { smooth } from "../../history/curve";
 import { count, figure, NONE } from "../../format";
 import { Card } from "../../parts/controls";
 import { language } from "../../preferences";

@@ -1,7 +1,7 @@
 // The table of the compared jobs: the settings that differ, the results with their change from the baseline, and the other settings.
 import type { ComponentChildren } from "preact";
 import { useMemo } from "preact/hooks";
-import { Series } from "../../curve";
+import { Series } from "../../history/curve";
 import { count, duration, figure } from "../../format";
 import { Card, Path, Status } from "../../parts/controls";
 import { language } from "../../preferences";

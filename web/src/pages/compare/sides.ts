@@ -2,8 +2,8 @@
 import { useRef, useState } from "preact/hooks";
 import { ApiError, get, isFinal, type Job, type Summary } from "../../api";
 import { areOld } from "../../chart/scales/axes";
-import type { Curve } from "../../curve";
-import { readCurve, readNewPoints, readTimes, type Times } from "../../history";
+import type { Curve } from "../../history/curve";
+import { readCurve, readNewPoints, readTimes, type Times } from "../../history/read";
 import { usePoll } from "../../parts/poll";
 import { language } from "../../preferences";
 

@@ -1,6 +1,6 @@
 // How a running job is doing: whether it is healthy, and how its eval loss has changed so far.
 import { isFinal, type Job, unreachableSince } from "../../api";
-import type { Curve } from "../../curve";
+import type { Curve } from "../../history/curve";
 import { count, figure, percentChange } from "../../format";
 import type { JobStore } from "../../live/store";
 import { HEALTH, sayFinding } from "../../texts/job/health";

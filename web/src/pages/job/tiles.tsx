@@ -1,6 +1,6 @@
 // A job's figures: the newest value of each, with its best value or its total below.
 import { type Attempt, isFinal, type Job, type Summary, unreachableSince } from "../../api";
-import type { Curve, Series } from "../../curve";
+import type { Curve, Series } from "../../history/curve";
 import { bytes, clock, count, duration, figure, NONE, shortStep } from "../../format";
 import type { JobStore } from "../../live/store";
 import { useClock } from "../../parts/controls";

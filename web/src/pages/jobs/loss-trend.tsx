@@ -2,8 +2,8 @@
 // only six requests at once, and the next page of the list must not wait for the trends of this one.
 import { useEffect, useState } from "preact/hooks";
 import { isFinal, type Job } from "../../api";
-import type { Value } from "../../curve";
-import { readCurve } from "../../history";
+import type { Value } from "../../history/curve";
+import { readCurve } from "../../history/read";
 import { Sparkline } from "../../parts/controls";
 
 const CONCURRENT = 2;

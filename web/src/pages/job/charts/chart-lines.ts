@@ -1,7 +1,7 @@
 // Builds the lines of a job's charts from its curve, and formats the values on their axes.
 import { type Line, points } from "../../../chart/line";
 import type { XAxis } from "../../../chart/scales/x-axis";
-import { type Curve, Series, smooth } from "../../../curve";
+import { type Curve, Series, smooth } from "../../../history/curve";
 import { bytes, figure, percent, rate, roundBytes } from "../../../format";
 import { say } from "../../../texts/say";
 import { JOB } from "../../../texts/job/job";

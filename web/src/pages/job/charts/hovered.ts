@@ -4,9 +4,9 @@ import { type Signal, useSignal, useSignalEffect } from "@preact/signals";
 import { type Line, pointAt, type Range } from "../../../chart/line";
 import type { Cursor } from "../../../chart/plot-props";
 import type { XAxis } from "../../../chart/scales/x-axis";
-import type { Curve, Value } from "../../../curve";
+import type { Curve, Value } from "../../../history/curve";
 import { count } from "../../../format";
-import { readStep, type Range as Steps, type StepValues } from "../../../history";
+import { readStep, type Range as Steps, type StepValues } from "../../../history/read";
 import { CHART } from "../../../texts/job/chart";
 import { say } from "../../../texts/say";
 

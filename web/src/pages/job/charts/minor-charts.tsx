@@ -5,7 +5,7 @@ import { Plot } from "../../../chart/plot";
 import type { Cursor, PlotProps } from "../../../chart/plot-props";
 import { LineEntry } from "../../../chart/legend";
 import type { XAxis } from "../../../chart/scales/x-axis";
-import type { StepValues } from "../../../history";
+import type { StepValues } from "../../../history/read";
 import type { Minor } from "./chart-lines";
 import { reading, sayFrom } from "./hovered";
 

@@ -1,6 +1,6 @@
 // Reads a job's history from the API into a Curve: the whole run downsampled to a few points, a range in full detail,
 // or the points after a cursor.
-import { call, get, withQuery } from "./api";
+import { call, get, withQuery } from "../api";
 import { Curve, Series, type Value } from "./curve";
 
 /** Maximum number of points per series in a plot. */
