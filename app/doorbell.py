@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from app.config.settings import Settings
 from app.db.sql import insert_missing
 from app.db.tables import Bell
-from contracts.wire import TASK_NAME, celery_queue
+from contracts.protocol.wire import TASK_NAME, celery_queue
 
 if TYPE_CHECKING:
     from celery import Celery

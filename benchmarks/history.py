@@ -41,7 +41,7 @@ from benchmarks.filling.feed import feed, read_times
 from benchmarks.filling.points import PLOT_POINTS, SERIES, timed, values_at, wait_for
 from benchmarks.peers.mlflow import measure_peer
 from contracts.attempt import Claim
-from contracts.wire import CLAIM_PATH, SYNC_PATH
+from contracts.protocol.wire import CLAIM_PATH, SYNC_PATH
 from tests.programs.ports import find_free_port
 from tests.programs.postgres import Postgres, running_postgres
 

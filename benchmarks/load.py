@@ -27,7 +27,7 @@ from typing import Any
 import httpx2
 
 from benchmarks import table
-from contracts.wire import CLAIM_PATH
+from contracts.protocol.wire import CLAIM_PATH
 from tests.e2e.service import WORKER_TOKEN, Service
 from tests.programs.postgres import running_postgres
 

@@ -25,8 +25,8 @@ from benchmarks.filling import rows
 from benchmarks.history import steps_body
 from contracts.attempt import Claim
 from contracts.base import utc_now
+from contracts.protocol.wire import SYNC_PATH
 from contracts.record import EvalRecord, Record
-from contracts.wire import SYNC_PATH
 from tests.app.player import Player
 from tests.e2e.service import Service
 from tests.factories import make_metric

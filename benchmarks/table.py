@@ -27,7 +27,7 @@ from app.jobs.queue import order as queue
 from app.jobs.schemas import JobSort
 from app.migrate import alembic_config, migrate
 from benchmarks.filling import rows
-from contracts.wire import CLAIM_PATH, HELLO_PATH
+from contracts.protocol.wire import CLAIM_PATH, HELLO_PATH
 from tests.e2e.service import WORKER_TOKEN, Service
 from tests.programs.postgres import Postgres, running_postgres
 

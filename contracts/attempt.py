@@ -108,7 +108,7 @@ class WorkerInfo(Tolerant):
     abilities: list[str] = []
     """Features that older workers do not support (Ability)."""
     errands: list[str] = []
-    """Kinds of errands that it runs (contracts/errand.py); empty for workers running earlier versions."""
+    """Kinds of errands that it runs (contracts/errands/errand.py); empty for workers running earlier versions."""
     device_check: DeviceCheck | None = None
     """State of the GPU. Null for a CPU, before the first check, and from workers running earlier versions."""
     idle: Idle | None = None

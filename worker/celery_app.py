@@ -27,8 +27,8 @@ from celery import Celery, signals
 from celery.worker import state
 
 from contracts.attempt import WorkerInfo
-from contracts.errand import ErrandKind
-from contracts.wire import TASK_NAME, celery_queue
+from contracts.errands.errand import ErrandKind
+from contracts.protocol.wire import TASK_NAME, celery_queue
 from worker.doorbell import RingsOnly
 from worker.logs import configure_logging
 from worker.settings import Settings, load_settings

@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError
 from redis import Redis
 
 from contracts.base import Tolerant
-from contracts.wire import TASK_NAME
+from contracts.protocol.wire import TASK_NAME
 
 log = structlog.get_logger(__name__)
 

@@ -20,7 +20,7 @@ from app.leases.store import HeldAttempt
 from app.plans import outcomes
 from contracts.attempt import AttemptStatus, FinishReply, FinishRequest
 from contracts.job import JobStatus
-from contracts.wire import ADAPTER_ARTIFACT
+from contracts.protocol.wire import ADAPTER_ARTIFACT
 
 
 def finish_attempt(

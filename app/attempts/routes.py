@@ -31,8 +31,7 @@ from contracts.attempt import (
     WorkerInfo,
 )
 from contracts.model_facts import ModelReport
-from contracts.record import Ordinal
-from contracts.wire import (
+from contracts.protocol.wire import (
     CLAIM_PATH,
     DATASET_PATH,
     EARLIER_PATH,
@@ -43,6 +42,7 @@ from contracts.wire import (
     SYNC_PATH,
     UPLOAD_PATH,
 )
+from contracts.record import Ordinal
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from app.leases.lease import TimesDep
 from app.storage.data_dir import StorageDep
 from app.storage.responses import StoredFile
 from contracts.checkpoint import CheckpointOffer, CheckpointReply
-from contracts.wire import BLOB_PATH, CHECKPOINT_PATH, SHA256_HEADER
+from contracts.protocol.wire import BLOB_PATH, CHECKPOINT_PATH, SHA256_HEADER
 
 router = APIRouter()
 internal = APIRouter(tags=["internal"], include_in_schema=False, route_class=WorkerRoute)

@@ -31,7 +31,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from contracts.attempt import AttemptStatus
 from contracts.dataset.status import DatasetStatus
-from contracts.errand import ErrandKind, ErrandStatus
+from contracts.errands.errand import ErrandKind, ErrandStatus
 from contracts.job import JobStatus, Phase
 
 

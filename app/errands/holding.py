@@ -17,7 +17,7 @@ from app.db.tables import Errand, to_json
 from app.errands import store
 from app.errors.kinds import ErrandSuperseded
 from app.leases.lease import hash_token
-from contracts.errand import (
+from contracts.errands.errand import (
     MOST_TRIES,
     PREVIEW_REVISIONS,
     ErrandBeat,
@@ -32,8 +32,8 @@ from contracts.errand import (
     ImportResult,
     PrefetchResult,
 )
-from contracts.errand_reason import ErrandReason
-from contracts.measurement import MeasureRequest, MeasureResult
+from contracts.errands.measurement import MeasureRequest, MeasureResult
+from contracts.errands.reason import ErrandReason
 
 LEASE_SECONDS = 20.0
 """Time without a report after which an errand is given to another worker."""

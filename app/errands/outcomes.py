@@ -9,7 +9,7 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from contracts.errand import ErrandOutcome, PreviewResult, PreviewRow
+from contracts.errands.errand import ErrandOutcome, PreviewResult, PreviewRow
 
 
 def read_outcome(body: bytes) -> ErrandOutcome:

@@ -22,7 +22,7 @@ from app.http.paging import Page
 from app.leases.gate import WorkerRoute
 from app.storage.data_dir import StorageDep
 from app.storage.responses import StoredFile
-from contracts.errand import (
+from contracts.errands.errand import (
     ErrandBeat,
     ErrandClaim,
     ErrandClaimRequest,
@@ -31,7 +31,7 @@ from contracts.errand import (
     PreviewedLines,
     PreviewRequest,
 )
-from contracts.wire import (
+from contracts.protocol.wire import (
     ERRAND_BEAT_PATH,
     ERRAND_CLAIM_PATH,
     ERRAND_DATASET_PATH,

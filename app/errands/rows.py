@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from app.errors.kinds import PreviewRowsTooLarge
-from contracts.errand import MOST_ROW_BYTES, PreviewedLine
+from contracts.errands.errand import MOST_ROW_BYTES, PreviewedLine
 
 
 def read_rows(path: Path, rows: Collection[int]) -> list[PreviewedLine]:

@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from contracts.errand import ErrandKind, ErrandStatus
-from contracts.errand_reason import ErrandReason
+from contracts.errands.errand import ErrandKind, ErrandStatus
+from contracts.errands.reason import ErrandReason
 
 
 class ErrandProgressView(BaseModel):

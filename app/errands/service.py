@@ -15,7 +15,7 @@ from app.errands.schemas import ErrandError, ErrandProgressView, ErrandSource, E
 from app.errors.base import error_body
 from app.errors.kinds import ErrandEnded, ErrandNotFound, TooManyErrands
 from app.http.paging import Page, decode_cursor, encode_cursor
-from contracts.errand import (
+from contracts.errands.errand import (
     ErrandFailure,
     ErrandKind,
     ErrandRequest,
@@ -25,9 +25,9 @@ from contracts.errand import (
     PrefetchResult,
     PreviewRequest,
 )
-from contracts.errand_reason import ErrandReason
+from contracts.errands.measurement import MeasureRequest
+from contracts.errands.reason import ErrandReason
 from contracts.failure import Language
-from contracts.measurement import MeasureRequest
 
 FRESH_SECONDS = 600.0
 """How long a result is used for identical requests. It is limited, because the model's files may change."""

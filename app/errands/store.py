@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, undefer
 
 from app.db.sql import insert_missing
 from app.db.tables import Errand
-from contracts.errand import ErrandKind, ErrandStatus
+from contracts.errands.errand import ErrandKind, ErrandStatus
 
 OPEN = (ErrandStatus.QUEUED, ErrandStatus.RUNNING)
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db.engine import Database
 from app.errands import store
 from app.http.disconnects import wait_for_disconnect
-from contracts.errand import ErrandStatus
+from contracts.errands.errand import ErrandStatus
 
 log = structlog.get_logger(__name__)
 

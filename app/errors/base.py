@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from app.errors import words as messages
 from contracts.failure import Language
+from contracts.protocol.wire import SHOULD_RETRY_HEADER
 from contracts.values.text import escape
-from contracts.wire import SHOULD_RETRY_HEADER
 
 
 class AppError(Exception):

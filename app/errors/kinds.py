@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from app.errors.base import AppError, FieldError
-from contracts import error_codes
+from contracts.protocol import error_codes
 
 MOST_ERRORS = 100
 """Maximum number of problems in an error response."""

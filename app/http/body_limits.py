@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from starlette.types import Scope
 
-from contracts.errand import MOST_RESULT_BYTES
+from contracts.errands.errand import MOST_RESULT_BYTES
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 

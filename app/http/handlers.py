@@ -24,9 +24,9 @@ from app.http import validation
 from app.http.negotiation.language import get_language
 from app.http.request_fields import bounds_of, number_at, parts_of
 from app.http.spelling import nearest_name, suggest_field
-from contracts.error_codes import CODES_HEADER
 from contracts.failure import Language
 from contracts.field_error import FieldProblem
+from contracts.protocol.error_codes import CODES_HEADER
 
 log = structlog.get_logger(__name__)
 

@@ -28,8 +28,8 @@ from app.imports.schemas import Import
 from app.leases.gate import WorkerRoute
 from app.storage.data_dir import StorageDep
 from app.storage.uploads import receiving
-from contracts.errand import ImportRequest
-from contracts.wire import COMMIT_HEADER, ERRAND_DATASET_PATH, SHA256_HEADER
+from contracts.errands.errand import ImportRequest
+from contracts.protocol.wire import COMMIT_HEADER, ERRAND_DATASET_PATH, SHA256_HEADER
 
 log = structlog.get_logger(__name__)
 

@@ -18,8 +18,14 @@ from app.errors.kinds import HubNotEnabled, WorkersTooOld
 from app.models import service as models
 from app.storage.data_dir import Storage
 from contracts.dataset.columns import Columns
-from contracts.errand import ErrandFailure, ErrandKind, ErrandOutcome, ImportRequest, ImportResult
-from contracts.errand_reason import ErrandReason
+from contracts.errands.errand import (
+    ErrandFailure,
+    ErrandKind,
+    ErrandOutcome,
+    ImportRequest,
+    ImportResult,
+)
+from contracts.errands.reason import ErrandReason
 
 MOST_NAMED = 20
 CHECK_SECONDS = 900.0

@@ -22,10 +22,10 @@ from app.storage.data_dir import Storage
 from contracts.data_spec import DatasetSource
 from contracts.dataset.conversation import RATING_FORMS
 from contracts.dataset.features import RowFeatures
+from contracts.errands.measurement import TokenCounts
 from contracts.failure import Language
 from contracts.field_error import FieldProblem
 from contracts.job import JobSpec
-from contracts.measurement import TokenCounts
 from contracts.run.mixture import held_out_of_each, used_rows
 from contracts.run.plan import evaluation_cost
 

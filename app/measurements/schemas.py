@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from contracts.base import Strict
-from contracts.measurement import RefusedRow, TokenBin
+from contracts.errands.measurement import RefusedRow, TokenBin
 from contracts.values.hub_names import ModelName
 
 

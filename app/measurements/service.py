@@ -21,9 +21,9 @@ from app.errors.kinds import (
 )
 from app.measurements.schemas import CutRows, DatasetTokensView, MeasurementBody
 from app.models import service as models
-from contracts.errand import ErrandKind
+from contracts.errands.errand import ErrandKind
+from contracts.errands.measurement import MeasureRequest, TokenCounts
 from contracts.failure import Language
-from contracts.measurement import MeasureRequest, TokenCounts
 
 Answer = DatasetTokensView | ErrandView
 """A dataset's counts, or the errand that is producing them."""

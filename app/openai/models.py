@@ -10,7 +10,7 @@ from app.models import service as base_models
 from app.models.schemas import ModelView, details_of
 from app.openai import ids, store
 from contracts.job import load_stored_spec
-from contracts.wire import ADAPTER_ARTIFACT
+from contracts.protocol.wire import ADAPTER_ARTIFACT
 
 MOST_LISTED = 1000
 

@@ -11,7 +11,7 @@ from app.db.openai_tables import FineTune
 from app.db.tables import Artifact, Attempt, Event, Job, Record
 from app.series.line import Piece
 from contracts.job import JobStatus
-from contracts.wire import ADAPTER_ARTIFACT
+from contracts.protocol.wire import ADAPTER_ARTIFACT
 
 
 def insert_fine_tune(session: Session, fine_tune: FineTune) -> None:

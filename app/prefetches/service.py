@@ -6,7 +6,7 @@ from app.db.tables import Errand
 from app.errands import service as errands
 from app.errors.kinds import HubNotEnabled, WorkersTooOld
 from app.models import service as models
-from contracts.errand import ErrandKind, PrefetchRequest
+from contracts.errands.errand import ErrandKind, PrefetchRequest
 
 MOST_NAMED = 20
 

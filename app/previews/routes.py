@@ -18,7 +18,7 @@ from app.http.document import LOCATION
 from app.http.negotiation.formats import Formats, refuse_beside
 from app.http.negotiation.language import LanguageDep
 from app.previews import service, terminal
-from contracts.errand import MOST_PREVIEWED_ROWS, MOST_PREVIEWED_TOKENS, PreviewResult
+from contracts.errands.errand import MOST_PREVIEWED_ROWS, MOST_PREVIEWED_TOKENS, PreviewResult
 from contracts.values.hub_names import ModelName, Revision
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])

@@ -14,7 +14,7 @@ from app.errors.kinds import (
     PreviewRowNotFound,
     PreviewUnavailable,
 )
-from contracts.errand import PREVIEW_REVISIONS, ErrandKind, PreviewRequest
+from contracts.errands.errand import PREVIEW_REVISIONS, ErrandKind, PreviewRequest
 from contracts.failure import Language
 
 

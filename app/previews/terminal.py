@@ -6,7 +6,7 @@ Adjacent tokens alternate between two shades of the color, so that their boundar
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from contracts.errand import PreviewResult, PreviewRow, PreviewToken
+from contracts.errands.errand import PreviewResult, PreviewRow, PreviewToken
 from contracts.failure import Language
 from contracts.values.text import escape
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from contracts.job_status import JobStatus
+from contracts.protocol.wire import ADAPTER_ARTIFACT
 from contracts.values.text import find_unsafe
-from contracts.wire import ADAPTER_ARTIFACT
 from stepline.client.downloads import download
 from stepline.client.errors import SteplineError
 from stepline.client.paging import read_pages

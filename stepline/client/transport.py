@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-from contracts.wire import SHOULD_RETRY_HEADER
+from contracts.protocol.wire import SHOULD_RETRY_HEADER
 from stepline.client.address import checked_address, is_local, shown_address
 from stepline.client.errors import (
     KINDS,

@@ -18,12 +18,10 @@ from contracts.attempt import (
 )
 from contracts.base import utc_now
 from contracts.checkpoint import CheckpointFile, CheckpointOffer, Origin
-from contracts.error_codes import CODES_HEADER, CODES_VERSION
 from contracts.failure import Failure, FailureReason
 from contracts.model_facts import ModelFacts, ModelReport
-from contracts.record import CheckpointRecord, EvalRecord, Record
-from contracts.summary import Summary
-from contracts.wire import (
+from contracts.protocol.error_codes import CODES_HEADER, CODES_VERSION
+from contracts.protocol.wire import (
     ADAPTER_ARTIFACT,
     BLOB_PATH,
     CHECKPOINT_PATH,
@@ -36,6 +34,8 @@ from contracts.wire import (
     SYNC_PATH,
     UPLOAD_PATH,
 )
+from contracts.record import CheckpointRecord, EvalRecord, Record
+from contracts.summary import Summary
 from tests.factories import make_summary
 from tests.programs.server_process import TOKEN
 

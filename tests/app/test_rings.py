@@ -18,7 +18,7 @@ from app.db.engine import Database
 from app.db.tables import Bell
 from app.doorbell import MOST_RINGS, Doorbell
 from cli import broker
-from contracts.wire import TASK_NAME, celery_queue
+from contracts.protocol.wire import TASK_NAME, celery_queue
 from tests.programs.server_process import running
 from tests.programs.waiting import wait_for
 

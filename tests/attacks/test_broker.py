@@ -13,7 +13,7 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from contracts.wire import TASK_NAME, celery_queue
+from contracts.protocol.wire import TASK_NAME, celery_queue
 from tests.e2e.service import Service, wait_for
 from tests.programs.processes import children_of
 

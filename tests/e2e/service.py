@@ -19,7 +19,7 @@ from celery import Celery
 
 from cli import broker
 from cli.part import Part
-from contracts.wire import TASK_NAME, celery_queue
+from contracts.protocol.wire import TASK_NAME, celery_queue
 from tests.programs import waiting
 from tests.programs.ports import find_free_port
 from tests.programs.processes import find_processes, lower_priority, marked, wait_until_gone

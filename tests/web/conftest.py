@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from contracts.attempt import WorkerInfo
-from contracts.wire import HELLO_PATH
+from contracts.protocol.wire import HELLO_PATH
 from tests.e2e.conftest import make_job, place_model
 from tests.e2e.service import WORKER_TOKEN, Service
 from tests.programs.chromium import running_chromium

@@ -3,7 +3,7 @@ import subprocess
 import sys
 
 from contracts.attempt import WorkerInfo
-from contracts.wire import TASK_NAME
+from contracts.protocol.wire import TASK_NAME
 from worker.celery_app import create_app
 from worker.settings import Settings
 

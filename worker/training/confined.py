@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from contracts.errand import ErrandFailure, ErrandOutcome, ErrandResult
-from contracts.errand_reason import ErrandReason
+from contracts.errands.errand import ErrandFailure, ErrandOutcome, ErrandResult
+from contracts.errands.reason import ErrandReason
 from worker.training.errors import TrainingError
 
 

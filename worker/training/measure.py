@@ -25,9 +25,8 @@ from typing import Any
 from contracts.dataset.conversation import Document
 from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_json, parse_row
-from contracts.errand import ErrandProgress
-from contracts.failure import FailureReason
-from contracts.measurement import (
+from contracts.errands.errand import ErrandProgress
+from contracts.errands.measurement import (
     MOST_ERROR_CHARACTERS,
     SHOWN_REFUSALS,
     MeasureResult,
@@ -35,6 +34,7 @@ from contracts.measurement import (
     RefusedRow,
     TokenCounts,
 )
+from contracts.failure import FailureReason
 from contracts.run.run_dir import write_model
 from worker.training.confined import Limits, run_confined
 from worker.training.data.bounds import Bounds

@@ -21,7 +21,7 @@ import numpy as np
 from contracts.dataset.conversation import Document, Parsed
 from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_json, parse_row
-from contracts.errand import (
+from contracts.errands.errand import (
     PreviewedLine,
     PreviewResult,
     PreviewRow,

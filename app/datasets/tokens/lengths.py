@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from contracts.measurement import LengthPoint, TokenCounts
+from contracts.errands.measurement import LengthPoint, TokenCounts
 
 ADVISED_SHARE = 0.01
 """At the advised length, answers are cut or dropped in less than this share of the conversations."""

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.db.measurement_tables import DatasetTokens
 from app.db.tables import to_json
-from contracts.measurement import TokenCounts
+from contracts.errands.measurement import TokenCounts
 
 
 def replace_tokens(

@@ -24,7 +24,7 @@ from app.openai.files.store import FinishedJob, JobPlace
 from app.openai.files.written import RESULTS_NAME, measure, view
 from contracts.failure import Language
 from contracts.job import JobStatus
-from contracts.wire import ADAPTER_ARTIFACT
+from contracts.protocol.wire import ADAPTER_ARTIFACT
 
 MOST_MEASURED = 20
 """Maximum number of result files that one request measures. A page that would need more ends earlier."""

@@ -11,7 +11,7 @@ from app.db.openai_tables import ResultFile
 from app.db.sql import insert_missing
 from app.db.tables import Artifact, Attempt, Job
 from contracts.job import JobStatus
-from contracts.wire import ADAPTER_ARTIFACT
+from contracts.protocol.wire import ADAPTER_ARTIFACT
 
 MOST_NAMED = 1000
 """Maximum number of ids in one statement."""

@@ -32,7 +32,7 @@ from app.series.line import Bounds, Place
 from app.storage.building import build
 from app.storage.data_dir import Draft, Storage
 from contracts.job import JobStatus
-from contracts.wire import ADAPTER_ARTIFACT
+from contracts.protocol.wire import ADAPTER_ARTIFACT
 
 RESULTS_NAME = "step_metrics.csv"
 CSV, ZIP = "text/csv; charset=utf-8", "application/zip"

@@ -18,8 +18,8 @@ from app.leases.store import list_attempts
 from app.openai import ids, store
 from app.openai.schemas.history import CheckpointMetrics, FineTuningCheckpoint
 from contracts.job import JobStatus, load_stored_spec
+from contracts.protocol.wire import ADAPTER_ARTIFACT
 from contracts.summary import Summary
-from contracts.wire import ADAPTER_ARTIFACT
 
 
 def list_checkpoints(

@@ -25,7 +25,7 @@ from app.openai.store import Step
 from app.series.line import list_pieces
 from contracts.failure import Language
 from contracts.job import load_stored_spec
-from contracts.wire import ADAPTER_ARTIFACT
+from contracts.protocol.wire import ADAPTER_ARTIFACT
 
 _EVENT = re.compile(r"ftevent-([0-9]{1,18})")
 _VALIDATION = re.compile(r"ftevent-[0-9a-f]{8}-file-([01])")

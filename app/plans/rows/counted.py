@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.datasets.tokens.lengths import AtLength, at_length, find_advised
-from contracts.measurement import TokenCounts
+from contracts.errands.measurement import TokenCounts
 
 
 @dataclass(frozen=True)

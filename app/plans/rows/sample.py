@@ -14,7 +14,7 @@ from app.plans.rows.counted import CountedDataset, EpochCounts, count_epoch
 from contracts.dataset.conversation import Conversation, Document, Message, Parsed
 from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_row
-from contracts.measurement import TokenCounts
+from contracts.errands.measurement import TokenCounts
 
 _PLACES = 4
 _PLACE_BYTES = 256 * 1024

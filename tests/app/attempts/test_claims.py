@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from app.db.engine import Database, database_now
 from app.db.tables import Attempt, Job
 from contracts.attempt import AttemptStatus, Claim
-from contracts.wire import CLAIM_PATH, DATASET_PATH, HELLO_PATH, SHA256_HEADER
+from contracts.protocol.wire import CLAIM_PATH, DATASET_PATH, HELLO_PATH, SHA256_HEADER
 from tests.app.player import WORKER, Player
 from tests.factories import make_metric
 

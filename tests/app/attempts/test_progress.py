@@ -14,8 +14,8 @@ from app.leases.store import HeldAttempt
 from contracts.attempt import Claim, RowProgress, SyncRequest
 from contracts.base import utc_now
 from contracts.job import Phase
+from contracts.protocol.wire import SYNC_PATH
 from contracts.record import EvalRecord, PhaseRecord
-from contracts.wire import SYNC_PATH
 from tests.app.player import Player
 from tests.app.stream.sse import Reader
 from tests.factories import make_metric

@@ -10,8 +10,8 @@ from app.db.engine import Database
 from app.db.tables import Record
 from contracts.base import utc_now
 from contracts.job import Phase
+from contracts.protocol.wire import SYNC_PATH
 from contracts.record import EvalRecord, GapRecord, LogRecord, PhaseRecord
-from contracts.wire import SYNC_PATH
 from tests.app.player import Player
 from tests.factories import make_checkpoint, make_metric
 

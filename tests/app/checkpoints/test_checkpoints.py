@@ -9,8 +9,8 @@ from app.db.engine import Database
 from app.db.tables import CheckpointBlob
 from contracts.attempt import Claim
 from contracts.base import utc_now
+from contracts.protocol.wire import CHECKPOINT_PATH
 from contracts.record import CheckpointRecord
-from contracts.wire import CHECKPOINT_PATH
 from tests.app.player import Player
 from tests.app.sweep.test_sweep import end_retry_delays
 from tests.factories import make_metric

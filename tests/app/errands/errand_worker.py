@@ -5,8 +5,8 @@ from typing import Any
 
 from httpx2 import Client, Response
 
-from contracts.errand import ErrandClaim
-from contracts.wire import (
+from contracts.errands.errand import ErrandClaim
+from contracts.protocol.wire import (
     COMMIT_HEADER,
     ERRAND_BEAT_PATH,
     ERRAND_CLAIM_PATH,

@@ -12,8 +12,8 @@ from app.db.engine import Database, database_now
 from app.db.tables import Errand, Leader
 from app.errands import holding, store
 from app.sweep.sweeper import Sweeper
-from contracts.errand import MOST_RESULT_BYTES, ErrandClaimRequest
-from contracts.wire import ERRAND_FINISH_PATH, ERRAND_TOKEN_HEADER
+from contracts.errands.errand import MOST_RESULT_BYTES, ErrandClaimRequest
+from contracts.protocol.wire import ERRAND_FINISH_PATH, ERRAND_TOKEN_HEADER
 from tests.app.bellringer import Bellringer
 from tests.app.errands.errand_worker import MODEL, ErrandWorker, result_of
 from tests.app.player import WORKER, Player

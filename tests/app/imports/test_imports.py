@@ -18,8 +18,8 @@ from app.datasets.validation.runner import Validator
 from app.db.engine import Database
 from app.errors.kinds import ErrandSuperseded
 from app.imports import service as imports
-from contracts.errand import ErrandClaim
-from contracts.wire import ERRAND_TOKEN_HEADER
+from contracts.errands.errand import ErrandClaim
+from contracts.protocol.wire import ERRAND_TOKEN_HEADER
 from tests.app.errands.errand_worker import ErrandWorker
 from tests.app.player import WORKER, Player
 

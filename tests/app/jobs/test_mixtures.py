@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from contracts.attempt import Ability
-from contracts.wire import DATASET_PATH
+from contracts.protocol.wire import DATASET_PATH
 from tests.app.bellringer import Bellringer
 from tests.app.datasets.review.uploads import alpaca, upload
 from tests.app.player import Player

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from contracts.measurement import LengthPoint, RefusedRow, SampledRow, TokenBin, TokenCounts
+from contracts.errands.measurement import LengthPoint, RefusedRow, SampledRow, TokenBin, TokenCounts
 from contracts.model_facts import ModelFacts
-from contracts.wire import ERRAND_DATASET_PATH, ERRAND_TOKEN_HEADER, SHA256_HEADER
+from contracts.protocol.wire import ERRAND_DATASET_PATH, ERRAND_TOKEN_HEADER, SHA256_HEADER
 from tests.app.errands.errand_worker import MODEL, ErrandWorker
 from tests.app.plans.planned import QWEN, body_of, forecast_of
 from tests.app.player import WORKER, Player

@@ -12,7 +12,7 @@ from app.db.tables import Worker
 from app.sweep.sweeper import Sweeper
 from app.workers.store import LIVE_SECONDS
 from contracts.model_facts import MOST_MODELS, ModelFacts, split_report
-from contracts.wire import MODELS_PATH
+from contracts.protocol.wire import MODELS_PATH
 from tests.app.bellringer import Bellringer
 from tests.app.player import WORKER, Player
 

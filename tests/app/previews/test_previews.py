@@ -7,7 +7,7 @@ import pytest
 from app.db.engine import Database
 from app.errors.kinds import DatasetNotFound
 from app.previews.service import read_preview
-from contracts.errand import PreviewRequest
+from contracts.errands.errand import PreviewRequest
 from tests.app.errands.errand_worker import MODEL, ErrandWorker, result_of
 from tests.app.player import Player
 

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from contracts.wire import CLAIM_PATH
+from contracts.protocol.wire import CLAIM_PATH
 from tests.e2e.conftest import make_job
 from tests.e2e.service import wait_for
 from tests.faults.harness.cluster import Cluster, is_alive

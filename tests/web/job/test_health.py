@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from app.db.engine import Database
 from app.db.tables import Attempt, JobTrace
 from contracts.attempt import Claim
-from contracts.wire import CLAIM_PATH
+from contracts.protocol.wire import CLAIM_PATH
 from tests.app.health.judged_job import records_of, sample
 from tests.app.player import Player
 from tests.e2e.service import WORKER_TOKEN

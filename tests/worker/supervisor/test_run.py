@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from contracts.attempt import Device, SyncReply, Wanted, WorkerInfo
-from contracts.wire import HELLO_PATH
+from contracts.protocol.wire import HELLO_PATH
 from tests.worker.supervisor.builders import make_claim
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, error_answer
 from worker.settings import Settings

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from app.datasets.tokens.lengths import advise_length, at_length
-from contracts.errand import MOST_RESULT_BYTES
-from contracts.measurement import MeasureTask, TokenCounts
+from contracts.errands.errand import MOST_RESULT_BYTES
+from contracts.errands.measurement import MeasureTask, TokenCounts
 from tests.tiny_model import make_tokenizer
 from worker.training.data.arrays import Writer
 from worker.training.data.bounds import Bounds

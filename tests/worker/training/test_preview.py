@@ -10,8 +10,14 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from contracts.dataset.conversation import Form
-from contracts.errand import ErrandOutcome, PreviewedLine, PreviewResult, PreviewRow, PreviewTask
-from contracts.errand_reason import ErrandReason
+from contracts.errands.errand import (
+    ErrandOutcome,
+    PreviewedLine,
+    PreviewResult,
+    PreviewRow,
+    PreviewTask,
+)
+from contracts.errands.reason import ErrandReason
 from tests.chat_templates import QWEN25_LIKE
 from tests.tiny_model import make_tokenizer, write_rows
 from worker.training.confined import pack

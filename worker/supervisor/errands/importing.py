@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Protocol
 
 from contracts.data_spec import HubDataset
-from contracts.errand import (
+from contracts.errands.errand import (
     ErrandClaim,
     ErrandFailure,
     ErrandOutcome,
     ErrandProgress,
     ImportRequest,
 )
-from contracts.errand_reason import ErrandReason
-from contracts.error_codes import STORAGE_FULL
+from contracts.errands.reason import ErrandReason
 from contracts.failure import FailureReason
+from contracts.protocol.error_codes import STORAGE_FULL
 from worker.settings import Settings
 from worker.supervisor.errands.prefetch import read_progress, size_of
 from worker.supervisor.host.identity import slug

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from contracts.errand import (
+from contracts.errands.errand import (
     MOST_NAMED_MODELS,
     PREVIEW_REVISIONS,
     ErrandClaim,
@@ -26,8 +26,8 @@ from contracts.errand import (
     ImportRequest,
     PrefetchRequest,
 )
-from contracts.errand_reason import ErrandReason
-from contracts.measurement import MeasureRequest
+from contracts.errands.measurement import MeasureRequest
+from contracts.errands.reason import ErrandReason
 from worker.settings import Settings
 from worker.supervisor.errands.importing import import_dir, run_import
 from worker.supervisor.errands.measure import run_measurement

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from contracts.errand import MOST_RESULT_BYTES, ErrandOutcome, ErrandProgress
-from contracts.errand_reason import ErrandReason
-from contracts.measurement import MeasureRequest, MeasureTask
+from contracts.errands.errand import MOST_RESULT_BYTES, ErrandOutcome, ErrandProgress
+from contracts.errands.measurement import MeasureRequest, MeasureTask
+from contracts.errands.reason import ErrandReason
 from worker.settings import Settings
 from worker.supervisor.errands.program import (
     descriptor_path,

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from contracts.errand import (
+from contracts.errands.errand import (
     ErrandFailure,
     ErrandOutcome,
     ErrandProgress,
     PrefetchRequest,
     PrefetchResult,
 )
-from contracts.errand_reason import ErrandReason
+from contracts.errands.reason import ErrandReason
 from contracts.failure import Failure, FailureReason
 from worker.settings import Settings
 from worker.supervisor.host.models.hub_cache import cache_dir, model_dir

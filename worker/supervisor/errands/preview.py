@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
-from contracts.errand import (
+from contracts.errands.errand import (
     MOST_RESULT_BYTES,
     ErrandOutcome,
     PreviewedLine,
     PreviewRequest,
     PreviewTask,
 )
-from contracts.errand_reason import ErrandReason
+from contracts.errands.reason import ErrandReason
 from worker.settings import Settings
 from worker.supervisor.errands.program import failed, find_model, run_program
 from worker.supervisor.placing.models import PlacingFailed

@@ -16,8 +16,8 @@ from typing import IO
 
 from pydantic import BaseModel, ValidationError
 
-from contracts.errand import MOST_RESULT_BYTES, ErrandFailure, ErrandOutcome
-from contracts.errand_reason import ErrandReason
+from contracts.errands.errand import MOST_RESULT_BYTES, ErrandFailure, ErrandOutcome
+from contracts.errands.reason import ErrandReason
 from contracts.run.run_dir import RUNAWAY_SIGNAL
 from processes.environment import BASIC, choose
 from worker.settings import Settings

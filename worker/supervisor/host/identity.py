@@ -17,7 +17,7 @@ from pathlib import Path
 
 from contracts.attempt import Ability, Device, WorkerInfo
 from contracts.base import utc_now
-from contracts.errand import PREVIEW_REVISIONS, ErrandKind
+from contracts.errands.errand import PREVIEW_REVISIONS, ErrandKind
 from worker.settings import Settings
 from worker.supervisor.host.cards.device import DeviceMissing, find_device
 from worker.supervisor.host.cards.gpu_lock import try_lock

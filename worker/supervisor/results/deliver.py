@@ -8,14 +8,14 @@ from pydantic import ValidationError
 from contracts.attempt import Claim, FinishReply, FinishRequest, Outcome
 from contracts.failure import Failure, FailureReason
 from contracts.job import Phase
-from contracts.run.run_dir import RunDir
-from contracts.summary import Summary
-from contracts.wire import (
+from contracts.protocol.wire import (
     ADAPTER_ARTIFACT,
     OUTPUT_ARTIFACT,
     RECORDS_ARTIFACT,
     SUMMARY_ARTIFACT,
 )
+from contracts.run.run_dir import RunDir
+from contracts.summary import Summary
 from worker.supervisor.reporting.reporter import Reporter
 from worker.supervisor.results.archive import archive
 from worker.supervisor.server.answers import RecordsMissing, Refused, Superseded

@@ -12,8 +12,8 @@ from typing import TypeVar
 import httpx2
 from pydantic import BaseModel, Field, ValidationError
 
-from contracts import error_codes
-from contracts.wire import SHOULD_RETRY_HEADER
+from contracts.protocol import error_codes
+from contracts.protocol.wire import SHOULD_RETRY_HEADER
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -28,10 +28,9 @@ from contracts.attempt import (
     WorkerInfo,
 )
 from contracts.checkpoint import CheckpointOffer, CheckpointReply
-from contracts.error_codes import CODES_HEADER, CODES_VERSION
 from contracts.model_facts import ModelReport
-from contracts.record import Record
-from contracts.wire import (
+from contracts.protocol.error_codes import CODES_HEADER, CODES_VERSION
+from contracts.protocol.wire import (
     BLOB_PATH,
     CHECKPOINT_PATH,
     CLAIM_PATH,
@@ -44,6 +43,7 @@ from contracts.wire import (
     SYNC_PATH,
     UPLOAD_PATH,
 )
+from contracts.record import Record
 from worker.supervisor.server.answers import (
     Refused,
     check_success,

@@ -9,7 +9,7 @@ from typing import Self
 import httpx2
 from pydantic import BaseModel
 
-from contracts.errand import (
+from contracts.errands.errand import (
     ErrandBeat,
     ErrandClaim,
     ErrandClaimRequest,
@@ -18,7 +18,7 @@ from contracts.errand import (
     PreviewedLine,
     PreviewedLines,
 )
-from contracts.wire import (
+from contracts.protocol.wire import (
     COMMIT_HEADER,
     ERRAND_BEAT_PATH,
     ERRAND_CLAIM_PATH,

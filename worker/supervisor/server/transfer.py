@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx2
 
-from contracts.wire import SHA256_HEADER
+from contracts.protocol.wire import SHA256_HEADER
 from worker.supervisor.server.answers import ServerUnavailable, check_success, reaching_server
 
 CHUNK_BYTES = 1024 * 1024

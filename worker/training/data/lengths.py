@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from contracts.measurement import (
+from contracts.errands.measurement import (
     MOST_SAMPLED_ROWS,
     LengthPoint,
     SampledRow,

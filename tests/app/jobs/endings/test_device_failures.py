@@ -10,8 +10,8 @@ from app.db.tables import DeviceFailure, Job
 from contracts.attempt import Claim
 from contracts.base import utc_now
 from contracts.failure import FailureReason
+from contracts.protocol.wire import CLAIM_PATH
 from contracts.record import CheckpointRecord
-from contracts.wire import CLAIM_PATH
 from tests.app.player import WORKER, Player
 from tests.app.sweep.test_sweep import end_retry_delays
 

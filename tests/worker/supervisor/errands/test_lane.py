@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from contracts.wire import ERRAND_CLAIM_PATH
+from contracts.protocol.wire import ERRAND_CLAIM_PATH
 from tests.programs.waiting import wait_for
 from tests.worker.supervisor.scripted_server import (
     Answer,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errand import ErrandOutcome
-from contracts.errand_reason import ErrandReason
-from contracts.measurement import MeasureRequest, MeasureResult
+from contracts.errands.errand import ErrandOutcome
+from contracts.errands.measurement import MeasureRequest, MeasureResult
+from contracts.errands.reason import ErrandReason
 from tests.tiny_model import make_tokenizer
 from worker.settings import Settings
 from worker.supervisor.errands.measure import run_measurement

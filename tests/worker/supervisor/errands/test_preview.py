@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from contracts.errand import MOST_RESULT_BYTES, PreviewedLine, PreviewRequest, PreviewTask
-from contracts.errand_reason import ErrandReason
+from contracts.errands.errand import MOST_RESULT_BYTES, PreviewedLine, PreviewRequest, PreviewTask
+from contracts.errands.reason import ErrandReason
 from tests.programs.processes import children_of, environment_of
 from tests.tiny_model import make_tokenizer
 from worker.settings import Settings

@@ -11,7 +11,7 @@ import pytest
 from httpx2 import Response
 
 from contracts.data_spec import HubDataset
-from contracts.errand import (
+from contracts.errands.errand import (
     ErrandClaim,
     ErrandOutcome,
     ErrandProgress,
@@ -19,7 +19,7 @@ from contracts.errand import (
     PrefetchRequest,
     PrefetchResult,
 )
-from contracts.errand_reason import ErrandReason
+from contracts.errands.reason import ErrandReason
 from contracts.failure import FailureReason
 from tests.hub_server import COMMIT, Hub
 from tests.programs.processes import children_of, environment_of

@@ -6,9 +6,9 @@ import pytest
 
 from contracts.attempt import Claim
 from contracts.checkpoint import ResumePoint, is_whole
+from contracts.protocol.wire import SHA256_HEADER
 from contracts.record import encode_line
 from contracts.run.run_dir import RunDir
-from contracts.wire import SHA256_HEADER
 from tests.factories import make_metric
 from tests.worker.supervisor.builders import files_of, make_checkpoint, make_claim, place
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, error_answer

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.attempt import Note
 from contracts.checkpoint import CheckpointReply
-from contracts.error_codes import CODES_HEADER, CODES_VERSION
+from contracts.protocol.error_codes import CODES_HEADER, CODES_VERSION
 from contracts.run.run_dir import RunDir
 from tests.worker.supervisor.builders import files_of, make_checkpoint, make_claim, place
 from tests.worker.supervisor.scripted_server import Answer, Request, ScriptedServer, error_answer

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contracts.attempt import FinishRequest, Outcome, SyncRequest, Wanted, WorkerInfo
-from contracts.error_codes import STORAGE_FULL
+from contracts.protocol.error_codes import STORAGE_FULL
 from tests.factories import make_metric
 from tests.worker.supervisor.builders import make_claim
 from tests.worker.supervisor.scripted_server import (

@@ -13,8 +13,8 @@ from pydantic import Field
 from contracts.base import Tolerant
 from contracts.data_spec import DatasetId
 from contracts.dataset.conversation import Form
-from contracts.errand_reason import ErrandReason
-from contracts.measurement import MeasureRequest, MeasureResult
+from contracts.errands.measurement import MeasureRequest, MeasureResult
+from contracts.errands.reason import ErrandReason
 from contracts.record import Count
 from contracts.values.hub_names import ModelName, Revision
 

@@ -1,0 +1,1 @@
+"""Errands: their requests, tasks, results and failure reasons. Nothing here runs an errand, and no message about an attempt belongs here."""

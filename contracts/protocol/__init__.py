@@ -1,0 +1,1 @@
+"""The names of the HTTP calls and Celery tasks between server and workers, and the error codes. No message body belongs here."""
