@@ -28,7 +28,7 @@ from app.datasets.intake import check_rows
 from app.datasets.upload import Upload
 from app.storage.data_dir import Storage
 from benchmarks.data import WORDS
-from contracts.dataset.columns import Columns
+from contracts.dataset.columns.mapping import Columns
 
 CHARACTERS = "训练模型的数据集需要先检查格式再提交任务请确认每一条数据都有答案"
 LIMITS = Limits(unpacked_bytes=8 * 1024**3, memory_bytes=1024**3, seconds=900)

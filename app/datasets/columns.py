@@ -11,7 +11,7 @@ from app.errors.field_words import field_message
 from app.errors.kinds import InvalidField
 from app.http.negotiation.language import LanguageDep
 from app.http.spelling import nearest_name
-from contracts.dataset.columns import ALL_KNOWN, KNOWN, Columns
+from contracts.dataset.columns.mapping import ALL_KNOWN, KNOWN, Columns
 from contracts.dataset.conversation import Form
 from contracts.failure import Language
 from contracts.field_error import FieldProblem, OneOf

@@ -14,10 +14,10 @@ from app.datasets.refusal import COUNTED_ERRORS, Refused
 from app.datasets.review.origins import Origins
 from app.datasets.upload import Upload
 from app.storage.data_dir import Draft
-from contracts.dataset.columns import Columns
+from contracts.dataset.columns.labels import Labels, OtherLabels
+from contracts.dataset.columns.mapping import Columns
 from contracts.dataset.conversation import Parsed
 from contracts.dataset.features import FeatureCounter, RowFeatures
-from contracts.dataset.labels import Labels, OtherLabels
 from contracts.dataset.row_error import RowError, RowProblem
 from contracts.dataset.rows import MAX_LINE_BYTES, parse_row
 from contracts.values.nesting import loads

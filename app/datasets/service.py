@@ -38,7 +38,7 @@ from app.errors.disk import storage_errors
 from app.errors.kinds import DatasetInUse, DatasetNotFound
 from app.http.paging import Page, decode_cursor, encode_cursor
 from app.storage.data_dir import Draft, Storage
-from contracts.dataset.columns import Columns
+from contracts.dataset.columns.mapping import Columns
 from contracts.dataset.features import lacks_features
 from contracts.dataset.status import DatasetStatus
 from contracts.failure import Language

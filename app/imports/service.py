@@ -17,7 +17,7 @@ from app.errands import service as errands
 from app.errors.kinds import HubNotEnabled, WorkersTooOld
 from app.models import service as models
 from app.storage.data_dir import Storage
-from contracts.dataset.columns import Columns
+from contracts.dataset.columns.mapping import Columns
 from contracts.errands.errand import (
     ErrandFailure,
     ErrandKind,

@@ -30,7 +30,7 @@ from app.uploads.schemas import (
     NewUpload,
     UploadView,
 )
-from contracts.dataset.columns import Columns
+from contracts.dataset.columns.mapping import Columns
 from contracts.failure import Language
 from contracts.values.text import escape
 

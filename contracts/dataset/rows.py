@@ -1,7 +1,7 @@
 """Parses the rows of a dataset. Both upload and training use this module.
 
-Each format has a module: `alpaca`, `prompt`, `messages`, `sharegpt`, `text`, `preference`. A row's columns determine
-its format (`detect`); `synonyms` knows other names of columns.
+Each format has a module in `formats`. A row's columns determine its format (`columns/detect`); `columns/synonyms` knows other
+names of columns.
 """
 
 import sys
@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 from json import JSONDecodeError
 from typing import Any
 
+from contracts.dataset.columns.detect import ORDINARY, detect_form, detect_ordinary
+from contracts.dataset.columns.synonyms import find_names, place_in_file, rename
 from contracts.dataset.conversation import Conversation, Document, Parsed
-from contracts.dataset.detect import ORDINARY, detect_form, detect_ordinary
 from contracts.dataset.formats import preference
 from contracts.dataset.row_error import RowError, RowProblem, kind_of
-from contracts.dataset.synonyms import find_names, place_in_file, rename
 from contracts.dataset.values import BadValue
 from contracts.values.nesting import MAX_DEPTH, TooDeep, loads
 

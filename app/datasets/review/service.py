@@ -16,7 +16,7 @@ from app.db.engine import Database, database_now
 from app.db.ids import is_id
 from app.errors.kinds import DatasetNotFound, DatasetNotReviewed
 from app.storage.data_dir import Storage
-from contracts.dataset.columns import Columns
+from contracts.dataset.columns.mapping import Columns
 from contracts.failure import Language
 
 

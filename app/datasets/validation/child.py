@@ -25,7 +25,7 @@ from app.datasets.validation.request import (
     pack,
 )
 from app.storage.data_dir import Draft, Storage
-from contracts.dataset.columns import Columns
+from contracts.dataset.columns.mapping import Columns
 
 PROGRESS_SECONDS = 0.5
 """Time between progress reports."""

@@ -12,7 +12,7 @@ from app.db.engine import Database
 from app.files import service as files
 from app.files.schemas import FileView
 from app.storage.data_dir import Storage
-from contracts.dataset.columns import Columns
+from contracts.dataset.columns.mapping import Columns
 from contracts.failure import Language
 from contracts.values.text import escape
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from contracts.data_spec import Preference
+from contracts.dataset.columns.labels import Labels, OtherLabels
 from contracts.dataset.conversation import RATING_FORMS, Parsed
-from contracts.dataset.labels import Labels, OtherLabels
 from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_row, read_jsonl
 from contracts.failure import FailureReason

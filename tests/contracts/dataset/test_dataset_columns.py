@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.dataset.columns import ALL_KNOWN, KNOWN, Columns
+from contracts.dataset.columns.detect import detect_form
+from contracts.dataset.columns.mapping import ALL_KNOWN, KNOWN, Columns
 from contracts.dataset.conversation import Form
-from contracts.dataset.detect import detect_form
 from contracts.dataset.features import FeatureCounter
 from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_row

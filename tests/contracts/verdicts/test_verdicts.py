@@ -43,7 +43,7 @@ def test_a_run_with_misleading_figures_or_without_a_gain_gets_no_good_verdict(ca
 
 
 def test_the_verdicts_of_a_stored_summary_are_recomputed_when_it_is_read() -> None:
-    text = (Path(__file__).parent.parent / "snapshots" / "summary.json").read_text()
+    text = (Path(__file__).parents[2] / "snapshots" / "summary.json").read_text()
     stored = {verdict["code"] for verdict in json.loads(text)["verdicts"]}
     assert "not_overfitted" in stored
 

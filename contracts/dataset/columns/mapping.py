@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from contracts.dataset.columns.detect import ORDINARY, detect_form
+from contracts.dataset.columns.labels import read_truth
 from contracts.dataset.conversation import Form
-from contracts.dataset.detect import ORDINARY, detect_form
 from contracts.dataset.formats import preference
-from contracts.dataset.labels import read_truth
 from contracts.dataset.row_error import RowError, RowProblem
 from contracts.dataset.values import BadValue
 
