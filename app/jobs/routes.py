@@ -17,8 +17,7 @@ from app.http.headers.idempotency_key import IdempotencyKeyDep
 from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
 from app.http.times import Moment
-from app.jobs import edits, planning, service
-from app.jobs.job_data import read_rows
+from app.jobs import edits, service
 from app.jobs.listing.cursors import MOST_CHARACTERS
 from app.jobs.requests import etags
 from app.jobs.requests.waiting import Waits
@@ -32,6 +31,8 @@ from app.jobs.schemas import (
     JobView,
     Plan,
 )
+from app.jobs.submission import planning, submit
+from app.jobs.submission.job_data import read_rows
 from app.presets.service import SubmittedSpec
 from app.storage.data_dir import StorageDep
 from contracts.field_error import OneOf
@@ -79,7 +80,7 @@ def create_job(
                 planning.require_fit(plan)
             return Response(plan.model_dump_json(), media_type="application/json")
     with database.writing() as session:
-        answer, is_new = service.submit_job(
+        answer, is_new = submit.submit_job(
             session, spec, key, language, sample=sample, require_fit=require_fit
         )
     if is_new:

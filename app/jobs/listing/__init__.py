@@ -1,1 +1,1 @@
-"""Job lists: index walks that find the jobs matching a filter, and cursors. Read-only."""
+"""Job lists: index walks that find the jobs matching a filter, the conditions that no index covers, and cursors. Read-only."""

@@ -5,7 +5,7 @@ one or more walks. A filter without an index in the section's order becomes a co
 yield.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -14,12 +14,20 @@ from sqlalchemy import ColumnElement, Select, Subquery, func, literal, select, t
 from sqlalchemy.orm import Session
 
 from app.db.tables import Job, JobLabel, JobText
+from app.jobs.listing.conditions import (
+    Condition,
+    has_key,
+    has_label,
+    has_no_label,
+    has_status,
+    has_text,
+    is_created_between,
+    within_times,
+)
 from app.jobs.queue.order import IS_QUEUED
 from app.jobs.schemas import JobFilter, JobSort
 from contracts.job import JobStatus
 
-Condition = Callable[[Subquery], ColumnElement[bool]]
-"""A condition on a candidate row of `key` and `number`."""
 Key = datetime | float | str | None
 BEFORE_ALL = 2**62
 """Number of the place before a section's first job."""
@@ -146,13 +154,13 @@ def plan_created(
     """Return walks in creation order that yield every match, and the remaining conditions to check on each job."""
     states = _archived_states(chosen)
     search = chosen.search.casefold()
-    rest: list[Condition] = [_has_key(key) for key in chosen.label_keys]
+    rest: list[Condition] = [has_key(key) for key in chosen.label_keys]
     if chosen.is_unlabelled:
-        rest.append(_has_no_label)
+        rest.append(has_no_label)
     if chosen.job_id is None and search:
-        rest.append(_has_text(search))
+        rest.append(has_text(search))
     options: list[tuple[list[Walk], Condition]] = [
-        ([_walk_label(key, value, chosen, state) for state in states], _has_label(key, value))
+        ([_walk_label(key, value, chosen, state) for state in states], has_label(key, value))
         for key, value in chosen.labels
     ]
     if statuses:
@@ -161,7 +169,7 @@ def plan_created(
             for status in dict.fromkeys(statuses)
             for state in states
         ]
-        options.append((walks, _has_status(list(statuses))))
+        options.append((walks, has_status(list(statuses))))
     if chosen.job_id is not None:
         walks = [_walk_created(chosen, state, Job.id == chosen.job_id) for state in states]
         return walks, rest + [condition for _, condition in options]
@@ -241,16 +249,16 @@ def _sort_few(session: Session, walks: list[Walk], key: Any, most: int) -> list[
 
 def _conditions(chosen: JobFilter, statuses: Sequence[JobStatus]) -> list[Condition]:
     """Return the conditions to check on each job of a walk that yields all jobs."""
-    rest = [_has_key(name) for name in chosen.label_keys]
-    rest += [_has_label(*label) for label in chosen.labels]
+    rest = [has_key(name) for name in chosen.label_keys]
+    rest += [has_label(*label) for label in chosen.labels]
     if chosen.is_unlabelled:
-        rest.append(_has_no_label)
+        rest.append(has_no_label)
     if statuses:
-        rest.append(_has_status(statuses))
+        rest.append(has_status(statuses))
     if chosen.search:
-        rest.append(_has_text(chosen.search.casefold()))
+        rest.append(has_text(chosen.search.casefold()))
     if _has_times(chosen):
-        rest.append(_is_created_between(chosen))
+        rest.append(is_created_between(chosen))
     return rest
 
 
@@ -274,19 +282,10 @@ def _has_times(chosen: JobFilter) -> bool:
     return chosen.created_after is not None or chosen.created_before is not None
 
 
-def _within_times(created_at: Any, chosen: JobFilter) -> list[ColumnElement[bool]]:
-    where = []
-    if chosen.created_after is not None:
-        where.append(created_at > chosen.created_after)
-    if chosen.created_before is not None:
-        where.append(created_at < chosen.created_before)
-    return where
-
-
 def _walk_created(chosen: JobFilter, archived: bool, *where: ColumnElement[bool]) -> Walk:
     created_at: Any = Job.created_at
     rows = select(created_at.label("key"), Job.number.label("number")).where(
-        Job.archived == archived, *where, *_within_times(created_at, chosen)
+        Job.archived == archived, *where, *within_times(created_at, chosen)
     )
     return Walk(rows, created_at, Job.number.expression)
 
@@ -298,58 +297,6 @@ def _walk_label(key: str, value: str, chosen: JobFilter, archived: bool) -> Walk
         JobLabel.value == value,
         JobLabel.archived == archived,
         created_at.is_not(None),
-        *_within_times(created_at, chosen),
+        *within_times(created_at, chosen),
     )
     return Walk(rows, created_at, JobLabel.number.expression)
-
-
-# Each condition is a scalar subquery, which the planner looks up for each candidate. A join would read the whole table.
-
-
-def _has_text(search: str) -> Condition:
-    def condition(candidate: Subquery) -> ColumnElement[bool]:
-        text = select(JobText.text).where(JobText.number == candidate.c.number)
-        return text.scalar_subquery().contains(search, autoescape=True)
-
-    return condition
-
-
-def _has_status(statuses: Sequence[JobStatus]) -> Condition:
-    def condition(candidate: Subquery) -> ColumnElement[bool]:
-        status = select(Job.status).where(Job.number == candidate.c.number)
-        return status.scalar_subquery().in_(statuses)
-
-    return condition
-
-
-def _has_label(key: str, value: str) -> Condition:
-    return lambda candidate: _value_of(candidate, key) == value
-
-
-def _has_key(key: str) -> Condition:
-    return lambda candidate: _value_of(candidate, key).is_not(None)
-
-
-def _has_no_label(candidate: Subquery) -> ColumnElement[bool]:
-    first = select(JobLabel.key).where(_is_of(candidate)).limit(1)
-    return first.correlate(candidate).scalar_subquery().is_(None)
-
-
-def _value_of(candidate: Subquery, key: str) -> ColumnElement[str]:
-    label = select(JobLabel.value).where(_is_of(candidate), JobLabel.key == key)
-    return label.correlate(candidate).scalar_subquery()
-
-
-def _is_of(candidate: Subquery) -> ColumnElement[bool]:
-    """Return whether a label belongs to the candidate."""
-    # By default, SQLAlchemy correlates a nested subquery only with the query that directly encloses it.
-    job = select(Job.id).where(Job.number == candidate.c.number).correlate(candidate)
-    return JobLabel.job_id == job.scalar_subquery()
-
-
-def _is_created_between(chosen: JobFilter) -> Condition:
-    def condition(candidate: Subquery) -> ColumnElement[bool]:
-        job = select(Job.number).where(Job.number == candidate.c.number)
-        return job.where(*_within_times(Job.created_at, chosen)).scalar_subquery().is_not(None)
-
-    return condition

@@ -15,10 +15,11 @@ from app.files.store import find_newest_files
 from app.http.paging import ObjectList, list_objects
 from app.jobs import service as jobs
 from app.jobs import store as job_rows
-from app.jobs.job_data import list_uploads, read_rows
 from app.jobs.listing.cursors import encode_place
 from app.jobs.listing.walks import Place
 from app.jobs.schemas import JobFilter, JobSort, JobView
+from app.jobs.submission import submit
+from app.jobs.submission.job_data import list_uploads, read_rows
 from app.openai import ids, store
 from app.openai.files.store import find_adapters
 from app.openai.jobs import retries
@@ -97,7 +98,7 @@ def submit_job(
         job_id = None if number is None else retries.lock_request(session, number)
         is_new = job_id is None
         if job_id is None:
-            answer, is_new = jobs.submit_job(session, spec, key, language, sample=sample)
+            answer, is_new = submit.submit_job(session, spec, key, language, sample=sample)
             job_id = str(answer["id"])
             if number is not None:
                 retries.keep_job(session, number, job_id)

@@ -24,6 +24,7 @@ from app.jobs.listing.cursors import encode_place
 from app.jobs.listing.walks import QUEUED_SECTION, Key, Place
 from app.jobs.queue import order as queue
 from app.jobs.schemas import JobFilter, JobSort
+from app.jobs.submission import submit
 from app.leases.lease import Times
 from app.workers import service as workers
 from benchmarks.filling import rows
@@ -185,7 +186,7 @@ def _submit(session: Session, size: int) -> object:
     spec = JobSpec.model_validate(
         {"model": "team/model-0", "dataset": {"train": {"hub": "team/rows"}}}
     )
-    return service.submit_job(session, spec, "key")
+    return submit.submit_job(session, spec, "key")
 
 
 def _claim(models: list[str] | None) -> DatabaseRequest:

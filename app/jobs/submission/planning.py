@@ -8,10 +8,16 @@ from sqlalchemy.orm import Session
 
 from app.errors.kinds import DoesNotFit, TooManyGpus
 from app.http.unsafe_text import reject_unsafe
-from app.jobs.job_data import JobData, count_rows, find_data, find_warnings, require_preference
 from app.jobs.queue import waits
 from app.jobs.queue.gpu_need import GpuNeed, find_need
 from app.jobs.schemas import Plan
+from app.jobs.submission.job_data import (
+    JobData,
+    count_rows,
+    find_data,
+    find_warnings,
+    require_preference,
+)
 from app.models import service as models
 from app.models.checks import check_model
 from app.plans import service as plans

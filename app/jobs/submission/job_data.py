@@ -14,7 +14,7 @@ from app.db.tables import Dataset
 from app.errors.base import FieldError
 from app.errors.field_words import field_message
 from app.errors.kinds import InvalidField, NoTrainingRows, NoTrainingRowsOfDataset, UnknownDataset
-from app.jobs.mixture_warnings import find_unused
+from app.jobs.submission.mixture_warnings import find_unused
 from app.measurements import service as measurements
 from app.plans.forecast import Counts
 from app.plans.rows.sample import Characters, RowSample, mix_samples, read_sample, take_sample
@@ -89,6 +89,15 @@ def find_data(session: Session, spec: JobSpec) -> JobData:
 def list_uploads(spec: JobSpec) -> list[str]:
     """Return the ids of the uploaded training datasets of a job."""
     return [part.dataset for part in spec.dataset.parts if isinstance(part.dataset, str)]
+
+
+def dataset_columns(spec: JobSpec) -> dict[str, str | None]:
+    """Return the columns with the ids of uploaded datasets. Several training datasets are stored in a separate table."""
+    train, separate = spec.dataset.train, spec.dataset.eval
+    return {
+        "train_dataset_id": train if isinstance(train, str) else None,
+        "eval_dataset_id": separate if isinstance(separate, str) else None,
+    }
 
 
 def read_rows(session: Session, storage: Storage, spec: JobSpec) -> RowSample | None:
