@@ -22,7 +22,7 @@ from playwright.sync_api import Page
 
 from app.db.engine import Database
 from benchmarks.filling import rows
-from benchmarks.history import steps_body
+from benchmarks.history.steps import steps_body
 from contracts.attempt import Claim
 from contracts.base import utc_now
 from contracts.protocol.wire import SYNC_PATH

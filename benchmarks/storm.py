@@ -31,7 +31,8 @@ import httpx2
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from app.config.settings import Settings
-from benchmarks.history import Server, database_url, fill_ours
+from benchmarks.history.server import Server, database_url
+from benchmarks.history.steps import fill_ours
 
 STEPS = 2000
 """Steps of the job whose stream the clients open."""

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.engine import TOO_LONG, Run, run_ours, run_peer
+from benchmarks.engine.processes import TOO_LONG
+from benchmarks.engine.sides import Run, run_ours, run_peer
 from benchmarks.gpu.shapes import make_model
 from benchmarks.peers.roofline import tokens_per_second_limit
 from contracts.job import JobSpec

@@ -1,1 +1,1 @@
-"""The peers of benchmarks/engine.py; each is a separate program that trains on the same windows."""
+"""The peers of benchmarks/engine/; each is a separate program that trains on the same windows."""

@@ -8,7 +8,7 @@ writes (SQLite FULL, PostgreSQL's default with fsync on). The benchmark only pri
 ratios to the targets, the number of cores, and the cost of one fsync on this machine.
 
 With --table: the cost of each kind of request at each of --sizes, and the ratio of the largest size to the smallest
-(benchmarks/table.py). A million jobs take about 8 GB of disk and several minutes per database.
+(benchmarks/load/table.py). A million jobs take about 8 GB of disk and several minutes per database.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from typing import Any
 
 import httpx2
 
-from benchmarks import table
+from benchmarks.load import table
 from contracts.protocol.wire import CLAIM_PATH
 from tests.e2e.service import WORKER_TOKEN, Service
 from tests.programs.postgres import running_postgres
@@ -82,7 +82,9 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m benchmarks.load",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--databases", default="sqlite,postgresql")
