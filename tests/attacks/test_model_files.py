@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from contracts.failure import FailureReason
 from contracts.run.run_dir import Placed, write_model
 from tests.worker.training.conftest import small_spec
-from tests.worker.training.run_directory import make_run_dir, run_here
+from tests.worker.training.harness.run_directory import make_run_dir, run_here
 from worker.supervisor.placing.models import PlacingFailed, find_local
 from worker.training.errors import TrainingError
 from worker.training.model.files import check_model_files

@@ -16,7 +16,7 @@ from contracts.record import PhaseRecord
 from contracts.run.run_dir import Control, RunDir, write_model
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec
-from tests.worker.training.run_directory import (
+from tests.worker.training.harness.run_directory import (
     DEADLINE_SECONDS,
     make_run_dir,
     outcome_of,

@@ -11,8 +11,8 @@ import torch
 from transformers import PreTrainedModel
 
 from tests.worker.training.conftest import small_spec
+from tests.worker.training.harness.run_directory import losses, make_run_dir, run_here, summary_of
 from tests.worker.training.learning.test_loss import ragged_samples, set_nonzero_weights
-from tests.worker.training.run_directory import losses, make_run_dir, run_here, summary_of
 from worker.training.compute.device import Device, choose_device
 from worker.training.data.batches import pack
 from worker.training.learning.loss import sum_nll

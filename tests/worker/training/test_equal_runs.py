@@ -8,7 +8,7 @@ import peft
 import pytest
 
 from contracts.checkpoint import hash_file
-from tests.worker.training.run_directory import (
+from tests.worker.training.harness.run_directory import (
     DEADLINE_SECONDS,
     make_run_dir,
     outcome_of,

@@ -17,8 +17,8 @@ from contracts.attempt import Outcome
 from contracts.failure import FailureReason
 from contracts.run.run_dir import Placed, write_model
 from tests.tiny_model import make_rows
-from tests.worker.training.forked import fork
-from tests.worker.training.run_directory import (
+from tests.worker.training.harness.forked import fork
+from tests.worker.training.harness.run_directory import (
     DEADLINE_SECONDS,
     losses,
     make_run_dir,

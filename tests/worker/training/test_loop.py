@@ -12,8 +12,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from contracts.record import MetricRecord
 from tests.tiny_model import make_rows
-from tests.worker.training.host_reads import host_reads
-from tests.worker.training.run_directory import make_run_dir, records, run_here, summary_of
+from tests.worker.training.harness.host_reads import host_reads
+from tests.worker.training.harness.run_directory import make_run_dir, records, run_here, summary_of
 from worker.training import loop, run
 from worker.training.compute.device import Device, choose_device
 from worker.training.model import load, varlen

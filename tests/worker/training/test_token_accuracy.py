@@ -7,9 +7,9 @@ import pytest
 from contracts.record import EvalRecord, MetricRecord
 from contracts.run.run_dir import Placed, RunDir, write_model
 from tests.tiny_model import make_rows
-from tests.worker.training import reference
-from tests.worker.training.forked import fork
-from tests.worker.training.run_directory import (
+from tests.worker.training.harness import reference
+from tests.worker.training.harness.forked import fork
+from tests.worker.training.harness.run_directory import (
     DEADLINE_SECONDS,
     make_run_dir,
     records,

@@ -12,7 +12,7 @@ from contracts.run.run_dir import RunDir
 from contracts.summary import Summary
 from contracts.verdicts.verdict import VerdictCode
 from tests.tiny_model import make_rows, write_rows
-from tests.worker.training.run_directory import (
+from tests.worker.training.harness.run_directory import (
     losses,
     make_run_dir,
     outcome_of,

@@ -5,7 +5,7 @@ import torch
 
 from contracts.failure import FailureReason
 from tests.worker.training.conftest import small_spec
-from tests.worker.training.run_directory import make_run_dir, run_here
+from tests.worker.training.harness.run_directory import make_run_dir, run_here
 from worker.training.compute.compiler import check_compiler
 from worker.training.compute.device import Device
 from worker.training.errors import TrainingError

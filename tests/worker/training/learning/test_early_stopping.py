@@ -7,14 +7,14 @@ from contracts.record import EvalRecord, LogRecord
 from contracts.run.run_dir import RunDir
 from contracts.summary import EvalPoint
 from tests.tiny_model import make_rows
-from tests.worker.training.resume.resuming import StopAt
-from tests.worker.training.run_directory import (
+from tests.worker.training.harness.run_directory import (
     make_run_dir,
     outcome_of,
     records,
     run_here,
     summary_of,
 )
+from tests.worker.training.resume.resuming import StopAt
 from worker.training.errors import StopRequested
 from worker.training.learning.early_stopping import is_stale
 from worker.training.rundir.checkpoint import find_newest, load

@@ -12,7 +12,7 @@ from transformers import Gemma2ForCausalLM
 from contracts.record import MetricRecord
 from tests.tiny_model import make_other
 from tests.worker.training.conftest import small_spec
-from tests.worker.training.run_directory import make_run_dir, records, run_here
+from tests.worker.training.harness.run_directory import make_run_dir, records, run_here
 from worker.training.compute.device import choose_device
 from worker.training.data.arrays import Sample
 from worker.training.data.batches import Windows, pack, supervised_tokens

@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 
 from contracts.failure import Failure, FailureReason
 from tests.tiny_model import make_rows
+from tests.worker.training.harness.run_directory import losses, make_run_dir, run_here
 from tests.worker.training.resume.resuming import StopAt
-from tests.worker.training.run_directory import losses, make_run_dir, run_here
 from worker.training.errors import TrainingError
 from worker.training.learning.watchdog import FROZEN_STEPS, ZERO_STEPS, Watchdog
 from worker.training.rundir.checkpoint import Checkpoints, find_newest, load

@@ -11,7 +11,13 @@ import pytest
 from contracts.record import LogRecord
 from contracts.run.run_dir import RunDir
 from tests.worker.training.conftest import small_spec
-from tests.worker.training.run_directory import losses, make_run_dir, records, run_here, summary_of
+from tests.worker.training.harness.run_directory import (
+    losses,
+    make_run_dir,
+    records,
+    run_here,
+    summary_of,
+)
 from worker.training.compute.device import choose_device
 from worker.training.data.arrays import Sample
 from worker.training.memory import plan as plans

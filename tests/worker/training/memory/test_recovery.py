@@ -8,7 +8,13 @@ import torch
 
 from contracts.failure import FailureReason
 from contracts.record import LogRecord
-from tests.worker.training.run_directory import losses, make_run_dir, records, run_here, summary_of
+from tests.worker.training.harness.run_directory import (
+    losses,
+    make_run_dir,
+    records,
+    run_here,
+    summary_of,
+)
 from worker.training.run import failure_of
 from worker.training.rundir.stop import Stop
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.worker.training.run_directory import losses, make_run_dir, run_here, summary_of
+from tests.worker.training.harness.run_directory import losses, make_run_dir, run_here, summary_of
 from worker.training import run as program
 from worker.training.memory.fit import Choice
 from worker.training.memory.plan import MemoryPlan

@@ -20,8 +20,8 @@ from transformers import (
 
 from contracts.failure import FailureReason
 from tests.tiny_model import make_other, make_rows
+from tests.worker.training.harness.run_directory import make_run_dir, run_here, summary_of
 from tests.worker.training.learning.test_loss import ragged_samples, set_nonzero_weights
-from tests.worker.training.run_directory import make_run_dir, run_here, summary_of
 from worker.training.data.batches import pack
 from worker.training.errors import TrainingError
 from worker.training.learning.loss import sum_nll

@@ -8,6 +8,7 @@ import pytest
 
 from contracts.failure import FailureReason
 from contracts.run.run_dir import Placed, RunDir, write_model
+from tests.worker.training.harness.run_directory import DEADLINE_SECONDS, start, wait_for
 from tests.worker.training.ranks.test_ranks import (
     ENDLESS,
     INJECTIONS,
@@ -18,7 +19,6 @@ from tests.worker.training.ranks.test_ranks import (
     spec_with,
     wait_until_ended,
 )
-from tests.worker.training.run_directory import DEADLINE_SECONDS, start, wait_for
 from worker.training import run
 from worker.training.errors import TrainingError
 from worker.training.ranks.others import signs_path

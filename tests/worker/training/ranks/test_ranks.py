@@ -18,8 +18,8 @@ from contracts.run.run_dir import Control, Placed, RunDir, write_model
 from tests.programs import waiting
 from tests.programs.processes import children_of
 from tests.tiny_model import make_rows
-from tests.worker.training.forked import Forked, fork
-from tests.worker.training.run_directory import (
+from tests.worker.training.harness.forked import Forked, fork
+from tests.worker.training.harness.run_directory import (
     DEADLINE_SECONDS,
     losses,
     make_run_dir,

@@ -7,7 +7,7 @@ from contracts.job import Phase
 from contracts.record import PhaseRecord
 from contracts.run.run_dir import Placed, RunDir, write_model
 from tests.tiny_model import make_rows
-from tests.worker.training.run_directory import make_run_dir, records, run_here
+from tests.worker.training.harness.run_directory import make_run_dir, records, run_here
 from worker.training.errors import StopRequested
 from worker.training.rundir.stop import Stop
 

@@ -20,16 +20,8 @@ from contracts.checkpoint import STATE_FILE, TENSORS_FILE
 from contracts.job import Phase
 from contracts.record import CheckpointRecord, EvalRecord, LogRecord, MetricRecord, PhaseRecord
 from contracts.run.run_dir import Control, RunDir, write_model
-from tests.worker.training.forked import fork
-from tests.worker.training.resume.resuming import (
-    ROWS,
-    StopAt,
-    interrupted,
-    resumed_from,
-    share_tokens,
-    spec_with,
-)
-from tests.worker.training.run_directory import (
+from tests.worker.training.harness.forked import fork
+from tests.worker.training.harness.run_directory import (
     DEADLINE_SECONDS,
     losses,
     make_run_dir,
@@ -38,6 +30,14 @@ from tests.worker.training.run_directory import (
     run_here,
     summary_of,
     wait_for,
+)
+from tests.worker.training.resume.resuming import (
+    ROWS,
+    StopAt,
+    interrupted,
+    resumed_from,
+    share_tokens,
+    spec_with,
 )
 from worker.training.errors import StopRequested
 from worker.training.rundir.checkpoint import Checkpoints, find_newest, load

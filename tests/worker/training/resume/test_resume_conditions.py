@@ -13,8 +13,8 @@ from contracts.failure import FailureReason
 from contracts.record import LogRecord
 from contracts.run.run_dir import Placed, RunDir, write_model
 from tests.tiny_model import make_tiny_qwen2
+from tests.worker.training.harness.run_directory import make_run_dir, records, run_here, summary_of
 from tests.worker.training.resume.resuming import ROWS, StopAt, interrupted, resumed_from, spec_with
-from tests.worker.training.run_directory import make_run_dir, records, run_here, summary_of
 from worker.training.data.rendering.template import QWEN2_TEMPLATE
 from worker.training.memory import plan
 from worker.training.rundir.checkpoint import Checkpoints, find_newest, load

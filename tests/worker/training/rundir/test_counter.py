@@ -10,8 +10,8 @@ from contracts.job import Phase
 from contracts.run.run_dir import RunDir
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec
+from tests.worker.training.harness.run_directory import make_run_dir, run_here
 from tests.worker.training.learning.test_loss import ragged_samples
-from tests.worker.training.run_directory import make_run_dir, run_here
 from worker.training import loop
 from worker.training.data.preparation import prepare
 from worker.training.data.rendering.template import Rendered, Template

@@ -14,7 +14,7 @@ from contracts.summary import Summary
 from tests.programs import waiting
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec
-from tests.worker.training.forked import Forked, fork
+from tests.worker.training.harness.forked import Forked, fork
 from worker.training.run import run_to_outcome
 from worker.training.rundir.stop import Stop
 
