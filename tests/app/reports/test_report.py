@@ -10,7 +10,8 @@ from contracts.failure import Language
 from contracts.summary import Summary
 from contracts.verdicts.verdict import VerdictCode
 from tests.factories import make_summary
-from tests.judged_cases import BAD, GOOD
+from tests.judged.bad_runs import BAD
+from tests.judged.good_runs import GOOD
 
 # The figures of the reference run, and the report that its author's tool printed (borders stripped).
 REFERENCE: dict[str, Any] = {

@@ -12,8 +12,9 @@ from contracts.verdicts.course import Course, LossAt, find_divergence, find_rise
 from contracts.verdicts.verdict import Verdict, VerdictCode
 from examples.demo.tickets import TICKETS_FILE
 from tests.factories import make_summary
-from tests.judged_cases import BAD, GOOD
-from tests.judged_runs import SPOILED, Case, facts, healthy, run
+from tests.judged.bad_runs import BAD
+from tests.judged.good_runs import GOOD
+from tests.judged.runs import SPOILED, Case, facts, healthy, run
 from worker.training.data.facts import measure_rows
 
 V = VerdictCode

@@ -1,4 +1,4 @@
-"""Summaries of runs to judge, built from a few figures. The runs themselves are in judged_cases.py."""
+"""Summaries of runs to judge, built from a few figures. The runs themselves are in bad_runs.py and good_runs.py."""
 
 import math
 from dataclasses import dataclass

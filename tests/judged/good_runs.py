@@ -1,0 +1,162 @@
+"""Good runs, each with the verdicts that it must get and those that it must never get."""
+
+from tests.factories import make_summary
+from tests.judged.runs import SPOILED, Case, V, facts, healthy, run
+
+GOOD = [
+    Case(
+        "healthy",
+        healthy(data=facts()),
+        {V.PERPLEXITY_GOOD, V.NOT_OVERFITTED, V.IMPROVED},
+        SPOILED | {V.OVERFITTED},
+    ),
+    Case(
+        "very good",
+        run([1.4, 1.0, 0.9, 0.85], {0: 2.4, 20: 1.0, 40: 0.9}, first=2.4, data=facts()),
+        {V.PERPLEXITY_EXCELLENT, V.NOT_OVERFITTED, V.IMPROVED},
+        SPOILED | {V.OVERFITTED},
+    ),
+    Case(
+        "no evaluation of the base",
+        run([1.8, 1.6, 1.5], {30: 1.52}),
+        {V.PERPLEXITY_GOOD, V.NOT_OVERFITTED},
+        SPOILED | {V.IMPROVED, V.NOT_IMPROVED, V.OVERFITTED},
+    ),
+    Case(
+        "train loss of the whole run far above the recent train loss",
+        run([5.0, 3.0, 1.2, 1.0], {0: 6.0, 40: 1.02}, first=6.0),
+        {V.NOT_OVERFITTED, V.PERPLEXITY_EXCELLENT, V.IMPROVED},
+        SPOILED | {V.EVAL_BELOW_TRAIN},
+    ),
+    Case(
+        "evaluation rows harder than training rows by the same gap as before training",
+        run([1.7, 1.6, 1.5, 1.5], {0: 2.4, 40: 2.0}, first=1.8),
+        {V.GAP_UNCHANGED, V.IMPROVED},
+        SPOILED | {V.OVERFITTED, V.NOT_OVERFITTED},
+    ),
+    Case(
+        "evaluation rows easier than training rows, as before training",
+        run([2.5, 2.3, 2.2, 2.2], {0: 2.0, 40: 1.7}, first=2.6),
+        {V.EVAL_BELOW_TRAIN, V.IMPROVED},
+        SPOILED | {V.OVERFITTED},
+    ),
+    Case(
+        "third epoch: a gap, but eval loss still falls",
+        run([1.9, 1.7, 1.4, 1.2], {0: 2.0, 20: 1.7, 30: 1.6, 40: 1.55}, first=2.05),
+        {V.EVAL_STILL_FALLING, V.IMPROVED},
+        SPOILED | {V.OVERFITTED, V.NOT_OVERFITTED},
+    ),
+    Case(
+        "memorised templates: losses so small that their ratio is meaningless",
+        run([0.5, 0.1, 0.03, 0.01], {0: 2.0, 40: 0.025}, first=2.0, data=facts()),
+        {V.NOT_OVERFITTED, V.PERPLEXITY_EXCELLENT, V.IMPROVED},
+        SPOILED | {V.OVERFITTED},
+    ),
+    Case(
+        "early stopping kept the best adapter",
+        run(
+            [1.8, 1.5, 1.1, 0.8],
+            {0: 2.0, 10: 1.7, 20: 1.55, 30: 1.7, 40: 1.9},
+            eval_loss=1.55,
+            first=2.05,
+        ),
+        {V.NOT_OVERFITTED, V.IMPROVED},
+        SPOILED | {V.OVERFITTED},
+    ),
+    Case(
+        "early stopping kept an adapter from before the divergence",
+        run([1.8, 1.6, 20.0, 80.0], {0: 2.0, 20: 1.6, 30: 30.0}, eval_loss=1.6, first=2.0),
+        {V.IMPROVED},
+        SPOILED,
+    ),
+    Case(
+        "a spike that the run recovered from",
+        run([1.8, 40.0, 1.7, 1.6], {0: 2.0, 40: 1.62}, first=2.0),
+        {V.IMPROVED, V.NOT_OVERFITTED},
+        SPOILED | {V.OVERFITTED},
+    ),
+    Case(
+        "training rows far harder than evaluation rows",
+        run([4.0, 3.4, 3.0, 2.9], {0: 1.5, 40: 1.4}, first=4.2),
+        {V.EVAL_BELOW_TRAIN, V.IMPROVED},
+        SPOILED,
+    ),
+    Case(
+        "one row of 2,000 in common",
+        healthy(eval_rows=2000, data=facts(evaluation=(2000, 2000, 2000, 1), overlap=1, exact=1)),
+        {V.ROWS_OVERLAP, V.PERPLEXITY_GOOD, V.IMPROVED},
+        SPOILED,
+    ),
+    Case(
+        "sentiment labels: only two distinct answers",
+        healthy(data=facts((1600, 1600, 2, 900), (100, 100, 2, 60))),
+        {V.IMPROVED},
+        SPOILED,
+    ),
+    Case(
+        "each training row three times, evaluated on other rows",
+        healthy(data=facts(train=(4800, 1600, 1600, 3))),
+        {V.IMPROVED},
+        SPOILED,
+    ),
+    Case(
+        "ten evaluation rows that happen to have the same label",
+        healthy(eval_rows=10, data=facts(evaluation=(10, 10, 1, 10))),
+        {V.IMPROVED},
+        SPOILED,
+    ),
+    Case(
+        "truncated and dropped rows",
+        healthy(truncated_rows=3, dropped_rows=2),
+        {V.ROWS_TRUNCATED, V.ROWS_DROPPED, V.IMPROVED},
+        SPOILED,
+    ),
+    Case(
+        "five steps with an easy last batch",
+        make_summary(
+            steps=5,
+            train_loss=2.0,
+            first_step_loss=2.1,
+            recent_train_loss=2.0,
+            windows=[{"step": n + 1, "loss": x} for n, x in enumerate([2.1, 2.0, 2.2, 2.1, 1.6])],
+            base_eval_loss=2.05,
+            eval_loss=1.95,
+            improvement_interval={"low": 0.05, "high": 0.15},
+        ),
+        {V.NOT_OVERFITTED, V.IMPROVED},
+        SPOILED | {V.OVERFITTED},
+    ),
+    Case(
+        "twenty steps of one sample each, the first one easy, evaluated on easier rows",
+        make_summary(
+            steps=20,
+            per_device_batch_size=1,
+            gradient_accumulation_steps=1,
+            train_loss=2.4,
+            first_step_loss=0.9,
+            recent_train_loss=2.4,
+            windows=[{"step": n, "loss": 2.0 + n % 4 / 4} for n in range(2, 21, 2)],
+            base_eval_loss=1.1,
+            eval_loss=1.11,
+            evaluations=[{"step": 0, "loss": 1.1}, {"step": 20, "loss": 1.11}],
+            improvement_interval={"low": -0.05, "high": 0.03},
+        ),
+        {V.NOT_IMPROVED},
+        SPOILED | {V.OVERFITTED},
+    ),
+    Case(
+        "five steps of one sample each, in a summary from an earlier version",
+        make_summary(
+            steps=5,
+            per_device_batch_size=1,
+            gradient_accumulation_steps=1,
+            train_loss=2.0,
+            windows=[{"step": n + 1, "loss": x} for n, x in enumerate([0.9, 2.0, 3.2, 1.1, 2.8])],
+            base_eval_loss=2.05,
+            eval_loss=2.06,
+            improvement_interval={"low": -0.1, "high": 0.1},
+        ),
+        {V.NOT_IMPROVED},
+        SPOILED | {V.OVERFITTED},
+    ),
+]
