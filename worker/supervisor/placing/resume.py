@@ -1,4 +1,6 @@
-"""Finds the checkpoint that an attempt resumes from: on this worker's disk, or in the server's storage.
+"""Finds the checkpoint that an attempt resumes from: in the work directory, or in the server's storage.
+
+The workers of a host share the work directory, so the attempt that wrote the checkpoint may have run on another card.
 
 Earlier attempts may have left records on this disk that the server lacks; these are uploaded first. The
 newest checkpoint is tried first. A checkpoint that is damaged or beyond the server's records is skipped with a note.
@@ -57,7 +59,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class LocalCheckpoint:
-    """A checkpoint on this worker's disk, in the run directory of an earlier attempt."""
+    """A checkpoint in the work directory, in the run directory of an earlier attempt."""
 
     attempt: int
     step: int
@@ -81,7 +83,10 @@ Checkpoint = LocalCheckpoint | StoredCheckpoint
 
 
 class Resumer:
-    """Finds and fetches the checkpoint that one claim resumes from. `home` holds this worker's run directories."""
+    """Finds and fetches the checkpoint that one claim resumes from.
+
+    `home` holds this worker's run directories; the homes of the host's other workers are next to it.
+    """
 
     def __init__(
         self,
@@ -127,17 +132,19 @@ class Resumer:
         return None
 
     def _local_attempts(self) -> Iterator[tuple[str, tuple[EarlierAttempt, RunDir]]]:
-        """Yield the earlier attempts of this job whose run directory is still on this disk."""
+        """Yield the earlier attempts of this job whose run directory is still in the work directory."""
         for earlier in self._claim.earlier:
-            directory = RunDir(self._home / earlier.attempt_id)
-            if directory.placed.exists():
-                yield earlier.attempt_id, (earlier, directory)
+            # Only one worker has run an attempt, so there is at most one such directory.
+            for path in self._home.parent.glob(f"*/{earlier.attempt_id}"):
+                directory = RunDir(path)
+                if directory.placed.exists():
+                    yield earlier.attempt_id, (earlier, directory)
 
     def _upload_records(self, earlier: EarlierAttempt, directory: RunDir) -> Recorded:
         """Upload the records that the server lacks, and return the last step for which it now has records."""
         follow = Follow(directory.records)
         acked, step = earlier.acked_seq, 0
-        while records := follow.batch():
+        while records := _read_batch(follow):
             stored = [record for record in records if record.seq <= acked]
             if stored:
                 step = max(step, *map(_step_of, stored))
@@ -200,6 +207,14 @@ def _local(
 
 def _stored(point: ResumePoint) -> StoredCheckpoint:
     return StoredCheckpoint(point.attempt, point.step, point.origin, point.files)
+
+
+def _read_batch(follow: Follow) -> list[Record]:
+    """Return the next records; none if another worker deletes its run directory in this moment."""
+    try:
+        return follow.batch()
+    except FileNotFoundError:
+        return []
 
 
 def _link_files(checkpoint: LocalCheckpoint, target: Path) -> None:

@@ -100,6 +100,31 @@ def test_a_checkpoint_that_is_still_on_this_disk_is_not_downloaded(
     assert is_whole(run_dir.resume)
 
 
+def test_a_checkpoint_that_another_worker_of_this_host_wrote_is_not_downloaded(
+    home: Path, run_dir: RunDir
+) -> None:
+    before = leave_run(home.with_name("home-of-another-card"), 5, 10)
+    path = before.checkpoints / "step-00000010"
+    claim = claim_after(("att_1", 1, None), resume=[stored(path, 10)])
+
+    resumed, notes, paths = resume(claim, home, run_dir)
+
+    assert (step_of(run_dir), notes, paths) == (10, ["resuming_local"], [])
+    assert resumed.path == path
+    assert path.exists(), "the other worker keeps its files"
+
+
+def test_records_that_another_worker_of_this_host_could_not_send_are_uploaded(
+    home: Path, run_dir: RunDir
+) -> None:
+    leave_run(home.with_name("home-of-another-card"), 5)
+    claim = claim_after(("att_1", 1, None), acked_seq=3)
+
+    _, notes, paths = resume(claim, home, run_dir, Answer(body=b'{"acked_seq": 5}'))
+
+    assert (step_of(run_dir), notes, len(paths)) == (5, ["resuming_local"], 1)
+
+
 def test_a_newer_checkpoint_on_the_server_is_downloaded(
     home: Path, run_dir: RunDir, tmp_path: Path
 ) -> None:
