@@ -97,13 +97,13 @@ class Project:
         self.compose("down", "-v", "--remove-orphans", check=False)
 
     def compose(
-        self, *arguments: str, check: bool = True, **variables: str
+        self, *arguments: str, check: bool = True, variables: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a compose command. `variables` are those that the compose files read."""
         done = subprocess.run(
             [*self._command, *arguments],
             cwd=ROOT,
-            env=self._environment | variables,
+            env={**self._environment, **(variables or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -124,9 +124,9 @@ class Project:
 
     def start_worker(self, *options: str, has_cuda: bool = True, **variables: str) -> None:
         """Start a new container of the GPU worker. `has_cuda`: its cards pass the check, and jobs train."""
-        path = {"TEST_PYTHONPATH": "/stub" if has_cuda else ""}
+        variables["TEST_PYTHONPATH"] = "/stub" if has_cuda else ""
         options = options or ("--force-recreate",)
-        self.compose("up", "-d", "--no-deps", *options, WORKER, **path, **variables)
+        self.compose("up", "-d", "--no-deps", *options, WORKER, variables=variables)
 
     def wait_until(self, health: str, service: str, number: int = 1) -> None:
         """Wait until the engine reports this health of a container."""
