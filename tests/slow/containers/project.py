@@ -38,6 +38,7 @@ services:
     deploy: !reset null
 volumes:
   gpu-locks: {{name: {locks}}}
+  work: {{name: {project}-work}} # podman-compose does not remove a volume whose name is the beginning of another's (worker-token)
 """
 """What the tests change: the names of the images and of the lock volume, to leave those of the host alone, and the cards."""
 
@@ -75,6 +76,7 @@ class Project:
                 stub=host.stub,
                 models=host.models,
                 locks=f"{host.name}-locks",
+                project=self.name,
             )
         )
         self._command = [
