@@ -36,6 +36,7 @@ services:
       STEPLINE_ALLOW_TRACING: "true" # so that a test can read the environment of each worker
     volumes: ["{stub}:/stub:ro", "{models}:/models:ro"]
     deploy: !reset null
+    scale: ${{TEST_REPLICAS:-1}}
 volumes:
   gpu-locks: {{name: {locks}}}
   work: {{name: {project}-work}} # podman-compose does not remove a volume whose name is the beginning of another's (worker-token)
@@ -124,11 +125,16 @@ class Project:
         self.compose("up", "-d", "--no-deps", "api")
         self.wait_until("healthy", "api")
 
-    def start_worker(self, *options: str, has_cuda: bool = True, **variables: str) -> None:
+    def start_worker(self, *, has_cuda: bool = True, **variables: str) -> None:
         """Start a new container of the GPU worker. `has_cuda`: its cards pass the check, and jobs train."""
         variables["TEST_PYTHONPATH"] = "/stub" if has_cuda else ""
-        options = options or ("--force-recreate",)
-        self.compose("up", "-d", "--no-deps", *options, WORKER, variables=variables)
+        self.compose("up", "-d", "--no-deps", "--force-recreate", WORKER, variables=variables)
+
+    def add_replica(self) -> None:
+        """Start a second container of the GPU worker, and leave the first as it is."""
+        self._environment["TEST_REPLICAS"] = "2"
+        path = {"TEST_PYTHONPATH": "/stub"}
+        self.compose("up", "-d", "--no-deps", "--no-recreate", WORKER, variables=path)
 
     def wait_until(self, health: str, service: str, number: int = 1) -> None:
         """Wait until the engine reports this health of a container."""

@@ -129,7 +129,7 @@ def test_surplus_containers_of_two_projects_wait_and_are_healthy_until_cards_are
         second.wait_for_cards(*GPUS)
 
         first.start_worker(STEPLINE_GPUS=setting)
-        second.start_worker("--no-recreate", "--scale", "worker=2")
+        second.add_replica()
         for project, number in ((first, 1), (second, 2)):
             project.wait_until("healthy", "worker", number)
             assert project.in_worker(*HEALTH_CHECK, number=number).returncode == 0
