@@ -1,7 +1,6 @@
 """Executes one run: loads the spec, assembles the parts, trains, saves, and writes the outcome last."""
 
 import contextlib
-import errno
 import os
 import traceback
 from collections.abc import Callable
@@ -11,13 +10,12 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from contracts.attempt import Outcome
-from contracts.failure import Failure, FailureReason
+from contracts.failure import Failure
 from contracts.job import Phase
 from contracts.run.exits import name_rank
 from contracts.run.run_dir import Placed, RunDir, count_ranks, write_model
 from worker.training import snapshot
 from worker.training.compute.compiler import check_compiler
-from worker.training.compute.cuda_errors import is_device_failure, is_out_of_memory
 from worker.training.compute.device import (
     check_four_bit,
     choose_device,
@@ -32,15 +30,13 @@ from worker.training.data.facts import data_warnings
 from worker.training.data.mixing import describe_mixture
 from worker.training.data.preparation import prepare
 from worker.training.data.rendering.template import Template
-from worker.training.errors import (
-    StopRequested,
-    TrainingError,
-    storable,
-)
+from worker.training.errors import StopRequested, TrainingError
+from worker.training.failures import failure_of, is_own
 from worker.training.learning.evaluate import Evaluation
 from worker.training.learning.optim import build_optimizer, choose_fused
 from worker.training.learning.watchdog import Watchdog
 from worker.training.loop import count_steps, measure, save_checkpoint, score, train
+from worker.training.memory.heap import returning_freed_memory
 from worker.training.memory.helpers import plan_helpers
 from worker.training.memory.plan import MemoryPlan, Planner
 from worker.training.memory.rehearsal import try_largest_batch
@@ -63,19 +59,6 @@ from worker.training.rundir.recorder import Recorder
 from worker.training.rundir.stop import Stop
 from worker.training.state import Progress, Run
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors raised when space runs out: a full disk, an exhausted quota, or the file size limit."""
-_SHARED = frozenset(
-    {
-        FailureReason.MODEL_REFUSED,
-        FailureReason.DATASET_INVALID,
-        FailureReason.DATASET_TOO_SMALL,
-        FailureReason.LOSS_NOT_FINITE,
-        FailureReason.LOSS_ZERO,
-        FailureReason.ADAPTER_FROZEN,
-    }
-)
-"""Reasons that every rank finds at the same time, because all have the same inputs and the same sums."""
 RANK_SPOOL_BYTES = 2**20
 """Maximum size of the records of a rank above 0, which are used only for debugging."""
 
@@ -119,40 +102,11 @@ def run_to_outcome(run_dir: RunDir, stop: Stop, place: Place | None = None) -> O
         with contextlib.suppress(OSError):  # the output file may be on the full disk
             traceback.print_exc()
         failure = failure_of(error)
-        if count_ranks(run_dir) > 1 and place.rank == 0 and _is_own(failure):
+        if count_ranks(run_dir) > 1 and place.rank == 0 and is_own(failure):
             failure = name_rank(failure, 0)  # rank 0 adds the numbers of the others
         outcome = Outcome(status="failed", failure=failure, step=progress.step)
     write_outcome(run_dir, outcome)
     return outcome
-
-
-def failure_of(error: Exception) -> Failure:
-    """Return the typed failure for any exception."""
-    if isinstance(error, TrainingError):
-        return error.failure
-    reason = FailureReason.CRASHED
-    if is_out_of_memory(error):
-        reason = FailureReason.OOM_GPU
-    elif isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
-        reason = FailureReason.OOM_HOST
-    elif _is_disk_full(error):
-        reason = FailureReason.DISK_FULL
-    elif is_device_failure(error):
-        reason = FailureReason.DEVICE_FAILED
-    detail = "".join(traceback.format_exception(error))
-    return Failure(reason=reason, detail=storable(detail))
-
-
-def _is_own(failure: Failure) -> bool:
-    """Return whether a failure that rank 0 raised concerns this rank: not another one, and not what all ranks share."""
-    return failure.reason not in _SHARED and not failure.evidence.keys() & {"rank", "ranks"}
-
-
-def _is_disk_full(error: Exception) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in _FULL
-    # safetensors and torch wrap the system's error in their own.
-    return any(os.strerror(number) in str(error) for number in _FULL)
 
 
 def _run(
@@ -198,7 +152,8 @@ def _run(
     recorder.phase(Phase.LOADING)
     planner = Planner(run_dir.model, spec, device, data.train, placed.ranks)
     plan = planner.plan()
-    model = load_model(run_dir.model, spec, device, dequantizes=plan.dequantizes)
+    with returning_freed_memory(device):
+        model = load_model(run_dir.model, spec, device, dequantizes=plan.dequantizes)
     check_vocabulary(model, data.largest_token)
     fused, fused_reason = choose_fused(spec.engine.fused_optimizer, device.torch_device)
     optimizer = build_optimizer(model.adapter_parameters, spec.training, fused=fused)

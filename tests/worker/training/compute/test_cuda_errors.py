@@ -5,7 +5,7 @@ import torch
 
 from contracts.failure import FailureReason
 from worker.training.compute.cuda_errors import is_device_failure
-from worker.training.run import failure_of
+from worker.training.failures import failure_of
 
 DEVICE_FAILURES: list[RuntimeError] = [
     torch.AcceleratorError(

@@ -15,7 +15,7 @@ from tests.worker.training.harness.run_directory import (
     run_here,
     summary_of,
 )
-from worker.training.run import failure_of
+from worker.training.failures import failure_of
 from worker.training.rundir.stop import Stop
 
 SPEC: dict[str, Any] = {
