@@ -68,6 +68,8 @@ class TemplateFacts(Tolerant):
     """Consecutive user turns."""
     repeated_assistant: Annotated[bool | None, IfReadable] = None
     """Consecutive assistant turns."""
+    parallel_calls: Annotated[bool | None, IfReadable] = None
+    """Several tool calls in one turn; null from workers running earlier versions."""
 
 
 WRITES_CONTENT_ONLY = TemplateFacts(
@@ -79,6 +81,7 @@ WRITES_CONTENT_ONLY = TemplateFacts(
     assistant_first=True,
     repeated_user=True,
     repeated_assistant=True,
+    parallel_calls=False,
 )
 """The facts about Qwen2's stock template, which also apply to a model without a template."""
 

@@ -47,6 +47,11 @@ _ORDERS: dict[str, tuple[str, str]] = {
     "repeated_assistant": ("consecutive assistant turns", "连续的 assistant 轮次"),
 }
 """Orders of turns that many templates reject, by feature, in English and Chinese."""
+_NAMES = {
+    "parallel_calls": ("several tool calls in one turn", "同一轮次中的多个工具调用"),
+    **_ORDERS,
+}
+"""Features whose name in RowFeatures is not what the message calls them, in English and Chinese."""
 
 
 def check_model(
@@ -153,11 +158,11 @@ def _reject_misfit(
         lacking = find_lacking(needed, [copy.template for copy in facts])
         if lacking:
             what, rows = max(lacking.items(), key=lambda each: each[1])
-            order = _ORDERS.get(what)
-            what = what if order is None else order[language == "zh"]
+            hint = _ORDER_HINT if what in _ORDERS else _TEMPLATE_HINT
+            if what in _NAMES:
+                what = _NAMES[what][language == "zh"]
             values = {"rows": rows, "what": what, "model": spec.model}
             problems.append(_problem(param, FieldProblem.TEMPLATE_LACKS, values, None, language))
-            hint = _TEMPLATE_HINT if order is None else _ORDER_HINT
             hints.append(hint[1 if language == "zh" else 0])
     if problems:
         raise InvalidField(problems, hint=" ".join(dict.fromkeys(filter(None, hints))))
@@ -172,7 +177,7 @@ def find_lacking(needed: RowFeatures, templates: Sequence[TemplateFacts | None])
         **{f"role: {role}": rows for role, rows in needed.roles.items()},
         "tools": needed.tools,
         "tool_calls": needed.tool_calls,
-        **{order: getattr(needed, order) for order in _ORDERS},
+        **{name: getattr(needed, name) for name in _NAMES},
     }
 
     def lacks(template: TemplateFacts | None, what: str) -> bool:
@@ -180,7 +185,7 @@ def find_lacking(needed: RowFeatures, templates: Sequence[TemplateFacts | None])
             return False
         if what in ("tools", "tool_calls"):
             return not getattr(template, what)
-        if what in _ORDERS:  # null from workers running earlier versions
+        if what in _NAMES:  # null from workers running earlier versions
             return getattr(template, what) is False
         return what.removeprefix("role: ") not in template.roles
 

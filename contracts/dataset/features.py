@@ -23,6 +23,8 @@ class RowFeatures(Tolerant):
     """Conversations that offer tools to the assistant."""
     tool_calls: int = _ZERO
     """Conversations in which the assistant calls a tool."""
+    parallel_calls: int = _ZERO
+    """Conversations in which one assistant turn calls several tools."""
     reasoning_content: int = _ZERO
     """Conversations that contain the assistant's reasoning."""
     late_system: int = _ZERO
@@ -60,8 +62,8 @@ class FeatureCounter:
             return
         # One loop, because generators would take most of the time of checking a short row.
         roles: set[Role] = set()
-        has_trained = has_untrained = has_calls = has_reasoning = has_late_system = False
-        begins_with_answer = repeats_user = repeats_assistant = False
+        has_trained = has_untrained = has_calls = has_several = has_reasoning = False
+        has_late_system = begins_with_answer = repeats_user = repeats_assistant = False
         before: Role | None = None
         called_before = False
         for turn in row.turns:
@@ -83,6 +85,7 @@ class FeatureCounter:
             else:
                 has_untrained = True
             has_calls = has_calls or calls
+            has_several = has_several or len(turn.tool_calls) > 1
             has_reasoning = has_reasoning or bool(turn.reasoning_content)
         if not has_trained:
             self._counts["untrained"] += 1
@@ -92,6 +95,7 @@ class FeatureCounter:
         for name, is_found in (
             ("tools", bool(row.tools)),
             ("tool_calls", has_calls),
+            ("parallel_calls", has_several),
             ("reasoning_content", has_reasoning),
             ("late_system", has_late_system),
             ("assistant_first", begins_with_answer),

@@ -63,6 +63,7 @@ def test_an_upload_counts_its_formats_and_the_template_features_that_its_rows_ne
         "roles": {"user": 3, "assistant": 3, "tool": 1},
         "tools": 1,
         "tool_calls": 1,
+        "parallel_calls": 0,
         "reasoning_content": 1,
         "late_system": 0,
         "assistant_first": 0,

@@ -61,6 +61,25 @@ def test_an_order_of_turns_that_the_template_rejects_is_reported_at_submission(
     )
 
 
+def test_several_calls_in_one_turn_are_reported_at_submission_if_the_template_rejects_them(
+    player: Player,
+) -> None:
+    call = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+    calling = {"role": "assistant", "tool_calls": [call | {"id": "1"}, call | {"id": "2"}]}
+    tools = {"roles": ["user", "assistant"], "tool_calls": True}
+    single = tools | {"parallel_calls": False}
+
+    refused = plan(player, single, [ASK, SAY], [ASK, calling])["error"]
+
+    (problem,) = refused["errors"]
+    assert (problem["param"], problem["code"]) == ("dataset.train", "template_lacks")
+    assert "has 1 row with several tool calls in one turn" in refused["message"]
+    assert "remove them from the rows" in refused["hint"]
+    assert plan(player, single, [ASK, calling | {"tool_calls": [call | {"id": "1"}]}])["valid"]
+    assert plan(player, tools | {"parallel_calls": True}, [ASK, calling])["valid"]
+    assert plan(player, tools, [ASK, calling])["valid"], "an earlier worker does not report it"
+
+
 def test_common_orders_of_turns_need_nothing_of_a_template(player: Player) -> None:
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     calling = {"role": "assistant", "content": None, "tool_calls": [call]}

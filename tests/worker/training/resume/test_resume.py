@@ -15,11 +15,10 @@ from safetensors.torch import load_file
 
 from app.checkpoints.adapters import StoredAdapter, build_archive
 from app.storage.data_dir import Storage
-from contracts.attempt import Wanted
 from contracts.checkpoint import STATE_FILE, TENSORS_FILE
 from contracts.job import Phase
 from contracts.record import CheckpointRecord, EvalRecord, LogRecord, MetricRecord, PhaseRecord
-from contracts.run.run_dir import Control, RunDir, write_model
+from contracts.run.run_dir import RunDir
 from tests.worker.training.harness.forked import fork
 from tests.worker.training.harness.run_directory import (
     DEADLINE_SECONDS,
@@ -33,7 +32,6 @@ from tests.worker.training.harness.run_directory import (
 )
 from tests.worker.training.resume.resuming import (
     ROWS,
-    StopAt,
     interrupted,
     resumed_from,
     share_tokens,
@@ -332,26 +330,3 @@ def test_a_run_resumes_from_a_checkpoint_that_does_not_name_its_base(
     run_here(second)
 
     assert_same_run([first, second], straight(0.0))
-
-
-def test_a_pause_saves_a_checkpoint_and_a_cancel_does_not(tiny_model: Path, tmp_path: Path) -> None:
-    for status in ("paused", "cancelled"):
-        (tmp_path / status).mkdir()
-        spec = spec_with(0.0) | {"checkpoint": {"every_steps": 1000}}
-        run_dir = make_run_dir(tmp_path / status, tiny_model, ROWS, spec)
-
-        assert run_here(run_dir, StopAt(run_dir, 23, status)).status == status
-
-        assert run_dir.checkpoints.exists() == (status == "paused")
-
-
-def test_a_pause_before_the_first_step_needs_no_checkpoint(
-    tiny_model: Path, tmp_path: Path
-) -> None:
-    run_dir = make_run_dir(tmp_path, tiny_model, ROWS, spec_with(0.0))
-    write_model(run_dir.control, Control(wanted=Wanted.PAUSE))
-
-    outcome = run_here(run_dir)
-
-    assert (outcome.status, outcome.step) == ("paused", 0)
-    assert not run_dir.checkpoints.exists()

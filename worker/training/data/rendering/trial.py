@@ -27,6 +27,7 @@ def try_template(render: Render) -> TemplateFacts:
     """Return the facts about a template. A feature counts as unsupported if its trial fails."""
     as_text = takes_arguments_as_text(render)
     called = _calling(as_text=as_text)
+    called_twice = _calling(as_text=as_text, before={})
     answered = {
         "role": "tool",
         "content": _WORD,
@@ -58,6 +59,8 @@ def try_template(render: Render) -> TemplateFacts:
         assistant_first=_writes(render, [_SAY | {"content": _WORD}, _ASK, _SAY]),
         repeated_user=_writes(render, [_ASK, _ASK | {"content": _WORD}, _SAY]),
         repeated_assistant=_writes(render, [_ASK, _SAY, _SAY | {"content": _WORD}]),
+        parallel_calls=_writes(render, [_ASK, called_twice])
+        or _writes(render, [_ASK, called_twice], [_OTHER_TOOL]),
     )
 
 
@@ -93,11 +96,23 @@ def needs_short_call_ids(render: Render) -> bool:
     return _writes(render, [_ASK, short]) and not _writes(render, [_ASK, long])
 
 
-def _calling(*, as_text: bool, call_id: str = _CALL_ID) -> dict[str, Any]:
-    arguments = json.dumps(_ARGUMENTS) if as_text else _ARGUMENTS
-    function = {"name": "lookup", "arguments": arguments}
-    call = {"id": call_id, "type": "function", "function": function}
-    return {"role": "assistant", "content": "", "tool_calls": [call]}
+def _calling(
+    *, as_text: bool, call_id: str = _CALL_ID, before: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """Return a turn that calls a tool with the word, after a call with the arguments `before` if they are given."""
+    calls = []
+    for number, values in enumerate([_ARGUMENTS] if before is None else [before, _ARGUMENTS]):
+        arguments = json.dumps(values) if as_text else values
+        function = {"name": "lookup", "arguments": arguments}
+        # The ids of a turn differ, and have the same length.
+        calls.append(
+            {
+                "id": call_id if before is None else f"{call_id[:-1]}{number}",
+                "type": "function",
+                "function": function,
+            }
+        )
+    return {"role": "assistant", "content": "", "tool_calls": calls}
 
 
 def _writes(

@@ -22,7 +22,12 @@ ORDERS = {
     "repeated_assistant": True,
 }
 ALL = TemplateFacts(
-    roles=list(ROLES), tools=True, tool_calls=True, reasoning_content=True, **ORDERS
+    roles=list(ROLES),
+    tools=True,
+    tool_calls=True,
+    parallel_calls=True,
+    reasoning_content=True,
+    **ORDERS,
 )
 ALTERNATING = (
     "{%- set start = 1 if messages[0].role == 'system' else 0 %}"
@@ -31,6 +36,13 @@ ALTERNATING = (
     "{{- '[' + message.role + ']' + message.content + eos_token }}{%- endfor %}"
 )
 """Rejects conversations in which user and assistant do not alternate, as the templates of Mistral and Gemma do."""
+ONE_CALL = QWEN25_LIKE.replace(
+    "{%- for message in messages %}",
+    "{%- for message in messages %}"
+    "{%- if message.tool_calls and message.tool_calls | length != 1 %}{{ raise_exception('one call') }}{%- endif %}",
+    1,
+)
+"""Rejects several tool calls in one turn, as the template of Llama 3.1 does."""
 
 
 def run_now(work: Callable[[], None]) -> None:
@@ -61,11 +73,15 @@ def test_a_process_determines_what_a_template_renders(tmp_path: Path) -> None:
         "roles": ["tool"],
         "tools": True,
         "tool_calls": True,
+        "parallel_calls": True,
         "reasoning_content": False,
     }
     strict = describe(write_model(tmp_path / "d", ALTERNATING))
     assert strict is not None
     assert strict.model_dump(include=set(ORDERS)) == dict.fromkeys(ORDERS, False)
+    single = describe(write_model(tmp_path / "e", ONE_CALL))
+    assert single is not None
+    assert (single.tool_calls, single.parallel_calls) == (True, False)
     endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
     assert describe_template(write_model(tmp_path / "c", endless)) is None
 
