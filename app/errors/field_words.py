@@ -302,7 +302,7 @@ FIELD_WORDS: dict[str, FieldWords] = {
     ),
     FieldProblem.TEMPLATE_LACKS: FieldWords(
         FieldProblem.TEMPLATE_LACKS,
-        "has {rows} rows with {what}, which the chat template of {model} does not render",
+        "contains {what}, which the chat template of {model} does not render (rows affected: {rows})",
         "有 {rows} 条数据含 {what}，但 {model} 的对话模板不会写出这些内容",
         shows_value=False,
     ),
@@ -313,7 +313,7 @@ FIELD_WORDS: dict[str, FieldWords] = {
     ),
     FieldProblem.PREFERENCE_REQUIRED: FieldWords(
         FieldProblem.PREFERENCE_REQUIRED,
-        "must be 'chosen_only', because {rows} rows of {dataset} contain rated answers ({forms}). Training then uses only the "
+        "must be 'chosen_only', because {dataset} contains rated answers ({forms}; rows: {rows}). Training then uses only the "
         "good answers. If the labels are classes, upload the file again with ?format=prompt, which ignores them",
         "应为 'chosen_only'：{dataset} 中有 {rows} 条偏好数据（{forms}），设置后只在好的回答上训练。如果标签是类别而不是评价，"
         "请用 ?format=prompt 重新上传，标签会被忽略",

@@ -75,8 +75,9 @@ class MemoryNeed:
         if setup.kind == "cuda":
             return int(self._resident_bytes(setup) + self._step_bytes(setup))
         is_same = self._is_same_type(setup.width)
-        mapped = max(0, self._file_bytes - self._kept_bytes(setup.width)) if is_same else 0
-        loading = self._file_bytes + self._converted_bytes(setup.width)
+        in_place = self._kept_bytes(setup.width) if is_same else 0
+        mapped = max(0, self._file_bytes - in_place) if is_same else 0
+        loading = self._file_bytes + self._base_bytes(setup) - in_place
         return int(_PROGRAM_BYTES + max(self._training_bytes(setup) + mapped, loading))
 
     def choose(self, kind: str, width: int, memory_bytes: int | None) -> Setup:
@@ -118,9 +119,7 @@ class MemoryNeed:
         setup = Setup(kind, width, recomputes, engine.dequantize_base is True, tokens)
         if kind == "cuda":
             return self.peak_bytes(setup)
-        return int(
-            _PROGRAM_BYTES + max(self._training_bytes(setup), self._converted_bytes(setup.width))
-        )
+        return int(_PROGRAM_BYTES + self._training_bytes(setup))
 
     def filled(self, token_budget: int) -> int:
         """Return the maximum number of tokens in a micro-batch within a memory budget."""
@@ -134,23 +133,22 @@ class MemoryNeed:
         """Return whether the weight files already have the compute type."""
         return round(self._file_bytes / max(1, self._parameters)) == width
 
-    def _converted_bytes(self, width: int) -> int:
-        """Return the bytes of the weights that a CPU converts to the compute type while it loads them."""
-        return 0 if self._is_same_type(width) else self._parameters * width
-
     def _training_bytes(self, setup: Setup) -> float:
         """Return the bytes of the tensors in a step on a CPU."""
         return self._resident_bytes(setup) + _CPU_GROWTH * self._step_bytes(setup)
 
     def _resident_bytes(self, setup: Setup) -> float:
-        linear = self.sizes.linear_parameters
-        scales = linear / _SCALE_BLOCK * (1 if self._double_quant() else 4)
-        base = linear * setup.width if setup.unpacked else linear / 2 + scales
         buffer = 0
         if setup.kind == "cpu" and not setup.unpacked:
             buffer = self.sizes.largest_linear * setup.width
-        kept = self._kept_bytes(setup.width)
-        return base + kept + buffer + _ADAPTER_BYTES * self.adapter_parameters
+        return self._base_bytes(setup) + buffer + _ADAPTER_BYTES * self.adapter_parameters
+
+    def _base_bytes(self, setup: Setup) -> float:
+        """Return the bytes of the base model once it is loaded."""
+        linear = self.sizes.linear_parameters
+        scales = linear / _SCALE_BLOCK * (1 if self._double_quant() else 4)
+        layers = linear * setup.width if setup.unpacked else linear / 2 + scales
+        return layers + self._kept_bytes(setup.width)
 
     def _step_bytes(self, setup: Setup) -> float:
         sizes, kind = self.sizes, (setup.kind, setup.width)

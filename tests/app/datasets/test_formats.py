@@ -261,7 +261,8 @@ def test_rated_rows_need_a_preference(player: Player) -> None:
 
         refused = plan(player, dataset)
         assert problems_of(refused) == [("dataset.preference", "preference_required")]
-        assert "must be 'chosen_only', because 2 rows" in refused["error"]["message"]
+        assert "must be 'chosen_only', because ds_" in refused["error"]["message"]
+        assert "; rows: 2). Training then uses" in refused["error"]["message"]
         assert "?format=prompt" in refused["error"]["message"]
         assert plan(player, dataset, preference="chosen_only")["train_rows"] == 1
         wrong = plan(player, dataset, preference="dpo")
@@ -292,7 +293,8 @@ def test_a_template_that_cannot_render_the_rows_is_reported_at_submission(player
         refused = plan(player, dataset)
         assert problems_of(refused) == [("dataset.train", "template_lacks")]
         assert (
-            f"has 2 rows with {what}, which the chat template of m" in refused["error"]["message"]
+            f"contains {what}, which the chat template of m does not render (rows affected: 2)"
+            in refused["error"]["message"]
         )
         assert "Qwen2.5" in refused["error"]["hint"]
     late = post(player, *[{"messages": [{"role": role, "content": "a"} for role in LATE]}] * 2)

@@ -51,7 +51,10 @@ def test_an_order_of_turns_that_the_template_rejects_is_reported_at_submission(
 
     (problem,) = refused["errors"]
     assert (problem["param"], problem["code"]) == ("dataset.train", "template_lacks")
-    assert f"has 2 rows with {words}, which the chat template of m" in refused["message"]
+    assert (
+        f"contains {words}, which the chat template of m does not render (rows affected: 2)"
+        in refused["message"]
+    )
     assert "order of turns" in refused["hint"]
     chinese = plan(player, STRICT, fine, turns, turns, language="zh")["error"]
     assert "顺序" in chinese["hint"]
@@ -73,11 +76,14 @@ def test_several_calls_in_one_turn_are_reported_at_submission_if_the_template_re
 
     (problem,) = refused["errors"]
     assert (problem["param"], problem["code"]) == ("dataset.train", "template_lacks")
-    assert "has 1 row with several tool calls in one turn" in refused["message"]
+    assert "contains several tool calls in one turn, which" in refused["message"]
     assert "remove them from the rows" in refused["hint"]
-    assert plan(player, single, [ASK, calling | {"tool_calls": [call | {"id": "1"}]}])["valid"]
-    assert plan(player, tools | {"parallel_calls": True}, [ASK, calling])["valid"]
-    assert plan(player, tools, [ASK, calling])["valid"], "an earlier worker does not report it"
+    one = calling | {"tool_calls": [call | {"id": "1"}]}
+    assert plan(player, single, [ASK, SAY], [ASK, one])["valid"]
+    assert plan(player, tools | {"parallel_calls": True}, [ASK, SAY], [ASK, calling])["valid"]
+    assert plan(player, tools, [ASK, SAY], [ASK, calling])["valid"], (
+        "an earlier worker does not report it"
+    )
 
 
 def test_common_orders_of_turns_need_nothing_of_a_template(player: Player) -> None:

@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 
 from worker.training.memory import cgroup
-from worker.training.model.files import count_parameters, loaded_shards
+from worker.training.model.files import loaded_shards
 
 _FIELD = r"^{}:?\s+(\d+)"
 _NAMES = {torch.bfloat16: "BF16", torch.float32: "F32"}
@@ -47,14 +47,14 @@ def mapped_bytes(directory: Path, dtype: torch.dtype, kept: int) -> int:
     return max(0, _file_bytes(directory) - kept) if _is_stored_as(directory, dtype) else 0
 
 
-def loading_bytes(directory: Path, dtype: torch.dtype) -> int:
-    """Return the maximum memory that loading takes, in bytes.
+def loading_bytes(directory: Path, dtype: torch.dtype, base: int, kept: int) -> int:
+    """Return the maximum memory that loading takes, in bytes: the mapped files and the base, which takes `base` bytes once loaded.
 
-    It holds the mapped files and, if their type differs from the compute type, all converted weights. transformers
-    converts in several threads, which may be far ahead of the thread that stores the weights in 4 bits.
+    The `kept` bytes of weights that are not stored in 4 bits are used in place if the files have the compute type. transformers
+    converts and quantizes the weights one by one, and the heap returns what it frees (`memory/heap.py`).
     """
-    converted = 0 if _is_stored_as(directory, dtype) else count_parameters(directory)
-    return _file_bytes(directory) + converted * dtype.itemsize
+    in_place = kept if _is_stored_as(directory, dtype) else 0
+    return _file_bytes(directory) + base - in_place
 
 
 def _file_bytes(directory: Path) -> int:

@@ -265,7 +265,8 @@ def trace_demand(
     program = loading = mapped = 0
     if not device.is_cuda:
         dtype, program = device.compute_dtype, resident_bytes()
-        loading = program + loading_bytes(directory, dtype)
+        base = trace.resident_bytes - trace.adapter_bytes
+        loading = program + loading_bytes(directory, dtype, base, trace.kept_bytes)
         mapped = mapped_bytes(directory, dtype, trace.kept_bytes)
         program += mapped
 
