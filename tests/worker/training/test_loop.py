@@ -14,9 +14,13 @@ from contracts.record import MetricRecord
 from tests.tiny_model import make_rows
 from tests.worker.training.harness.host_reads import host_reads
 from tests.worker.training.harness.run_directory import make_run_dir, records, run_here, summary_of
+from tests.worker.training.learning.test_loss import ragged_samples
 from worker.training import loop, run
 from worker.training.compute.device import Device, choose_device
+from worker.training.data.batches import pack
+from worker.training.learning.loss import sum_nll
 from worker.training.model import load, varlen
+from worker.training.model.trainable import TrainableModel
 
 READ = "read"
 
@@ -95,6 +99,18 @@ def test_a_step_waits_once_for_the_device_and_its_duration_includes_the_devices_
     assert READ in events[optimizer:]  # in the last step, no operation runs after the read
     assert events.count("embedding") > 4
     assert uploads == [6 * events.count("embedding")]  # all tensors of each micro-batch
+
+
+def test_with_a_mask_a_micro_batch_waits_once(load: Callable[..., TrainableModel]) -> None:
+    model = load()
+    model.peft_model.get_base_model().set_attn_implementation("sdpa")
+    (batch,) = pack(ragged_samples(12), 4096)
+    count: list[int] = []
+
+    with host_reads(lambda: count.append(1)):
+        sum_nll(model, batch).backward()  # type: ignore[no-untyped-call]  # untyped in torch
+
+    assert count == [1]
 
 
 @pytest.mark.parametrize(

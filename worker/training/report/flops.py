@@ -5,30 +5,11 @@ and backward twice) and with the head for supervised tokens. Not counted: attent
 tokens), element-wise work, and operations repeated to save memory.
 """
 
-import re
-
 import torch
 
 from worker.training.compute.device import Device
 from worker.training.model.trainable import TrainableModel
-
-_PEAKS = {
-    "H200 NVL": 835e12,
-    "H200": 989e12,
-    "H100 NVL": 835e12,
-    "H100 PCIe": 756e12,
-    "H100": 989e12,
-    "A100": 312e12,
-    "A10G": 70e12,
-    "A10": 125e12,
-    "L40S": 362e12,
-    "L4": 121e12,
-    "RTX 4090": 165e12,
-    "RTX 3090": 71e12,
-}
-"""Dense bfloat16 operations per second from the data sheets; the first matching name is used."""
-_SLOWER_VARIANTS = ("Laptop", "Max-Q", "MIG", "4090 D")
-"""Words in the names of GPUs that are slower than the GPU they are named after, or are a slice of it."""
+from worker.training.report.peaks import peak_flops
 
 
 def training_flops(model: TrainableModel, tokens: int, supervised_tokens: int) -> float:
@@ -45,7 +26,4 @@ def utilisation(model: TrainableModel, flops: float, seconds: float) -> float | 
 
 def _peak(device: Device) -> float | None:
     is_known = device.is_cuda and device.compute_dtype is torch.bfloat16
-    if not is_known or any(words in device.name for words in _SLOWER_VARIANTS):
-        return None
-    found = (value for name, value in _PEAKS.items() if re.search(rf"\b{name}\b", device.name))
-    return next(found, None)
+    return peak_flops(device.name) if is_known else None
