@@ -11,7 +11,7 @@ Sources are NVIDIA's data sheets and architecture white papers. Many of them sta
   and float8 with sparsity for RTX Ada (4 times). RTX PRO Blackwell: its white paper.
 - Data sheets of HGX and NVL72 systems state the sum over their GPUs.
 
-A GPU without a published figure, such as GB10 or RTX PRO 6000 Blackwell Server Edition, is not in the table.
+A GPU without a published figure, or whose name we do not know, such as GB10 or B300, is not in the table.
 """
 
 _TERAFLOPS = {
@@ -74,8 +74,6 @@ _TERAFLOPS = {
     # Blackwell
     "B200": 2250,
     "GB200": 2500,
-    "B300 SXM6 AC": 2250,
-    "GB300": 2500,
     "RTX PRO 6000 Blackwell Workstation Edition": 503.8,
     "RTX PRO 6000 Blackwell Max-Q Workstation Edition": 438.9,
     "GeForce RTX 5060": 38.4,

@@ -26,7 +26,6 @@ from worker.training.report.peaks import peak_flops
         ("NVIDIA GH200 480GB", 989),
         ("NVIDIA B200", 2250),
         ("NVIDIA GB200", 2500),
-        ("NVIDIA B300 SXM6 AC", 2250),
         ("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", 503.8),
         ("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition", 438.9),
         ("GeForce RTX 3090", 71.2),
