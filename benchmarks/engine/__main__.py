@@ -1,6 +1,6 @@
 """Compares Stepline's engine with plain transformers and TRL, on the same rows with the same masks in the same order.
 
-    python -m benchmarks.engine --model DIR --data FILE [--peers trainer,trl] [--updates 2] [--pairs 1]
+    python -m benchmarks.engine --model DIR --data FILE [--peers trainer,trl,unsloth,llamafactory] [--updates 2] [--pairs 1]
     python -m benchmarks.engine --model make --data FILE      # a small body with Qwen2's full vocabulary
     python -m benchmarks.engine --model DIR --data FILE --ranks 2 --peers ''      # one rank against two
 
@@ -17,10 +17,17 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
+from benchmarks.engine.peers import (
+    OPTIONAL,
+    PROGRAMS,
+    PeerNotFoundError,
+    add_options,
+    given,
+    last_line,
+)
 from benchmarks.engine.sides import Run, read_rows, run_ours, run_peer
 from benchmarks.peers.roofline import tokens_per_second_limit
+from benchmarks.peers.windows import Plan
 from contracts.job import JobSpec
 from contracts.summary import Summary
 
@@ -56,8 +63,6 @@ def main() -> None:
         model = make_model(folder, options.data) if made else Path(options.model).resolve()
         spec = make_spec(model, options)
         summary, plan, ours = run_ours(folder / "plan", model, options.data, spec)
-        plan_path = folder / "plan.json"
-        plan.save(plan_path)
         sides = {"stepline": Side("stepline", [ours])}
         several = f"{options.ranks} ranks"
         sides |= {peer: Side(peer) for peer in options.peers}
@@ -72,8 +77,28 @@ def main() -> None:
                 run = run_ours(path, model, options.data, spec, options.ranks)[2]
                 sides[several].runs.append(run)
             for peer in options.peers:
-                sides[peer].runs.append(run_peer(peer, plan, plan_path, folder))
-        report(list(sides.values()), summary, tokens_per_second_limit(plan, summary))
+                run = run_installed(peer, plan, folder, options)
+                if run is not None:
+                    sides[peer].runs.append(run)
+        ran = [side for side in sides.values() if side.runs]
+        report(ran, summary, tokens_per_second_limit(plan, summary))
+
+
+def run_installed(peer: str, plan: Plan, folder: Path, options: argparse.Namespace) -> Run | None:
+    """Run a peer. If it is an optional one that is missing or fails, print why in one line and return None."""
+    try:
+        run = run_peer(peer, plan, folder, given(options))
+    except PeerNotFoundError as missing:
+        print(f"{peer}: {missing}")
+        return None
+    except SystemExit as failed:
+        if peer not in OPTIONAL:
+            raise
+        print(f"{peer}: failed: {last_line(str(failed))}")
+        return None
+    if run.differences:
+        print(f"{peer} differs from the recipe: {'; '.join(run.differences)}")
+    return run
 
 
 def arguments() -> argparse.Namespace:
@@ -86,8 +111,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", required=True, help="a model directory, or 'make'")
     parser.add_argument("--data", required=True, type=Path, help="a dataset file (JSON or JSONL)")
     parser.add_argument(
-        "--peers", default="trainer", type=lambda text: [x for x in text.split(",") if x]
+        "--peers", default=["trainer"], type=_peers, help=f"of {', '.join(PROGRAMS)}"
     )
+    add_options(parser)
     parser.add_argument("--updates", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=1, help="runs of each side")
     parser.add_argument("--max-length", type=int, default=1024)
@@ -99,6 +125,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--double-quant", action="store_true")
     parser.add_argument("--compute-dtype", choices=["auto", "bfloat16", "float32"], default="auto")
     return parser.parse_args()
+
+
+def _peers(text: str) -> list[str]:
+    names = [name for name in text.split(",") if name]
+    unknown = [name for name in names if name not in PROGRAMS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}")
+    return names
 
 
 def make_spec(model: Path, options: argparse.Namespace) -> JobSpec:
@@ -120,6 +154,7 @@ def make_spec(model: Path, options: argparse.Namespace) -> JobSpec:
 
 def make_model(folder: Path, data: Path) -> Path:
     """Create a small Qwen2 with random weights, the full vocabulary (151,936), and a tokenizer trained on the data."""
+    import torch  # noqa: PLC0415 - slow to import
     from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: PLC0415
 
     from tests.tiny_model import make_tokenizer  # noqa: PLC0415

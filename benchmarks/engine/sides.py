@@ -2,15 +2,15 @@
 
 import json
 import math
-import os
+import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from benchmarks.engine.processes import peers_python, run_process
+from benchmarks.engine.peers import PROGRAMS, Interpreters, find_interpreter
+from benchmarks.engine.processes import run_process
+from benchmarks.peers.device import find_device, one_gpu
 from benchmarks.peers.windows import Plan
 from contracts.job import JobSpec
 from contracts.record import MetricRecord, decode_line
@@ -26,6 +26,8 @@ class Run:
     seconds: list[float]
     tokens: list[int]
     peak_bytes: int
+    differences: list[str] = field(default_factory=list)
+    """Settings of the recipe that a peer did not follow, in words."""
 
     def tokens_per_second_of(self, updates: int) -> float:
         """Return real tokens ÷ seconds over the first `updates` updates."""
@@ -59,10 +61,9 @@ def run_ours(
         outcome = run_dir.outcome.read_text() if run_dir.outcome.exists() else ""
         raise SystemExit(run_dir.output.read_text()[-4000:] + outcome)
     summary = Summary.model_validate_json(run_dir.summary.read_text())
-    plan = make_plan(run_dir, spec, summary)
+    plan = make_plan(run_dir)
     records = [decode_line(line) for line in run_dir.records.read_bytes().splitlines()]
     steps = [each for each in records if isinstance(each, MetricRecord) and "loss" in each.values]
-    on_gpu = torch.cuda.is_available()
     return (
         summary,
         plan,
@@ -70,7 +71,7 @@ def run_ours(
             losses=[step.values["loss"] for step in steps],
             seconds=[step.values["seconds"] for step in steps],
             tokens=plan.tokens,
-            peak_bytes=(summary.peak_memory_bytes or 0) if on_gpu else peak,
+            peak_bytes=(summary.peak_memory_bytes or 0) if find_device().is_gpu else peak,
         ),
     )
 
@@ -84,69 +85,48 @@ def read_rows(data: Path) -> list[Any]:
     return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
-def make_plan(run_dir: RunDir, spec: JobSpec, summary: Summary) -> Plan:
-    """Tokenize the rows as the training program did, and return the samples of each update for the peers."""
-    from transformers import AutoTokenizer  # noqa: PLC0415 - slow to import, and not needed for --help
-
-    from worker.training.data.batches import Windows  # noqa: PLC0415
-    from worker.training.data.preparation import prepare  # noqa: PLC0415
-    from worker.training.data.rendering.template import Template  # noqa: PLC0415
-
-    tokenizer = AutoTokenizer.from_pretrained(run_dir.model)
-    data = prepare(run_dir, spec, tokenizer, Template(tokenizer))
-    windows = Windows(data.train, spec.effective_batch_size, spec.training.seed)
-    return Plan(
-        model=str(run_dir.model.resolve()),
-        windows=[
-            [
-                {
-                    "input_ids": sample.ids.tolist(),
-                    "labels": [
-                        int(token) if learned else -100
-                        for token, learned in zip(sample.ids, sample.supervised, strict=True)
-                    ],
-                }
-                for sample in windows.window(step)
-            ]
-            for step in range(1, summary.steps + 1)
-        ],
-        per_device_batch_size=spec.training.per_device_batch_size,
-        gradient_accumulation_steps=spec.training.gradient_accumulation_steps,
-        learning_rate=spec.training.learning_rate,
-        rank=spec.lora.rank,
-        alpha=spec.lora.alpha,
-        seed=spec.training.seed,
-        double_quant=bool(spec.quantization.double_quant),
-        compute_dtype=summary.choices["compute_dtype"]["value"],
+def make_plan(run_dir: RunDir) -> Plan:
+    """Return the samples of each update for the peers. A child process makes the plan, so that this one does not import torch."""
+    path = run_dir.path / "plan.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.engine.plan", str(run_dir.path), str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    if done.returncode:
+        raise SystemExit(done.stderr[-4000:])
+    return Plan.load(path)
 
 
 def run_peer(
-    peer: str, plan: Plan, plan_path: Path, folder: Path, *, ends_at: float = math.inf
+    peer: str,
+    plan: Plan,
+    folder: Path,
+    interpreters: Interpreters | None = None,
+    *,
+    ends_at: float = math.inf,
 ) -> Run:
-    """Run a peer on the plan and on one device. On a CPU, where TRL is slow, it runs only one update."""
-    path, count = plan_path, len(plan.windows)
-    if peer == "trl" and not torch.cuda.is_available():
-        count = 1
-        path = folder / "plan-one.json"
-        Plan(**(plan.__dict__ | {"windows": plan.windows[:1]})).save(path)
-    result = folder / f"{peer}.json"
-    python = sys.executable if peer == "trainer" else str(peers_python())
+    """Run a peer on the plan and on one device. On a CPU, where TRL is slow, it runs only one update.
+
+    `interpreters` are those of the optional peers. Raises PeerNotFoundError if the peer is not installed, and SystemExit with
+    the end of its output if it fails; `ends_at` as in `run_process`.
+    """
+    python = find_interpreter(peer, interpreters or {}).python
+    count = 1 if peer == "trl" and not find_device().is_gpu else len(plan.windows)
+    path, result = folder / f"{peer}-plan.json", folder / f"{peer}.json"
+    replace(plan, windows=plan.windows[:count]).save(path)
+    result.unlink(missing_ok=True)  # of an earlier run
     with (folder / f"{peer}.log").open("wb") as output:
-        command = [python, "-m", "benchmarks.peers.trainer", peer, str(path), str(result)]
-        peak = run_process(command, output, ends_at, _one_gpu())
+        command = [python, "-m", PROGRAMS[peer], peer, str(path), str(result)]
+        peak = run_process(command, output, ends_at, one_gpu())
     if not result.exists():
-        raise SystemExit((folder / f"{peer}.log").read_text()[-4000:])
+        raise SystemExit((folder / f"{peer}.log").read_text(errors="replace")[-4000:])
     figures = json.loads(result.read_text())
     return Run(
         losses=figures["losses"],
         seconds=figures["seconds"],
         tokens=plan.tokens[:count],
         peak_bytes=figures["peak_device_bytes"] or peak,
+        differences=figures.get("differences", []),
     )
-
-
-def _one_gpu() -> dict[str, str]:
-    """Return the variables that show a process only the first GPU. With several, Trainer would take a batch for each of them."""
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
-    return {"CUDA_VISIBLE_DEVICES": shown.partition(",")[0]}

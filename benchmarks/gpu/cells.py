@@ -8,14 +8,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from benchmarks.engine.peers import Interpreters, PeerNotFoundError, find_interpreter, last_line
 from benchmarks.engine.processes import TOO_LONG
 from benchmarks.engine.sides import Run, run_ours, run_peer
 from benchmarks.gpu.shapes import make_model
 from benchmarks.peers.roofline import tokens_per_second_limit
+from benchmarks.peers.windows import Plan
 from contracts.job import JobSpec
-from contracts.run.run_dir import RunDir
 
 SETTINGS: Mapping[str, dict[str, Any]] = {
     "auto": {},
@@ -30,7 +29,14 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
 """Stepline's engine with one switch changed, by name. `auto` may choose the same value."""
 OUT_OF_MEMORY = ("out of memory", "oom_gpu", "oom_host")
 """Failures that a repetition would not change."""
+FAILED = "failed"
 TRAINER = "Trainer"
+PEERS: Mapping[str, str] = {
+    TRAINER: "trainer",
+    "Unsloth": "unsloth",
+    "LLaMA-Factory": "llamafactory",
+}
+"""The peers by the names that the table shows."""
 WARM_UP = 2
 """Number of warm-up updates, which compile kernels and fill caches."""
 
@@ -63,6 +69,24 @@ class Result:
     roofline: float | None = None
     """Share of the tokens per second that matrix multiplications at their measured peak speed would allow."""
     losses: list[float] = field(default_factory=list)
+    notes: str = ""
+    """The settings that a peer did not follow."""
+    versions: str = ""
+    """The versions of an optional peer and its libraries. Figures of other versions are not used again."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all measurements use."""
+
+    folder: Path
+    """The directory of models and run directories."""
+    data: Path
+    updates: int
+    """Number of measured updates, after the warm-up."""
+    interpreters: Interpreters = field(default_factory=dict)
+    plans: dict[str, Plan] = field(default_factory=dict)
+    """The plans of the models measured so far. A peer uses them, so that the engine does not have to run again."""
 
 
 def cells(shapes: Sequence[str], settings: Sequence[str], gpus: int) -> Iterator[Cell]:
@@ -74,37 +98,29 @@ def cells(shapes: Sequence[str], settings: Sequence[str], gpus: int) -> Iterator
             yield Cell(shape, "auto", gpus)
 
 
-def measure(
-    cell: Cell, folder: Path, data: Path, updates: int, ends_at: float = math.inf
-) -> Result:
+def measure(cell: Cell, bench: Bench, ends_at: float = math.inf) -> Result:
     """Run a cell until `ends_at`, a time of the monotonic clock."""
-    work = folder / "runs" / cell.name
+    work = bench.folder / "runs" / cell.name
     shutil.rmtree(work, ignore_errors=True)  # left by a measurement that was stopped
     try:
-        model = make_model(cell.shape, folder)
-        return _measure(cell, model, work, data, updates, ends_at=ends_at)
-    except SystemExit as failed:  # run_ours and run_peer raise it with the end of the output
+        model = make_model(cell.shape, bench.folder)
+        if cell.setting in PEERS:
+            return _measure_peer(cell, model, work, bench, ends_at)
+        return _measure(cell, model, work, bench, ends_at)
+    except SystemExit as failed:  # the child processes' output
         return Result(failure=_reason(str(failed), work))
-    except (MemoryError, OSError, RuntimeError) as failed:
+    except PeerNotFoundError as missing:
+        return Result(failure=str(missing))
+    except (MemoryError, OSError) as failed:
         return Result(failure=_reason(f"{type(failed).__name__}: {failed}", work))
     finally:
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()  # of the measured peak speed; the next program needs the memory
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _measure(
-    cell: Cell, model: Path, work: Path, data: Path, updates: int, *, ends_at: float
-) -> Result:
-    settings = SETTINGS.get(cell.setting, {})
-    spec = make_spec(model, WARM_UP + updates, settings)
-    summary, plan, run = run_ours(work, model, data, spec, cell.gpus, ends_at=ends_at)
-    if cell.setting == TRAINER:
-        plan_path = work / "plan.json"
-        plan.save(plan_path)
-        RunDir(work).outcome.unlink()  # ours succeeded; it must not explain a failure of the peer
-        run = run_peer("trainer", plan, plan_path, work, ends_at=ends_at)
-        return Result(None, _speed(run), run.peak_bytes, losses=run.losses)
+def _measure(cell: Cell, model: Path, work: Path, bench: Bench, ends_at: float) -> Result:
+    spec = make_spec(model, WARM_UP + bench.updates, SETTINGS[cell.setting])
+    summary, plan, run = run_ours(work, model, bench.data, spec, cell.gpus, ends_at=ends_at)
+    bench.plans[cell.shape] = plan
     speed = _speed(run)
     return Result(
         None,
@@ -114,6 +130,31 @@ def _measure(
         utilisation=summary.flops_utilisation,
         roofline=speed / (cell.gpus * tokens_per_second_limit(plan, summary)),
         losses=run.losses,
+    )
+
+
+def _measure_peer(cell: Cell, model: Path, work: Path, bench: Bench, ends_at: float) -> Result:
+    peer = PEERS[cell.setting]
+    versions = find_interpreter(peer, bench.interpreters).versions
+    plan = bench.plans.get(cell.shape)
+    if plan is None:
+        spec = make_spec(model, WARM_UP + bench.updates, {})
+        _, plan, _ = run_ours(work, model, bench.data, spec, ends_at=ends_at)
+        bench.plans[cell.shape] = plan
+    folder = (
+        work / "peer"
+    )  # without the engine's outcome, which must not explain a failure of the peer
+    folder.mkdir(parents=True)
+    try:
+        run = run_peer(peer, plan, folder, bench.interpreters, ends_at=ends_at)
+    except SystemExit as failed:
+        reason = _reason(str(failed), folder)
+        if reason == FAILED:
+            reason = f"{FAILED}: {last_line(str(failed))}"
+        return Result(failure=reason, versions=versions)
+    notes = "; ".join(run.differences)
+    return Result(
+        None, _speed(run), run.peak_bytes, losses=run.losses, notes=notes, versions=versions
     )
 
 
@@ -140,8 +181,8 @@ def _reason(output: str, work: Path) -> str:
     outcome = work / "outcome.json"
     if outcome.exists():
         failure = json.loads(outcome.read_text()).get("failure") or {}
-        return str(failure.get("reason", "failed"))
-    return "out of memory" if "out of memory" in output.lower() else "failed"
+        return str(failure.get("reason", FAILED))
+    return "out of memory" if "out of memory" in output.lower() else FAILED
 
 
 class Results:
@@ -154,10 +195,13 @@ class Results:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def find(self, cell: Cell) -> Result | None:
-        """Return the result of a cell, or None if it has not run."""
+    def find(self, cell: Cell, versions: str = "") -> Result | None:
+        """Return the result of a cell, or None if it has not run with these versions of the peer."""
         path = self._path(cell)
-        return Result(**json.loads(path.read_text())) if path.exists() else None
+        if not path.exists():
+            return None
+        result = Result(**json.loads(path.read_text()))
+        return result if result.versions == versions else None
 
     def keep(self, cell: Cell, result: Result) -> None:
         """Store the result of a cell, unless a repetition may succeed."""

@@ -1,10 +1,13 @@
-"""Models with the shapes of Qwen2 and random weights, and rows to train them on."""
+"""Models with the shapes of Qwen2 and random weights, and rows to train them on.
+
+python -m benchmarks.gpu.shapes NAME DIRECTORY     # writes the model of this name
+"""
 
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
-
-import torch
 
 from benchmarks.fake_cuda.qwen2_sizes import SIZES, Size
 
@@ -24,15 +27,28 @@ SHAPES = {
 
 
 def make_model(name: str, folder: Path) -> Path:
-    """Write the model of this name, in bfloat16, and its tokenizer, unless they exist; return their directory."""
-    from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: PLC0415 - slow to import
+    """Write the model of this name, in bfloat16, and its tokenizer, unless they exist; return their directory.
 
-    from tests.tiny_model import make_tokenizer  # noqa: PLC0415
-
+    A child process makes the model, so that this one imports no torch. Raises SystemExit with the end of its output if it fails.
+    """
     path = folder / f"qwen2-{name}"
     whole = path / "tokenizer.json"  # written last
     if whole.exists():
         return path
+    command = [sys.executable, "-m", "benchmarks.gpu.shapes", name, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr[-4000:] or f"exit status {done.returncode}")
+    return path
+
+
+def write_model(name: str, path: Path) -> None:
+    """Write the model of this name and its tokenizer, in the child process."""
+    import torch  # noqa: PLC0415 - only in the child
+    from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: PLC0415
+
+    from tests.tiny_model import make_tokenizer  # noqa: PLC0415
+
     torch.manual_seed(0)
     config = Qwen2Config(**SHAPES[name].config())
     # On the CPU, because the GPU may be too small for the weights in bfloat16.
@@ -40,7 +56,6 @@ def make_model(name: str, folder: Path) -> Path:
     model.save_pretrained(path)
     tokenizer = make_tokenizer(texts(200), vocabulary=VOCABULARY)
     tokenizer.save_pretrained(path)
-    return path
 
 
 def make_rows(path: Path) -> Path:
@@ -69,3 +84,7 @@ def _text(chance: random.Random, sentences: int) -> str:
         " ".join(f"w{chance.randrange(_WORDS)}" for _ in range(chance.randint(*_SENTENCE))) + "."
         for _ in range(sentences)
     )
+
+
+if __name__ == "__main__":
+    write_model(sys.argv[1], Path(sys.argv[2]))

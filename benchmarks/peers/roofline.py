@@ -1,18 +1,16 @@
 """The speed that a machine would reach if training consisted only of matrix multiplications at peak speed."""
 
 import json
-import time
 from pathlib import Path
 
-import torch
-
+from benchmarks.peers.device import find_peak_flops
 from benchmarks.peers.windows import Plan
 from contracts.summary import Summary
 
 
 def tokens_per_second_limit(plan: Plan, summary: Summary) -> float:
     """Return the tokens per second that this machine would reach if it only multiplied matrices, at peak speed."""
-    return peak_flops(plan.compute_dtype) / flops_per_token(plan, summary)
+    return find_peak_flops(plan.compute_dtype) / flops_per_token(plan, summary)
 
 
 def flops_per_token(plan: Plan, summary: Summary) -> float:
@@ -29,18 +27,3 @@ def flops_per_token(plan: Plan, summary: Summary) -> float:
     body = summary.all_parameters - adapter - embeddings
     supervised = sum(label != -100 for row in plan.rows for label in row["labels"])
     return float(4 * body + 6 * adapter + 4 * head * supervised / sum(plan.tokens))
-
-
-def peak_flops(compute_dtype: str) -> float:
-    """Return this machine's FLOP/s in a large matrix multiplication: the best of five runs."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    size = 8192 if device == "cuda" else 2048
-    square = torch.randn(size, size, device=device, dtype=getattr(torch, compute_dtype))
-    seconds = []
-    for _ in range(5):
-        began = time.perf_counter()
-        square @ square
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - began)
-    return 2 * size**3 / min(seconds)

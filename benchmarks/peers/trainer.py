@@ -7,7 +7,6 @@ same masks in the same order. The Trainer pads each micro-batch to its longest r
 """
 
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,12 @@ from transformers import (
     BitsAndBytesConfig,
     DataCollatorForSeq2Seq,
     Trainer,
-    TrainerCallback,
     TrainingArguments,
     set_seed,
 )
 
+from benchmarks.peers.checks import find_differences
+from benchmarks.peers.watch import Watch
 from benchmarks.peers.windows import Plan, save_result
 
 
@@ -40,30 +40,6 @@ class Rows(Dataset[dict[str, list[int]]]):
     def __getitem__(self, index: int) -> dict[str, list[int]]:
         row = self._rows[index]
         return row | {"attention_mask": [1] * len(row["input_ids"])}
-
-
-class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
-    """Measures the time of each update and records its logged loss."""
-
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-        self.seconds: list[float] = []
-        self._began = 0.0
-
-    def on_step_begin(self, *_: Any, **__: Any) -> None:
-        """Start the clock."""
-        self._began = time.perf_counter()
-
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        """Stop the clock once the device has finished."""
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.seconds.append(time.perf_counter() - self._began)
-
-    def on_log(self, *_: Any, logs: dict[str, float] | None = None, **__: Any) -> None:
-        """Record the loss of the update."""
-        if logs and "loss" in logs:
-            self.losses.append(float(logs["loss"]))
 
 
 def main(kind: str, plan_path: Path, result_path: Path) -> None:
@@ -102,7 +78,13 @@ def main(kind: str, plan_path: Path, result_path: Path) -> None:
             )  # TRL would cast the adapter to bf16, which would change the training
     trainer.train()
     peak = 0 if on_cpu else torch.cuda.max_memory_allocated()
-    save_result(result_path, losses=watch.losses, seconds=watch.seconds, peak_device_bytes=peak)
+    save_result(
+        result_path,
+        losses=watch.losses,
+        seconds=watch.seconds,
+        peak_device_bytes=peak,
+        differences=find_differences(plan, trainer.model),
+    )
 
 
 def build_model(plan: Plan, on_cpu: bool) -> Any:
