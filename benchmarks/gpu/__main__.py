@@ -35,7 +35,6 @@ from benchmarks.engine.peers import (
 from benchmarks.gpu.cells import (
     PEERS,
     SETTINGS,
-    TRAINER,
     Bench,
     Cell,
     Result,

@@ -68,7 +68,7 @@ def main(plan_path: Path, result_path: Path) -> None:
     class CheckingWatch(Watch):
         """Also compares the model with the plan, because LLaMA-Factory builds it."""
 
-        differences: list[str] = []  # noqa: RUF012
+        differences: list[str] = []
 
         def on_train_begin(self, *_: Any, model: Any, **__: Any) -> None:
             """Compare."""

@@ -10,9 +10,35 @@ import pytest
 import torch
 
 from benchmarks.gpu import cells as gpu_cells
-from benchmarks.gpu.cells import TRAINER, Cell, Result, Results, cells, measure
+from benchmarks.gpu.cells import TRAINER, Bench, Cell, Result, Results, cells, measure
 from benchmarks.gpu.report import table
 from benchmarks.gpu.shapes import make_rows
+
+WHOLE = """
+import sys
+from benchmarks.gpu.__main__ import main
+status = main()
+print("torch was imported:", "torch" in sys.modules, file=sys.stderr)
+sys.exit(status)
+"""
+"""A complete run of the benchmark."""
+
+
+ON_A_STUBBED_GPU = """
+import subprocess, sys
+from benchmarks.peers import device
+answers = {"describe": {"name": "Stub GPU", "gpus": 1, "memory_bytes": 80 * 2**30, "capability": "9.0", "cuda": "13.0"}}
+device._ask = lambda question, *_: answers[question]
+from benchmarks.gpu import __main__ as gpu
+gpu.subprocess.run = lambda command, **_: subprocess.CompletedProcess(command, 0)  # the check of the device
+gpu.find_peers = lambda bench: ({}, {"Unsloth": "missing", "LLaMA-Factory": "missing"})
+gpu.measure = lambda cell, *_: gpu.Result(failure="not measured")
+folder = sys.argv[1]
+sys.argv[1:] = ["--quick", "--no-tests", "--state", folder, "--output", f"{folder}/gpu.md"]
+assert gpu.main() == 0
+print("torch was imported:", "torch" in sys.modules)
+"""
+"""The benchmark's set-up, on a GPU that does not exist."""
 
 
 def test_each_model_is_measured_with_every_setting_and_with_all_gpus() -> None:
@@ -46,7 +72,7 @@ def test_a_measurement_ends_at_its_time_limit_and_the_table_is_still_written(
 ) -> None:
     data = make_rows(tmp_path / "rows.jsonl")
 
-    result = measure(Cell("tiny", "auto"), tmp_path, data, 1, ends_at=time.monotonic())
+    result = measure(Cell("tiny", "auto"), Bench(tmp_path, data, 1), ends_at=time.monotonic())
 
     assert result == Result(failure="the time limit was reached")
     assert "the time limit was reached" in table("CPU", {Cell("tiny", "auto"): result})
@@ -56,13 +82,25 @@ def test_a_model_that_cannot_be_made_does_not_end_the_benchmark(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> Path:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 15.00 GiB")
+        raise SystemExit("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 15.00 GiB")
 
     monkeypatch.setattr(gpu_cells, "make_model", fail)
 
-    result = measure(Cell("tiny", "auto"), tmp_path, tmp_path / "rows.jsonl", 1)
+    result = measure(Cell("tiny", "auto"), Bench(tmp_path, tmp_path / "rows.jsonl", 1))
 
     assert result == Result(failure="out of memory")
+
+
+def test_the_process_that_starts_the_measurements_never_imports_torch(tmp_path: Path) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", ON_A_STUBBED_GPU, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "Stub GPU, compute capability 9.0, 80 GiB" in (tmp_path / "gpu.md").read_text()
+    assert process.stdout.endswith("torch was imported: False\n")
 
 
 @pytest.mark.slow
@@ -84,7 +122,7 @@ def test_a_complete_run_on_a_tiny_model_continues_where_it_stopped(tmp_path: Pat
     def run(*settings: str) -> dict[str, dict[str, object]]:
         process = subprocess.run(
             [
-                *(sys.executable, "-m", "benchmarks.gpu", "--allow-cpu", "--no-tests"),
+                *(sys.executable, "-c", WHOLE, "--allow-cpu", "--no-tests"),
                 *("--shapes", "tiny", "--settings", ",".join(settings), "--updates", "1"),
                 *("--gpus", "2", "--state", str(tmp_path), "--output", str(tmp_path / "gpu.md")),
             ],
@@ -92,6 +130,7 @@ def test_a_complete_run_on_a_tiny_model_continues_where_it_stopped(tmp_path: Pat
             text=True,
             check=True,
         )
+        assert process.stderr.endswith("torch was imported: False\n")
         found: dict[str, dict[str, object]] = json.loads(process.stdout.splitlines()[-1])
         assert ("tiny auto 1: running" in process.stdout) == (TRAINER not in settings)
         return found
