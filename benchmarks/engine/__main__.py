@@ -77,11 +77,11 @@ def main() -> None:
                 run = run_ours(path, model, options.data, spec, options.ranks)[2]
                 sides[several].runs.append(run)
             for peer in options.peers:
-                run = run_installed(peer, plan, folder, options)
-                if run is not None:
-                    sides[peer].runs.append(run)
-        ran = [side for side in sides.values() if side.runs]
-        report(ran, summary, tokens_per_second_limit(plan, summary))
+                ran = run_installed(peer, plan, folder, options)
+                if ran is not None:
+                    sides[peer].runs.append(ran)
+        measured = [side for side in sides.values() if side.runs]
+        report(measured, summary, tokens_per_second_limit(plan, summary))
 
 
 def run_installed(peer: str, plan: Plan, folder: Path, options: argparse.Namespace) -> Run | None:

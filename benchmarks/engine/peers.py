@@ -20,7 +20,7 @@ PROGRAMS: Mapping[str, str] = {
 """The module that runs each peer, as `python -m MODULE PEER PLAN.json RESULT.json`."""
 OPTIONAL = ("unsloth", "llamafactory")
 """Peers, named like their packages, that need other versions of transformers than Stepline and are used only where they are installed."""
-_PACKAGES = ("torch", "transformers", "peft", "trl")
+_PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes")
 """Packages on which the figures of an optional peer depend, besides its own."""
 _PROBE = """
 import importlib.util, json, sys

@@ -71,6 +71,8 @@ def test_a_measurement_ends_at_its_time_limit_and_the_table_is_still_written(
     tmp_path: Path,
 ) -> None:
     data = make_rows(tmp_path / "rows.jsonl")
+    (tmp_path / "qwen2-tiny").mkdir()
+    (tmp_path / "qwen2-tiny" / "tokenizer.json").touch()  # not read before the time limit
 
     result = measure(Cell("tiny", "auto"), Bench(tmp_path, data, 1), ends_at=time.monotonic())
 
