@@ -140,7 +140,7 @@ class ClaimRequest(Tolerant):
 
 
 class EarlierAttempt(Tolerant):
-    """An earlier attempt of the same job, sent to a worker that still has its run directory."""
+    """An earlier attempt of the same job. Its run directory may still be in the work directory of the worker."""
 
     attempt_id: str
     number: int

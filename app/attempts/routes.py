@@ -136,7 +136,7 @@ def store_earlier_records(
     database: DatabaseDep,
     times: TimesDep,
 ) -> EarlierReply:
-    """Store records of an earlier attempt that were left on this worker's disk."""
+    """Store records of an earlier attempt that were left in the worker's work directory."""
     with database.writing() as session:
         acked = store_earlier(
             session, attempt_id, token, times, number=number, records=request.records

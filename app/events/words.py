@@ -163,8 +163,8 @@ EVENTS: dict[str, dict[Language, str]] = {
         "zh": "已跳过第 {step} 步的检查点（第 {of_attempt} 次尝试），因为从该检查点恢复会造成历史记录缺失：{reason}",
     },
     "resuming_local": {
-        "en": "Resuming from the checkpoint at step {step} (attempt {of_attempt}) on this worker's disk.",
-        "zh": "从工作节点本地磁盘上第 {step} 步的检查点（第 {of_attempt} 次尝试）恢复训练。",
+        "en": "Resuming from the checkpoint at step {step} (attempt {of_attempt}) in the worker's work directory.",
+        "zh": "从工作节点工作目录中第 {step} 步的检查点（第 {of_attempt} 次尝试）恢复训练。",
     },
     "resuming_stored": {
         "en": "Resuming from the checkpoint at step {step} (attempt {of_attempt}) in the server's storage.",

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from contracts.attempt import Claim, EarlierAttempt
 from contracts.checkpoint import (
     CheckpointFile,
+    Manifest,
     Origin,
     ResumePoint,
     is_whole,
@@ -108,14 +109,20 @@ class Resumer:
         Return None if there is none; training then starts at step 1.
         """
         local = dict(self._local_attempts())
+        # Checkpoints are listed first: the records that belong to them are then in the files.
+        listed = {name: _list(directory) for name, (_, directory) in local.items()}
         recorded = {name: self._upload_records(*pair) for name, pair in local.items()}
-        found: list[Checkpoint] = [*_local(local, recorded), *map(_stored, self._claim.resume)]
+        on_disk = _local(local, listed, recorded)
+        found: list[Checkpoint] = [*on_disk, *map(_stored, self._claim.resume)]
         found.sort(key=lambda c: (c.attempt, c.step, isinstance(c, LocalCheckpoint)), reverse=True)
         for checkpoint in found:
             step, attempt = checkpoint.step, checkpoint.attempt
             try:
                 self._fetch(checkpoint, run_dir.resume)
             except Damaged as damage:
+                if isinstance(checkpoint, LocalCheckpoint) and not checkpoint.path.exists():
+                    log.info("checkpoint_deleted", step=step, attempt=attempt)  # by its owner
+                    continue
                 reason = str(damage)[:400]
                 log.warning(damage.code, reason=reason, step=step, attempt=attempt)
                 self._notes.add(
@@ -137,12 +144,13 @@ class Resumer:
             # Only one worker has run an attempt, so there is at most one such directory.
             for path in self._home.parent.glob(f"*/{earlier.attempt_id}"):
                 directory = RunDir(path)
-                if directory.placed.exists():
+                if os.access(directory.placed, os.R_OK):
                     yield earlier.attempt_id, (earlier, directory)
 
     def _upload_records(self, earlier: EarlierAttempt, directory: RunDir) -> Recorded:
         """Upload the records that the server lacks, and return the last step for which it now has records."""
-        follow = Follow(directory.records)
+        # Another worker may still run the attempt after its lease has expired, and append records until it notices.
+        follow = Follow(directory.records, end=_size(directory.records))
         acked, step = earlier.acked_seq, 0
         while records := _read_batch(follow):
             stored = [record for record in records if record.seq <= acked]
@@ -193,13 +201,30 @@ class Resumer:
                 raise Damaged(f"{file.name}: {refusal}") from refusal
 
 
+def _list(directory: RunDir) -> list[tuple[Path, Manifest]]:
+    """Return the checkpoints in a run directory; none if its worker deletes it at this moment."""
+    try:
+        return list_checkpoints(directory.checkpoints)
+    except OSError:
+        return []
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def _local(
-    local: dict[str, tuple[EarlierAttempt, RunDir]], recorded: dict[str, Recorded]
+    local: dict[str, tuple[EarlierAttempt, RunDir]],
+    listed: dict[str, list[tuple[Path, Manifest]]],
+    recorded: dict[str, Recorded],
 ) -> Iterator[LocalCheckpoint]:
-    """Yield the checkpoints that earlier attempts left on this disk."""
+    """Yield the checkpoints that earlier attempts left in the work directory."""
     for name, (earlier, directory) in local.items():
         origin = _origin(directory)
-        for path, manifest in list_checkpoints(directory.checkpoints):
+        for path, manifest in listed[name]:
             limit = earlier.usable_to_step
             if origin is not None and (limit is None or manifest.step <= limit):
                 yield LocalCheckpoint(earlier.number, manifest.step, origin, path, recorded[name])
@@ -210,10 +235,10 @@ def _stored(point: ResumePoint) -> StoredCheckpoint:
 
 
 def _read_batch(follow: Follow) -> list[Record]:
-    """Return the next records; none if another worker deletes its run directory in this moment."""
+    """Return the next records; none if another worker deletes its run directory at this moment."""
     try:
         return follow.batch()
-    except FileNotFoundError:
+    except OSError:
         return []
 
 

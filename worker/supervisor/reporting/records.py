@@ -4,6 +4,7 @@ The training program appends to the file, so the last line may be incomplete; it
 stops at a complete line that is damaged or out of sequence, and an attempt with such a line cannot succeed.
 """
 
+import math
 from collections import deque
 from pathlib import Path
 
@@ -18,8 +19,10 @@ READ_BYTES = 1024 * 1024
 class Follow:
     """Tracks which records of one attempt have been read, and which ones the server has acknowledged."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, end: float = math.inf) -> None:
+        """`end` is the number of bytes after which reading stops, although another program may append more."""
         self._path = path
+        self._end = end
         self._offset = 0
         self._read_seq = 0
         self._pending: deque[Record] = deque()
@@ -56,7 +59,7 @@ class Follow:
             return False
         with self._path.open("rb") as file:
             file.seek(self._offset)
-            block = file.read(READ_BYTES)
+            block = file.read(int(min(READ_BYTES, self._end - self._offset)))
         if b"\n" not in block and len(block) == READ_BYTES:
             self.damage = f"after record {self._read_seq}: a line of more than {READ_BYTES} bytes"
         lines = block.split(b"\n")[:-1]

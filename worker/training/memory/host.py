@@ -51,7 +51,7 @@ def loading_bytes(directory: Path, dtype: torch.dtype, base: int, kept: int) -> 
     """Return the maximum memory that loading takes, in bytes: the mapped files and the base, which takes `base` bytes once loaded.
 
     The `kept` bytes of weights that are not stored in 4 bits are used in place if the files have the compute type. transformers
-    converts and quantizes the weights one by one, and the heap returns what it frees (`memory/heap.py`).
+    converts and quantizes the weights one by one (without its thread pool if it quantizes while loading), and the heap returns what it frees (`memory/heap.py`).
     """
     in_place = kept if _is_stored_as(directory, dtype) else 0
     return _file_bytes(directory) + base - in_place

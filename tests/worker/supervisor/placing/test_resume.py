@@ -114,6 +114,24 @@ def test_a_checkpoint_that_another_worker_of_this_host_wrote_is_not_downloaded(
     assert path.exists(), "the other worker keeps its files"
 
 
+def test_a_run_directory_that_cannot_be_read_is_not_used(
+    home: Path, run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = leave_run(home.with_name("home-of-another-card"), 5)
+
+    def deleted_now(_: Path) -> None:
+        raise FileNotFoundError  # by its owner, between two steps of glob
+
+    monkeypatch.setattr("worker.supervisor.placing.resume.list_checkpoints", deleted_now)
+    resumed, notes, _ = resume(claim_after(("att_1", 1, None), acked_seq=5), home, run_dir)
+    assert (resumed, notes) == (None, [])
+
+    monkeypatch.undo()
+    before.placed.unlink()
+    resumed, notes, _ = resume(claim_after(("att_1", 1, None), acked_seq=5), home, run_dir)
+    assert (resumed, notes) == (None, [])
+
+
 def test_records_that_another_worker_of_this_host_could_not_send_are_uploaded(
     home: Path, run_dir: RunDir
 ) -> None:

@@ -42,6 +42,21 @@ def test_a_batch_is_limited_and_the_next_one_contains_the_rest(tmp_path: Path) -
     assert _seqs(follow) == list(range(BATCH + 1, BATCH + 8))
 
 
+def test_records_after_the_end_are_not_read_although_another_program_appends_them(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "records.jsonl"
+    _write(path, 1, 3)
+    follow = Follow(path, end=path.stat().st_size)
+    _write(path, 4, 6)
+
+    assert _seqs(follow) == [1, 2, 3]
+    follow.acknowledge(3)
+    _write(path, 7, 7)
+    assert _seqs(follow) == []
+    assert follow.damage is None
+
+
 def test_an_incomplete_last_line_is_read_once_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     _write(path, 1, 1)

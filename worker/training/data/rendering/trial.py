@@ -1,7 +1,7 @@
 """Determines what a chat template supports by rendering small conversations and searching the text for their words."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from contracts.dataset.conversation import ROLES, Role
@@ -9,6 +9,7 @@ from contracts.model_facts import TemplateFacts
 from worker.training.data.rendering.answers import RenderingFailed
 
 _WORD = "steplinetrial"
+_OTHER_WORD = "earliercall"
 _ARGUMENTS = {"city": _WORD}
 _CALL_ID = "call00001"
 """Mistral's templates require nine characters."""
@@ -27,7 +28,7 @@ def try_template(render: Render) -> TemplateFacts:
     """Return the facts about a template. A feature counts as unsupported if its trial fails."""
     as_text = takes_arguments_as_text(render)
     called = _calling(as_text=as_text)
-    called_twice = _calling(as_text=as_text, before={})
+    called_twice = _calling(as_text=as_text, before={"city": _OTHER_WORD})
     answered = {
         "role": "tool",
         "content": _WORD,
@@ -59,8 +60,8 @@ def try_template(render: Render) -> TemplateFacts:
         assistant_first=_writes(render, [_SAY | {"content": _WORD}, _ASK, _SAY]),
         repeated_user=_writes(render, [_ASK, _ASK | {"content": _WORD}, _SAY]),
         repeated_assistant=_writes(render, [_ASK, _SAY, _SAY | {"content": _WORD}]),
-        parallel_calls=_writes(render, [_ASK, called_twice])
-        or _writes(render, [_ASK, called_twice], [_OTHER_TOOL]),
+        parallel_calls=_writes(render, [_ASK, called_twice], words=(_OTHER_WORD, _WORD))
+        or _writes(render, [_ASK, called_twice], [_OTHER_TOOL], words=(_OTHER_WORD, _WORD)),
     )
 
 
@@ -116,9 +117,14 @@ def _calling(
 
 
 def _writes(
-    render: Render, turns: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None
+    render: Render,
+    turns: list[dict[str, Any]],
+    tools: list[dict[str, Any]] | None = None,
+    *,
+    words: Sequence[str] = (_WORD,),
 ) -> bool:
     try:
-        return _WORD in render(turns, tools or [])
+        text = render(turns, tools or [])
+        return all(word in text for word in words)
     except RenderingFailed:
         return False
