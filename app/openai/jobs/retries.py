@@ -8,6 +8,7 @@ this row, so the two still create one job. The seconds are few, because a first 
 """
 
 import hashlib
+import time
 from datetime import datetime, timedelta
 from typing import Annotated, NamedTuple
 
@@ -33,6 +34,8 @@ class Submission(NamedTuple):
     """SHA-256 of the peer, its key and the body, in hexadecimal."""
     retry: int
     """0 for a first request."""
+    arrived: float | None = None
+    """When the request arrived, on this process's monotonic clock, in seconds; None if that does not matter."""
 
 
 class Noted(NamedTuple):
@@ -47,11 +50,12 @@ async def read_submission(request: Request, retry: RetryNumberDep = None) -> Sub
     """Return the request as its retries are recognised, or None if the client does not number them."""
     if retry is None:
         return None
+    arrived = time.monotonic()
     # Two users behind one address differ in their keys. Only their hash is stored.
     digest = hashlib.sha256(f"{peer_of(request.client)}\n".encode())
     digest.update(hashlib.sha256(request.headers.get("authorization", "").encode()).digest())
     digest.update(await request.body())
-    return Submission(digest.hexdigest(), retry)
+    return Submission(digest.hexdigest(), retry, arrived)
 
 
 SubmissionDep = Annotated[Submission | None, Depends(read_submission)]
@@ -64,7 +68,7 @@ def note_request(session: Session, submission: Submission, now: datetime) -> Not
     retry has been overtaken by a later one, and belongs to the newest request. A first request takes the row of a retry that has
     overtaken it.
     """
-    digest, retry = submission
+    digest, retry, arrived = submission
     if session.get_bind().dialect.name == "postgresql":
         # Equal requests take turns, so that each finds the row of the other. On SQLite, all writers take turns.
         session.execute(select(func.pg_advisory_xact_lock(int(digest[:15], 16))))
@@ -75,7 +79,9 @@ def note_request(session: Session, submission: Submission, now: datetime) -> Not
             (latest < retry).desc(), CreateRequest.number.desc()
         )
     else:
-        has_overtaken = CreateRequest.retry < 0, CreateRequest.seen_at > now - OVERTAKEN
+        # The time for which this request has waited for the database does not count.
+        waited = timedelta(seconds=0 if arrived is None else time.monotonic() - arrived)
+        has_overtaken = CreateRequest.retry < 0, CreateRequest.seen_at > now - waited - OVERTAKEN
         earlier = rows.where(*has_overtaken).order_by(CreateRequest.number.desc())
     while found := session.execute(earlier.limit(1)).one_or_none():
         number = max(retry, abs(found.retry))

@@ -1,5 +1,6 @@
 """Retried creates: which requests return the job of an earlier one."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -62,6 +63,21 @@ def test_a_first_request_that_its_retries_have_overtaken_creates_no_second_job(
         past = database_now(session) - OVERTAKEN
         session.execute(update(CreateRequest).values(seen_at=past))
     assert post(player.client, file, 0, seed=7) != late, "the retry was a while ago"
+
+
+def test_a_first_request_that_has_waited_for_the_database_is_still_recognised(
+    player: Player, database: Database
+) -> None:
+    late = post(player.client, create_file(player)["id"], 1)
+    with database.writing() as session:
+        digest = session.scalars(select(CreateRequest.digest)).one()
+        now = database_now(session) + 2 * OVERTAKEN
+        arrived = time.monotonic() - 2 * OVERTAKEN.total_seconds()
+
+        noted = note_request(session, Submission(digest, 0, arrived), now)
+
+    assert noted.job_id is not None
+    assert late.removeprefix("ftjob-") in noted.job_id
 
 
 def test_requests_with_all_numbers_at_once_create_one_job(
