@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 
+from benchmarks.peers.arguments import shared_arguments
 from benchmarks.peers.windows import Plan, save_result
 
 
 def make_arguments(plan: Plan, folder: Path, *, on_cpu: bool) -> dict[str, Any]:
     """Return LLaMA-Factory's settings for a plan whose samples are stored below the folder."""
-    return {
+    return shared_arguments(plan, on_cpu=on_cpu) | {
         "stage": "sft",
         "do_train": True,
         "model_name_or_path": plan.model,
@@ -37,23 +38,6 @@ def make_arguments(plan: Plan, folder: Path, *, on_cpu: bool) -> dict[str, Any]:
         "double_quantization": plan.double_quant,
         "flash_attn": "sdpa",
         "disable_gradient_checkpointing": True,
-        "per_device_train_batch_size": plan.per_device_batch_size,
-        "gradient_accumulation_steps": plan.gradient_accumulation_steps,
-        "learning_rate": plan.learning_rate,
-        "lr_scheduler_type": "cosine",
-        "max_steps": len(plan.windows),
-        "max_grad_norm": 1.0,
-        "weight_decay": 0.0,
-        "optim": "adamw_torch" if on_cpu else "adamw_torch_fused",
-        "bf16": plan.compute_dtype == "bfloat16",
-        "logging_steps": 1,
-        "logging_nan_inf_filter": False,
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "use_cpu": on_cpu,
-        "dataloader_pin_memory": not on_cpu,
-        "seed": plan.seed,
     }
 
 

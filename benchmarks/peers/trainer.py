@@ -23,6 +23,7 @@ from transformers import (
     set_seed,
 )
 
+from benchmarks.peers.arguments import shared_arguments
 from benchmarks.peers.checks import find_differences
 from benchmarks.peers.watch import Watch
 from benchmarks.peers.windows import Plan, save_result
@@ -47,27 +48,10 @@ def main(kind: str, plan_path: Path, result_path: Path) -> None:
     plan = Plan.load(plan_path)
     on_cpu = not torch.cuda.is_available()
     model = build_model(plan, on_cpu)
-    settings: dict[str, Any] = {
+    settings = shared_arguments(plan, on_cpu=on_cpu) | {
         "output_dir": str(result_path.parent / f"{kind}-output"),
-        "per_device_train_batch_size": plan.per_device_batch_size,
-        "gradient_accumulation_steps": plan.gradient_accumulation_steps,
-        "learning_rate": plan.learning_rate,
-        "lr_scheduler_type": "cosine",
-        "max_steps": len(plan.windows),
-        "max_grad_norm": 1.0,
-        "weight_decay": 0.0,
-        "optim": "adamw_torch" if on_cpu else "adamw_torch_fused",
-        "bf16": plan.compute_dtype == "bfloat16",
         "gradient_checkpointing": False,
         "train_sampling_strategy": "sequential",
-        "logging_steps": 1,
-        "logging_nan_inf_filter": False,
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "use_cpu": on_cpu,
-        "dataloader_pin_memory": not on_cpu,
-        "seed": plan.seed,
     }
     watch = Watch()
     trainer = (make_trl if kind == "trl" else make_trainer)(plan, model, settings, watch)

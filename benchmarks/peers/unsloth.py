@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.peers.arguments import shared_arguments
 from benchmarks.peers.windows import Plan, save_result
 
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -19,28 +20,13 @@ LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
 
 def make_arguments(plan: Plan, folder: Path) -> dict[str, Any]:
     """Return the arguments of SFTConfig. Unsloth chooses padding-free batches itself where it supports them."""
-    return {
+    return shared_arguments(plan, on_cpu=False) | {
         "output_dir": str(folder / "unsloth-output"),
         "dataset_kwargs": {"skip_prepare_dataset": True},
         "max_length": longest(plan),
-        "per_device_train_batch_size": plan.per_device_batch_size,
-        "gradient_accumulation_steps": plan.gradient_accumulation_steps,
-        "learning_rate": plan.learning_rate,
-        "lr_scheduler_type": "cosine",
         "warmup_steps": 0,
         "warmup_ratio": 0.0,
-        "max_steps": len(plan.windows),
-        "max_grad_norm": 1.0,
-        "weight_decay": 0.0,
-        "optim": "adamw_torch_fused",
-        "bf16": plan.compute_dtype == "bfloat16",
         "gradient_checkpointing": False,
-        "logging_steps": 1,
-        "logging_nan_inf_filter": False,
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "seed": plan.seed,
     }
 
 
