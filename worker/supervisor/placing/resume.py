@@ -108,12 +108,12 @@ class Resumer:
 
         Return None if there is none; training then starts at step 1.
         """
-        local = dict(self._local_attempts())
-        # Checkpoints are listed first: the records that belong to them are then in the files.
-        listed = {name: _list(directory) for name, (_, directory) in local.items()}
-        recorded = {name: self._upload_records(*pair) for name, pair in local.items()}
-        on_disk = _local(local, listed, recorded)
-        found: list[Checkpoint] = [*on_disk, *map(_stored, self._claim.resume)]
+        found: list[Checkpoint] = [
+            checkpoint
+            for earlier, directory in self._local_attempts()
+            for checkpoint in self._local_checkpoints(earlier, directory)
+        ]
+        found += map(_stored, self._claim.resume)
         found.sort(key=lambda c: (c.attempt, c.step, isinstance(c, LocalCheckpoint)), reverse=True)
         for checkpoint in found:
             step, attempt = checkpoint.step, checkpoint.attempt
@@ -138,14 +138,25 @@ class Resumer:
             self._notes.add("starting_over", "warning")
         return None
 
-    def _local_attempts(self) -> Iterator[tuple[str, tuple[EarlierAttempt, RunDir]]]:
+    def _local_attempts(self) -> Iterator[tuple[EarlierAttempt, RunDir]]:
         """Yield the earlier attempts of this job whose run directory is still in the work directory."""
         for earlier in self._claim.earlier:
             # Only one worker has run an attempt, so there is at most one such directory.
             for path in self._home.parent.glob(f"*/{earlier.attempt_id}"):
                 directory = RunDir(path)
                 if os.access(directory.placed, os.R_OK):
-                    yield earlier.attempt_id, (earlier, directory)
+                    yield earlier, directory
+
+    def _local_checkpoints(
+        self, earlier: EarlierAttempt, directory: RunDir
+    ) -> Iterator[LocalCheckpoint]:
+        """Upload the records of an earlier attempt, and yield the checkpoints that it left in the work directory."""
+        listed = _list(directory)  # before the records, so that those of each checkpoint are read
+        recorded = self._upload_records(earlier, directory)
+        origin, limit = _origin(directory), earlier.usable_to_step
+        for path, manifest in listed:
+            if origin is not None and (limit is None or manifest.step <= limit):
+                yield LocalCheckpoint(earlier.number, manifest.step, origin, path, recorded)
 
     def _upload_records(self, earlier: EarlierAttempt, directory: RunDir) -> Recorded:
         """Upload the records that the server lacks, and return the last step for which it now has records."""
@@ -214,20 +225,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def _local(
-    local: dict[str, tuple[EarlierAttempt, RunDir]],
-    listed: dict[str, list[tuple[Path, Manifest]]],
-    recorded: dict[str, Recorded],
-) -> Iterator[LocalCheckpoint]:
-    """Yield the checkpoints that earlier attempts left in the work directory."""
-    for name, (earlier, directory) in local.items():
-        origin = _origin(directory)
-        for path, manifest in listed[name]:
-            limit = earlier.usable_to_step
-            if origin is not None and (limit is None or manifest.step <= limit):
-                yield LocalCheckpoint(earlier.number, manifest.step, origin, path, recorded[name])
 
 
 def _stored(point: ResumePoint) -> StoredCheckpoint:
